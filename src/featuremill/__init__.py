@@ -1,0 +1,1 @@
+"""Turns a bucket of images into features and a PCA."""

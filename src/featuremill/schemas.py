@@ -1,0 +1,46 @@
+"""The Arrow schemas of everything that is stored or handed from stage to stage."""
+
+import pyarrow as pa
+
+STAGES = ("list", "fetch", "decode", "embed", "worker")
+"""Where an image can fail; ``worker`` means that the process died on it."""
+
+OK = "ok"
+REJECTED = "rejected"
+
+REFERENCES = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+    ]
+)
+"""One image as listed: its path (percent-encoded where it is not plain text), the name of its
+parent folder, a string that changes when the content does, and its size."""
+
+FEATURES = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("bytes", pa.int64()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("model_id", pa.string()),
+        pa.field("features", pa.list_(pa.float32())),
+        pa.field("stage", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("run", pa.string()),
+    ]
+)
+"""A row of the features table as its Parquet files hold it (``status`` is the partition)."""
+
+REDUCED = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("features_pca", pa.list_(pa.float32())),
+    ]
+)
+"""A row of the reduced table."""
