@@ -5,8 +5,13 @@ import pyarrow as pa
 STAGES = ("list", "fetch", "decode", "embed", "worker")
 """Where an image can fail; ``worker`` means that the process died on it."""
 
+FEATURES_FOLDER = "features"
+REDUCED_FOLDER = "reduced"
+"""Where the tables lie at the destination."""
+
 OK = "ok"
 REJECTED = "rejected"
+"""Partitions of the features table."""
 
 REFERENCES = pa.schema(
     [

@@ -1,0 +1,71 @@
+# Every target sets up what it needs, and does nothing where there is nothing to do.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A Spark, a Python or a library path from elsewhere would quietly replace the locked one.
+unexport SPARK_HOME PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON PYTHONPATH
+
+python := .venv/bin/python
+pip := $(python) -m pip --disable-pip-version-check --no-input install --quiet
+# Pins stay as they are; `make lock UPGRADE=1` moves them.
+resolve := .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
+with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
+
+.PHONY: help demo test test-spark35 lint lock build clean
+
+help: ## print this list
+	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.stamp demo/images ## draw a small set of pictures, run the main job on it, say where the report is
+	@$(with_java) .venv/bin/featuremill run demo/images demo/out \
+		--model mobilenetv2-untrained --components 20
+
+test: lint .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
+	@$(with_java) $(python) -m pytest
+	@$(MAKE) --no-print-directory test-spark35
+
+test-spark35: .spark35/.stamp ## run the tests marked spark35 on Spark 3.5
+	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) -m pytest -m spark35
+
+lint: .venv/.stamp ## ruff check, ruff format, mypy
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy
+
+lock: .venv/.stamp ## resolve the lock files in requirements/ again
+	$(resolve) pyproject.toml --group dev --output-file requirements/dev.lock
+	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
+	$(resolve) --group spark35 --output-file requirements/spark35.lock
+
+build: .venv/.stamp ## build the wheel and the source archive into dist/
+	@$(python) -m hatchling build
+
+clean: ## remove what make itself made
+	@test ! -e .venv/.stamp || rm -rf .venv
+	@test ! -e .spark35/.stamp || rm -rf .spark35
+	@rm -rf demo/images demo/images.part demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	@test ! -d demo || rmdir demo
+
+demo/images: | .venv/.stamp
+	@rm -rf demo/images.part
+	@.venv/bin/featuremill synth demo/images.part --classes 12 --per-class 50 --seed 1
+	@mv demo/images.part demo/images
+
+# Spark comes as source: what builds it is pinned too, so pip may not fetch a build environment.
+.venv/.stamp: requirements/build.lock requirements/dev.lock pyproject.toml
+	@sh scripts/setup-venv.sh .venv
+	@echo "Installing the locked packages into .venv (minutes, the first time)"
+	@$(pip) --only-binary :all: --require-hashes -r requirements/build.lock
+	@$(pip) --no-build-isolation --require-hashes -r requirements/dev.lock
+	@$(pip) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.spark35/.stamp: requirements/spark35.lock | .venv/.stamp
+	@rm -rf .spark35
+	@echo "Installing Spark 3.5 into .spark35"
+	@$(pip) --no-build-isolation --no-deps --require-hashes --target .spark35 -r $<
+	@touch $@

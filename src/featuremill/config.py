@@ -1,0 +1,178 @@
+"""What a run is asked to do, validated whole before anything is touched."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from featuremill.errors import ConfigError
+
+PRECISIONS = ("auto", "fp32", "mixed", "bf16")
+ENGINES = ("auto", "openvino", "onnxruntime")
+DEFAULT_COMPONENTS = 50
+
+
+@dataclass(frozen=True)
+class RejectLimit:
+    """How many rejected images a run may have, as a share or as a number."""
+
+    share: float | None = None
+    count: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "RejectLimit":
+        """Read ``5%`` or ``100``.
+
+        Raises
+        ------
+        ConfigError
+            If the text is neither a percentage from 0 to 100 nor a whole number.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*|\s*(\d+)\s*", text)
+        if match is None or (match[1] and float(match[1]) > 100):
+            raise ConfigError(
+                f"--max-rejects is {text!r}",
+                "Give a percentage such as 5% or a number such as 100.",
+            )
+        if match[1]:
+            return cls(share=float(match[1]) / 100)
+        return cls(count=int(match[2]))
+
+    def exceeded(self, rejected: int, total: int) -> bool:
+        """Whether that many rejects among that many images are too many."""
+        if self.count is not None:
+            return rejected > self.count
+        return self.share is not None and rejected > self.share * total
+
+    def __str__(self) -> str:
+        return str(self.count) if self.share is None else f"{100 * self.share:g}%"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of the main job.
+
+    Parameters
+    ----------
+    source, destination : str
+        A folder or ``s3://bucket/prefix``.
+    n_components : int, optional
+        Components to keep, 1 to the number of features; 50 unless ``variance`` is given.
+    variance : float, optional
+        Keep the fewest components that hold this share of the variance, in (0, 1].
+    standardize : bool
+        Divide every feature by its standard deviation before the PCA.
+    reduce : bool
+        Fit the PCA and write the reduced table; else stop after the features.
+    model : str
+        Name of a registered model.
+    weights : str, optional
+        File with the model's weights, instead of the registered ones.
+    precision : str
+        ``auto``, ``fp32``, ``mixed`` or ``bf16``.
+    engine : str
+        ``auto``, ``openvino`` or ``onnxruntime``.
+    replace_model : bool
+        Embed again with this model what the destination holds from another one.
+    include, exclude : tuple of str
+        Globs over paths below the source; an image must match one of ``include`` (if any) and
+        none of ``exclude``.
+    classes : tuple of str
+        Only images whose parent folder has one of these names; all if empty.
+    max_rejects : RejectLimit
+        Above this the run fails.
+    max_bytes, max_pixels : int
+        Larger images are rejected.
+    image_timeout : float
+        Seconds that decoding and embedding one image may take.
+    master : str
+        Spark master, used only where no session is handed in.
+    endpoint_url, region : str, optional
+        For S3 and stores that speak it.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its bounds or two contradict each other.
+    """
+
+    source: str
+    destination: str
+    n_components: int | None = None
+    variance: float | None = None
+    standardize: bool = True
+    reduce: bool = True
+    model: str = "mobilenetv2"
+    weights: str | None = None
+    precision: str = "auto"
+    engine: str = "auto"
+    replace_model: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    max_rejects: RejectLimit = RejectLimit(share=0.05)
+    max_bytes: int = 100_000_000
+    max_pixels: int = 100_000_000
+    image_timeout: float = 60.0
+    master: str = "local[*]"
+    endpoint_url: str | None = None
+    region: str | None = None
+
+    def __post_init__(self) -> None:
+        self._check_reduction()
+        _one_of("--precision", self.precision, PRECISIONS)
+        _one_of("--engine", self.engine, ENGINES)
+        if self.engine == "onnxruntime" and self.precision in ("mixed", "bf16"):
+            raise ConfigError(
+                f"--engine onnxruntime computes in fp32 only, but --precision is {self.precision}",
+                "Choose --precision fp32 or auto, or --engine openvino.",
+            )
+        for option, value in (
+            ("--max-bytes", self.max_bytes),
+            ("--max-pixels", self.max_pixels),
+            ("--image-timeout", self.image_timeout),
+        ):
+            if value <= 0:
+                raise ConfigError(f"{option} is {value}, it must be above 0")
+        if self.master.startswith("sc://"):
+            raise ConfigError(
+                f"--master is {self.master}: Spark Connect is not supported",
+                "Name a classic master: local[*], spark://host:7077 or yarn.",
+            )
+
+    def _check_reduction(self) -> None:
+        if self.n_components is not None and self.variance is not None:
+            raise ConfigError("--components and --variance were both given", "Give one of them.")
+        if self.n_components is not None and self.n_components < 1:
+            raise ConfigError(f"--components is {self.n_components}, it must be at least 1")
+        if self.variance is not None and not 0 < self.variance <= 1:
+            raise ConfigError(
+                f"--variance is {self.variance}, it must be above 0 and at most 1",
+                "For 90 % write --variance 0.9.",
+            )
+
+    def check_components(self, n_features: int) -> None:
+        """Compare the components asked for with the features there are.
+
+        Raises
+        ------
+        ConfigError
+            If more components are asked for than the model has features.
+        """
+        if self.n_components is not None and self.n_components > n_features:
+            raise ConfigError(
+                f"--components is {self.n_components}, but {self.model} has {n_features} features",
+                f"Give a number from 1 to {n_features}.",
+            )
+
+    def description(self) -> Mapping[str, Any]:
+        """Every option as plain values, for the run's ledger."""
+        plain = dataclasses.asdict(self)
+        plain["max_rejects"] = str(self.max_rejects)
+        return plain
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{option} is {value!r}", f"Choose one of {', '.join(known)}.")

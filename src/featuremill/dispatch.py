@@ -1,0 +1,127 @@
+"""Chunks to workers and receipts back: the driver's side of extraction.
+
+Images are decoded in the worker itself at a task's first attempt. If a worker dies, Spark tries
+the task again, and from then on every image is decoded in a child process that can be lost
+alone. Should even that not do, the chunk is halved until the image that kills is found.
+"""
+
+import pickle
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featuremill.chunks import split
+from featuremill.errors import WorkerError
+from featuremill.extract import SCHEMA_FINGERPRINT, Receipt, Task, run_task
+from featuremill.isolation import InChild, InProcess
+from featuremill.models.engines import Engine, native_bf16, open_engine
+from featuremill.models.network import Network
+from featuremill.references import Reference, Rejection, pack, unpack
+from featuremill.session import Attempt, WorkerDiedError, map_tasks, slots
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import SparkSession
+
+MAX_FATAL_IMAGES = 10
+"""After so many images of one chunk on which workers died, the run stops."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker needs to embed references; small and picklable, the network a broadcast."""
+
+    task: Task
+    network: "Broadcast[Network]"
+    precision: str
+    engine: str
+    image_timeout: float
+    decoder: str = "featuremill.images:decode"
+
+    def open_engine(self) -> Engine:
+        """Engine of this process; fp32 where the CPU cannot serve ``mixed``, which it meets."""
+        precision = self.precision
+        if precision == "mixed" and not native_bf16():
+            precision = "fp32"
+        return open_engine(self.network.value, precision, self.engine)
+
+
+@dataclass(frozen=True)
+class EmbedReferences:
+    """The function that runs on a worker: packed references in, a pickled receipt out."""
+
+    work: Work
+    chunk: int
+    isolated: bool
+
+    def __call__(self, payload: bytes, attempt: Attempt) -> bytes:
+        """Embed the references of one task."""
+        task = self.work.task
+        references = [item for item in unpack(payload) if isinstance(item, Reference)]
+        # the token keeps attempts apart that run at the same time
+        name = (
+            f"status=ok/{task.run}-{self.chunk:05d}-{attempt.task:04d}"
+            f"-{attempt.number}-{secrets.token_hex(4)}.parquet"
+        )
+        isolated = self.isolated or attempt.number > 0
+        make_decoder = InChild if isolated else InProcess
+        with make_decoder(task.limits, self.work.image_timeout, self.work.decoder) as decoder:
+            receipt = run_task(task, references, name, self.work.open_engine(), decoder)
+        return pickle.dumps(receipt)
+
+
+def embed_chunk(
+    spark: "SparkSession", work: Work, number: int, references: Sequence[Reference], group: str
+) -> list[Receipt]:
+    """Embed the references of one chunk.
+
+    Raises
+    ------
+    WorkerError
+        If workers die on more than ``MAX_FATAL_IMAGES`` images of the chunk, or run another
+        version of featuremill.
+    """
+    fatal: list[Rejection] = []
+    receipts = _embed(spark, EmbedReferences(work, number, False), list(references), group, fatal)
+    for receipt in receipts:
+        if receipt.schema != SCHEMA_FINGERPRINT:
+            raise WorkerError(
+                "a worker wrote other columns than this driver knows",
+                "Install the same version of featuremill on every machine of the cluster.",
+            )
+    if fatal:
+        receipts.append(Receipt(None, 0, 0, tuple(fatal), work.precision, 0.0))
+    return receipts
+
+
+def _embed(
+    spark: "SparkSession",
+    function: EmbedReferences,
+    references: list[Reference],
+    group: str,
+    fatal: list[Rejection],
+) -> list[Receipt]:
+    if not references:
+        return []
+    payloads = [pack(share) for share in split(references, slots(spark))]
+    try:
+        answers = map_tasks(spark, payloads, function, group)
+        return [pickle.loads(answer) for answer in answers]
+    except WorkerDiedError as error:
+        if len(references) == 1:
+            fatal.append(Rejection(references[0], "worker", "the worker died on this image"))
+            if len(fatal) > MAX_FATAL_IMAGES:
+                raise WorkerError(
+                    f"workers died on more than {MAX_FATAL_IMAGES} images of one chunk",
+                    "Look at memory first: fewer cores (--master 'local[1]') or a larger machine."
+                    " What was committed is kept; the same command goes on from there.",
+                ) from error
+            return []
+    isolated = EmbedReferences(function.work, function.chunk, True)
+    middle = len(references) // 2
+    return [
+        receipt
+        for half in (references[:middle], references[middle:])
+        for receipt in _embed(spark, isolated, half, group, fatal)
+    ]

@@ -1,0 +1,240 @@
+"""The driver's loop of extraction: what is new becomes chunks, and chunks become commits.
+
+Chunks are committed strictly in order, at most two are under way, and every image is counted
+where it ended.
+"""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from featuremill import tables
+from featuremill.chunks import Chunk, Cutter, task_count
+from featuremill.dispatch import Work, embed_chunk
+from featuremill.errors import LedgerError, TooManyRejectsError
+from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
+from featuremill.images import Limits
+from featuremill.ledger import RunRecord
+from featuremill.models.network import Network
+from featuremill.prepare import Job
+from featuremill.probe import SAMPLE_PER_SLOT, Verdict, examine
+from featuremill.progress import Progress
+from featuremill.references import Reference, Rejection
+from featuremill.schemas import OK, REJECTED
+from featuremill.session import Background, slots, tasks_done
+from featuremill.tables import DataFile, Known
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import SparkSession
+
+IN_FLIGHT = 2
+"""Chunks under way: while the last tasks of one end, those of the next fill the cores."""
+
+_GUESSED_IMAGES_PER_SECOND = 100.0
+_JUDGED_FROM = 1_000
+"""A share of rejects is judged early only after so many images."""
+_POLL_SECONDS = 0.5
+
+
+class Extraction:
+    """One run's way from the listing to the features table."""
+
+    def __init__(
+        self, spark: "SparkSession", job: Job, record: RunRecord, progress: Progress
+    ) -> None:
+        self._spark = spark
+        self._job = job
+        self._record = record
+        self._ledger = record.ledger
+        self._progress = progress
+        self._table = tables.features_table(job.destination)
+        self._in_flight: deque[tuple[Chunk, Background]] = deque()
+        self._committed_at = 0.0
+
+    def run(self) -> None:
+        """Embed and commit all that is new.
+
+        Raises
+        ------
+        TooManyRejectsError
+            As soon as more than the allowed images are rejected.
+        LedgerError
+            If a chunk comes back with more or fewer images than it had.
+        """
+        self._table.create()
+        known = tables.known_images(self._table, self._job.model_id)
+        new = self._new(known)
+        head = list(itertools.islice(new, SAMPLE_PER_SLOT * slots(self._spark)))
+        if not head:
+            self._progress.say("nothing new to embed")
+            return
+        network = self._spark.sparkContext.broadcast(self._job.network)
+        try:
+            work = self._work(network)
+            verdict = self._examine(work, [item for item, _ in head])
+            work = replace(work, precision=verdict.precision)
+            self._cutter = Cutter(verdict.images_per_second)
+            self._embed(work, itertools.chain(head, new))
+        finally:
+            network.destroy()
+
+    def _new(self, known: Known) -> Iterator[tuple[Reference | Rejection, bool]]:
+        """What is not known yet, and whether it replaces rows of an older version."""
+        for item in self._job.listing:
+            reference = item.reference if isinstance(item, Rejection) else item
+            found = known.look_up(reference.path, reference.version)
+            if found == (Known.DONE, True):
+                self._ledger.already_done += 1
+            elif found == (Known.REJECTED, True):
+                self._ledger.already_rejected += 1
+            else:
+                yield item, found is not None
+
+    def _work(self, network: "Broadcast[Network]") -> Work:
+        job, config = self._job, self._job.config
+        limits = Limits(config.max_bytes, config.max_pixels)
+        size = job.network.input_size
+        task = Task(job.source, job.destination, limits, size, job.model_id, job.run)
+        return Work(
+            task=task,
+            network=network,
+            precision=job.fast_precision,
+            engine=config.engine,
+            image_timeout=config.image_timeout,
+        )
+
+    def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
+        if work.precision == "fp32":
+            rate = _GUESSED_IMAGES_PER_SECOND * slots(self._spark)
+            return Verdict("fp32", "fp32", None, 0, rate)
+        sample = [item for item in head if isinstance(item, Reference)]
+        with self._record.timed("probe"):
+            verdict = examine(self._spark, work, self._job.config.precision, sample)
+        if verdict.smallest_cosine is not None:
+            self._record.parity = {
+                "precision": verdict.tried,
+                "smallest_cosine": verdict.smallest_cosine,
+                "compared": verdict.compared,
+            }
+            self._progress.say(
+                f"{verdict.tried} against fp32: smallest cosine {verdict.smallest_cosine:.6f}"
+                f" on {verdict.compared} images"
+            )
+        if verdict.warning:
+            self._record.warnings.append(verdict.warning)
+            self._progress.warn(verdict.warning)
+        return verdict
+
+    def _embed(self, work: Work, new: Iterator[tuple[Reference | Rejection, bool]]) -> None:
+        started = self._committed_at = time.perf_counter()
+        for chunk in self._cutter.cut(new):
+            if len(self._in_flight) == IN_FLIGHT:
+                self._commit_oldest()
+            call = partial(
+                embed_chunk, self._spark, work, chunk.number, chunk.references, self._group(chunk)
+            )
+            self._in_flight.append((chunk, Background(call)))
+        while self._in_flight:
+            self._commit_oldest()
+        processed = self._ledger.embedded + self._ledger.rejected
+        self._record.images_per_second = round(processed / (time.perf_counter() - started), 1)
+
+    def _commit_oldest(self) -> None:
+        chunk, background = self._in_flight.popleft()
+        while not background.wait(_POLL_SECONDS):
+            self._show_progress(chunk)
+        receipts: list[Receipt] = background.result()
+        rejections = [
+            *chunk.rejections,
+            *(rejection for receipt in receipts for rejection in receipt.rejections),
+        ]
+        embedded = sum(receipt.rows for receipt in receipts)
+        if embedded + len(rejections) != len(chunk):
+            raise LedgerError(
+                f"chunk {chunk.number} has {len(chunk)} images, but {embedded} were embedded and"
+                f" {len(rejections)} rejected",
+                "This is a defect of featuremill: please report it.",
+            )
+        files = [
+            DataFile(receipt.name, receipt.rows, receipt.size, {"status": OK})
+            for receipt in receipts
+            if receipt.name is not None
+        ]
+        if rejections:
+            files.append(self._write_rejections(chunk, rejections))
+        self._table.commit(self._job.run, chunk.number, files, removed=self._replacement(chunk))
+        self._account(chunk, receipts, rejections)
+
+    def _account(self, chunk: Chunk, receipts: list[Receipt], rejections: list[Rejection]) -> None:
+        now = time.perf_counter()
+        self._cutter.observe(len(chunk), now - self._committed_at)
+        self._committed_at = now
+        self._ledger.embedded += sum(receipt.rows for receipt in receipts)
+        self._ledger.rejected += len(rejections)
+        self._record.chunks += 1
+        self._record.count_rejections(rejections)
+        for receipt in receipts:
+            self._record.precision[receipt.precision] += receipt.rows
+            self._record.worker_cpu_seconds += receipt.cpu_seconds
+        self._show_progress(None)
+        self._judge()
+
+    def _judge(self) -> None:
+        rejected = self._ledger.rejected
+        processed = self._ledger.embedded + rejected
+        limit = self._job.config.max_rejects
+        early = limit.count is not None or processed >= _JUDGED_FROM
+        if early and limit.exceeded(rejected, processed):
+            raise too_many_rejects(self._record, str(limit))
+
+    def _write_rejections(self, chunk: Chunk, rejections: list[Rejection]) -> DataFile:
+        sink = pa.BufferOutputStream()
+        with feature_writer(sink) as writer:
+            writer.write_table(rejected_rows(rejections, self._job.model_id, self._job.run))
+        data = sink.getvalue().to_pybytes()
+        name = f"status={REJECTED}/{self._job.run}-{chunk.number:05d}.parquet"
+        self._job.destination.write(f"{self._table.folder}/{name}", data)
+        return DataFile(name, len(rejections), len(data), {"status": REJECTED})
+
+    def _replacement(self, chunk: Chunk) -> "tables.Removal | None":
+        if not chunk.replaced:
+            return None
+        prefix = f"{self._job.run}-{chunk.number:05d}-kept"
+        drop = tables.drop_paths(chunk.replaced, self._job.model_id)
+        return partial(tables.without_rows, self._table, prefix, drop)
+
+    def _show_progress(self, current: Chunk | None) -> None:
+        ledger, listing = self._ledger, self._job.listing
+        done = ledger.already_done + ledger.already_rejected + ledger.embedded + ledger.rejected
+        for chunk, share in self._shares_done(current):
+            done += int(share * len(chunk))
+        self._progress.advance(done, listing.selected if listing.finished else None)
+
+    def _shares_done(self, current: Chunk | None) -> Iterator[tuple[Chunk, float]]:
+        running = [chunk for chunk, _ in self._in_flight]
+        for chunk in [current, *running] if current else running:
+            tasks = task_count(len(chunk.references), slots(self._spark))
+            yield chunk, min(1.0, tasks_done(self._spark, self._group(chunk)) / max(1, tasks))
+
+    def _group(self, chunk: Chunk) -> str:
+        return f"{self._job.run}-{chunk.number}"
+
+
+def too_many_rejects(record: RunRecord, limit: str) -> TooManyRejectsError:
+    """Error for a run with more rejects than allowed, with the most frequent reasons."""
+    ledger = record.ledger
+    processed = ledger.embedded + ledger.rejected
+    reasons = "; ".join(f"{count:,} × {reason}" for reason, count in record.rejects.most_common(3))
+    return TooManyRejectsError(
+        f"{ledger.rejected:,} of {processed:,} images were rejected, --max-rejects is {limit}"
+        f" ({reasons})",
+        "See rejects.csv. Everything embedded is kept; to accept the rejects, run again with a"
+        " higher --max-rejects.",
+    )

@@ -1,0 +1,55 @@
+"""The Java that Spark needs, found and checked before anything starts."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from featuremill.errors import JavaError
+
+OLDEST, NEWEST = 17, 21
+
+_REMEDY = (
+    f"Install Java {OLDEST}: `apt-get install openjdk-17-jre-headless` on Debian or Ubuntu,"
+    " `dnf install java-17-amazon-corretto-headless` on Amazon Linux, `brew install openjdk@17`"
+    " on a Mac; then set JAVA_HOME to it if it is not on the PATH."
+)
+
+
+def check_java() -> int:
+    """Major version of the Java that Spark will start.
+
+    Raises
+    ------
+    JavaError
+        If there is none, or it is older than 17 or newer than 21.
+    """
+    java = _find_java()
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise JavaError(f"{java} does not run: {error}", _REMEDY) from error
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    if found is None:
+        raise JavaError(f"{java} -version gave no version", _REMEDY)
+    major = int(found[1])
+    if not OLDEST <= major <= NEWEST:
+        raise JavaError(
+            f"{java} is Java {major}, Spark needs {OLDEST} to {NEWEST}",
+            _REMEDY,
+        )
+    return major
+
+
+def _find_java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        java = Path(home, "bin", "java")
+        if not java.is_file():
+            raise JavaError(f"JAVA_HOME is {home}, but there is no {java}", _REMEDY)
+        return str(java)
+    java_on_path = shutil.which("java")
+    if java_on_path is None:
+        raise JavaError("no Java was found, and Spark runs on Java", _REMEDY)
+    return java_on_path

@@ -1,0 +1,160 @@
+"""What became of every image of a run; it must balance.
+
+``listed = already done + already rejected + embedded + rejected + skipped``
+"""
+
+import json
+import platform
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import psutil
+
+from featuremill.errors import LedgerError
+from featuremill.references import Rejection
+from featuremill.storage import Store
+
+RUNS = "runs"
+_PACKAGES = (
+    "featuremill",
+    "pyspark",
+    "openvino",
+    "onnxruntime",
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "pyarrow",
+    "deltalake",
+    "obstore",
+)
+
+
+@dataclass
+class Ledger:
+    """Counts of one run; every listed image is in exactly one of the others."""
+
+    listed: int = 0
+    already_done: int = 0
+    already_rejected: int = 0
+    embedded: int = 0
+    rejected: int = 0
+    skipped: int = 0
+
+    def check(self) -> None:
+        """Raise LedgerError if an image was lost or counted twice."""
+        accounted = (
+            self.already_done + self.already_rejected + self.embedded + self.rejected + self.skipped
+        )
+        if self.listed != accounted:
+            raise LedgerError(
+                f"the ledger does not balance: {self}",
+                "This is a defect of featuremill: please report it with the run's JSON file.",
+            )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.listed:,} listed = {self.already_done:,} already done"
+            f" + {self.already_rejected:,} already rejected + {self.embedded:,} embedded"
+            f" + {self.rejected:,} rejected + {self.skipped:,} skipped"
+        )
+
+
+@dataclass
+class RunRecord:
+    """Everything a run leaves in ``runs/<id>.json``."""
+
+    run: str
+    config: Mapping[str, Any]
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    status: str = "running"
+    ledger: Ledger = field(default_factory=Ledger)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    rejects: Counter[str] = field(default_factory=Counter)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    precision: Counter[str] = field(default_factory=Counter)
+    parity: Mapping[str, Any] | None = None
+    chunks: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    images_per_second: float | None = None
+    worker_cpu_seconds: float = 0.0
+    pca: Mapping[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    hardware: Mapping[str, Any] = field(default_factory=lambda: hardware())
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of a block to the time of a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + elapsed, 3)
+
+    def count_rejections(self, rejections: list[Rejection]) -> None:
+        """Count rejections by stage and reason."""
+        self.rejects.update(f"{item.stage}: {item.reason}" for item in rejections)
+
+    def save(self, destination: Store) -> None:
+        """Write the record to the destination."""
+        text = json.dumps(vars(self) | {"ledger": vars(self.ledger)}, indent=2, ensure_ascii=False)
+        destination.write(f"{RUNS}/{self.run}.json", text.encode())
+
+
+def load_latest(destination: Store) -> RunRecord | None:
+    """Record of the newest run, or None if there is none."""
+    names = [name for name in destination.names(RUNS) if name.endswith(".json")]
+    if not names:
+        return None
+    fields = json.loads(destination.read(max(names)))
+    for name in ("rejects", "precision"):
+        fields[name] = Counter(fields[name])
+    return RunRecord(**{**fields, "ledger": Ledger(**fields["ledger"])})
+
+
+def new_run_id() -> str:
+    """Id that sorts by time of start."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def hardware() -> dict[str, Any]:
+    """The driver's machine."""
+    return {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_name(),
+        "cores": len(psutil.Process().cpu_affinity())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every package that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,170 @@
+"""From what a source holds to references: what is plainly no image is skipped and counted.
+
+The content decides what an image is, not its name; so only what cannot be meant as one is
+skipped, and everything else is fetched and examined.
+"""
+
+import fnmatch
+import os
+import queue
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from featuremill import names
+from featuremill.references import Reference, Rejection, pack, unpack
+from featuremill.storage import Listed, Store
+
+NEVER_IMAGES = frozenset(
+    """
+    7z avi bz2 cfg conf css csv db doc docx feather gz h5 hdf5 htm html ini ipynb java jar js
+    json jsonl lock log md mkv mov mp3 mp4 npy npz onnx orc parquet pdf pickle pkl ppt pptx pt
+    pth py pyc rar rst rtf safetensors sh sql sqlite tar tex tgz toml tsv txt wav xls xlsx xml
+    xz yaml yml zip
+    """.split()  # noqa: SIM905  (a list of seventy quoted strings is no easier to read)
+)
+"""Extensions of files that are never images."""
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images of a source are meant.
+
+    Parameters
+    ----------
+    include, exclude : tuple of str
+        Globs over the path below the source; ``*`` also crosses folders. Case counts.
+    classes : tuple of str
+        Names of parent folders; all if empty.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def chooser(self) -> Callable[[str, str], bool]:
+        """Function of (path below the source, label) that tells whether an image is meant."""
+        include = _any_glob(self.include) if self.include else None
+        exclude = _any_glob(self.exclude) if self.exclude else None
+        classes = frozenset(names.encode(name.encode()) for name in self.classes)
+
+        def chosen(below: str, label: str) -> bool:
+            return (
+                (include is None or include.match(below) is not None)
+                and (exclude is None or exclude.match(below) is None)
+                and (not classes or label in classes)
+            )
+
+        return chosen
+
+
+class Listing:
+    """Lists a source in a thread of its own, so that Spark can start meanwhile.
+
+    Iterate over it once for the references and for what could not even be listed
+    (:class:`~featuremill.references.Rejection` of stage ``list``). An error of the source is
+    raised to whoever iterates.
+    """
+
+    def __init__(self, source: Store, selection: Selection) -> None:
+        self.listed = 0
+        self.skipped: Counter[str] = Counter()
+        self.labels: Counter[str] = Counter()
+        self.finished = False
+        self._source = source
+        self._chosen = selection.chooser()
+        self._stop = threading.Event()
+        # packed, since a million references as tuples would fill half a gigabyte
+        self._batches: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
+        self._first: list[bytes | None] = []
+        self._thread = threading.Thread(target=self._run, name="listing", daemon=True)
+        self._thread.start()
+
+    @property
+    def selected(self) -> int:
+        """Images found so far; all of them once ``finished``."""
+        return self.listed - self.skipped.total()
+
+    def peek(self) -> Reference | Rejection | None:
+        """First item, waited for, or None if there is none; iteration still gives it."""
+        if not self._first:
+            batch = self._batches.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            self._first = [batch]
+        return unpack(self._first[0])[0] if self._first[0] is not None else None
+
+    def __iter__(self) -> Iterator[Reference | Rejection]:
+        if self.peek() is None:
+            return
+        yield from unpack(self._first[0] or b"")
+        while (batch := self._batches.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield from unpack(batch)
+
+    def close(self) -> None:
+        """End the thread, also before everything is listed."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for batch in _batched(self._references(), _BATCH):
+                self._batches.put(pack(batch))
+                if self._stop.is_set():
+                    break
+            self.finished = True
+            self._batches.put(None)
+        except BaseException as error:
+            self._batches.put(error)
+
+    def _references(self) -> Iterator[Reference | Rejection]:
+        start = len(names.encode(os.fsencode(self._source.url.rstrip("/")))) + 1
+        for entry in self._source.list():
+            self.listed += 1
+            below, label = entry.path[start:], names.label(entry.path)
+            reason = _skip_reason(entry, below)
+            if not reason and not self._chosen(below, label):
+                reason = "not selected"
+            if reason:
+                self.skipped[reason] += 1
+                continue
+            self.labels[label] += 1
+            reference = Reference(entry.path, label, entry.version, entry.size)
+            yield Rejection(reference, "list", entry.problem) if entry.problem else reference
+
+
+def _skip_reason(entry: Listed, below: str) -> str:
+    if entry.size == 0 and below.endswith("/"):
+        return "folder marker"
+    if below.startswith(".") or "/." in below:
+        return "hidden"
+    name = below.rpartition("/")[2]
+    if name == "_SUCCESS":
+        return "_SUCCESS"
+    stem, _, extension = name.rpartition(".")
+    if stem and extension.lower() in NEVER_IMAGES:
+        return f".{extension.lower()}"
+    return ""
+
+
+def _any_glob(globs: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs))
+
+
+def _batched(
+    items: Iterable[Reference | Rejection], size: int
+) -> Iterator[list[Reference | Rejection]]:
+    batch: list[Reference | Rejection] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

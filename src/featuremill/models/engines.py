@@ -1,0 +1,304 @@
+"""Engines that run a network on the CPU, one thread each: a Spark task slot owns one core.
+
+OpenVINO and ONNX Runtime are imported where they are used, for the sake of machines that have
+only one of them and of commands that need neither.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from featuremill.errors import PrecisionError
+from featuremill.models.network import Network
+
+if TYPE_CHECKING:
+    import openvino
+
+Pixels = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+
+BATCH = 8
+"""Images per inference. Larger ones are slower on a CPU: their activations leave the cache."""
+
+PRECISIONS = ("fp32", "mixed", "bf16")
+ENGINES = ("openvino", "onnxruntime")
+
+_PRECISION_REMEDY = "Choose --precision fp32, or auto: the fastest that every worker can serve."
+
+
+class Engine(ABC):
+    """A compiled network; not for use by several threads at once.
+
+    Parameters
+    ----------
+    network : Network
+        What to run.
+    precision : str
+        ``fp32``, ``mixed`` (the sensitive first layers in fp32, the rest in bf16) or ``bf16``.
+
+    Attributes
+    ----------
+    name : str
+        One of :data:`ENGINES`.
+    precision : str
+        One of :data:`PRECISIONS`.
+    n_features : int
+        Length of a row of features.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, network: Network, precision: str) -> None:
+        self.precision = precision
+        self.n_features = network.n_features
+        self._image_shape = (*network.input_size, 3)
+
+    @abstractmethod
+    def embed_batch(self, pixels: Pixels) -> Features:
+        """Compute the features of exactly one batch.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (BATCH, height, width, 3)
+            RGB, uint8, C-contiguous.
+
+        Returns
+        -------
+        ndarray of shape (BATCH, n_features)
+            float32, owned by the caller.
+        """
+
+    def embed(self, pixels: Pixels) -> Features:
+        """Compute the features of any number of images.
+
+        The last batch is padded: kernels chosen for another batch size round differently, and a
+        rerun that cuts its batches elsewhere must give the same numbers.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (N, height, width, 3)
+            RGB, uint8.
+
+        Returns
+        -------
+        ndarray of shape (N, n_features)
+            float32.
+
+        Raises
+        ------
+        ValueError
+            If ``pixels`` has another shape or dtype.
+        """
+        if pixels.shape[1:] != self._image_shape or pixels.dtype != np.uint8:
+            raise ValueError(
+                f"pixels are {pixels.dtype} of shape {pixels.shape}, "
+                f"must be uint8 of shape (N, {', '.join(map(str, self._image_shape))})"
+            )
+        pixels = np.ascontiguousarray(pixels)
+        features = np.empty((len(pixels), self.n_features), np.float32)
+        for start in range(0, len(pixels), BATCH):
+            batch = pixels[start : start + BATCH]
+            features[start : start + BATCH] = self.embed_batch(_padded(batch))[: len(batch)]
+        return features
+
+
+def _padded(batch: Pixels) -> Pixels:
+    if len(batch) == BATCH:
+        return batch
+    full = np.zeros((BATCH, *batch.shape[1:]), np.uint8)
+    full[: len(batch)] = batch
+    return full
+
+
+class OpenVinoEngine(Engine):
+    """OpenVINO in any precision; fastest where the CPU computes bf16 natively."""
+
+    name = "openvino"
+
+    def __init__(self, network: Network, precision: str) -> None:
+        import openvino as ov
+
+        super().__init__(network, precision)
+        core = ov.Core()
+        model = core.read_model(network.onnx)
+        model.reshape([BATCH, *self._image_shape])
+        self._requests = [
+            core.compile_model(stage, "CPU", _options(hint)).create_infer_request()
+            for stage, hint in _stages(model, network, precision)
+        ]
+        # The stages hand their tensor on in place.
+        for before, after in zip(self._requests, self._requests[1:], strict=False):
+            after.set_input_tensor(before.get_output_tensor())
+
+    def embed_batch(self, pixels: Pixels) -> Features:
+        """See :meth:`Engine.embed_batch`."""
+        import openvino as ov
+
+        # OpenVINO shares memory it may write to, and pixels may lie in a read-only buffer.
+        writeable = np.require(pixels, requirements="W")
+        self._requests[0].set_input_tensor(ov.Tensor(writeable, shared_memory=True))
+        for request in self._requests:
+            request.infer()
+        features: Features = self._requests[-1].get_output_tensor().data.copy()
+        return features
+
+
+def _stages(
+    model: openvino.Model, network: Network, precision: str
+) -> list[tuple[openvino.Model, str]]:
+    """The parts of a model in the order they run, each with its precision."""
+    if precision != "mixed":
+        return [(model, "bf16" if precision == "bf16" else "f32")]
+    if network.fp32_until is None:
+        raise PrecisionError(
+            f"Model {network.name} has no plan for mixed precision.", _PRECISION_REMEDY
+        )
+    head, tail = _cut(model, network.fp32_until)
+    return [(head, "f32"), (tail, "bf16")]
+
+
+def _options(precision_hint: str) -> dict[str, Any]:
+    return {
+        "INFERENCE_NUM_THREADS": 1,
+        "NUM_STREAMS": 1,
+        # Pinning puts the only thread of every process on core 0.
+        "ENABLE_CPU_PINNING": False,
+        # Left to itself, OpenVINO computes in bf16 wherever the CPU can.
+        "INFERENCE_PRECISION_HINT": precision_hint,
+    }
+
+
+def _cut(model: openvino.Model, tensor: str) -> tuple[openvino.Model, openvino.Model]:
+    """Split a model at a tensor that every path runs through."""
+    import openvino as ov
+    from openvino import opset13 as opset
+
+    outputs = (output for node in model.get_ordered_ops() for output in node.outputs())
+    end = next(output for output in outputs if tensor in output.get_names())
+    start = opset.parameter(end.get_shape(), end.get_element_type())
+    for consumer in end.get_target_inputs():
+        consumer.replace_source_output(start.output(0))
+    head = ov.Model([end], model.get_parameters(), "head")
+    tail = ov.Model(model.get_results(), [start], "tail")
+    return head, tail
+
+
+class OnnxRuntimeEngine(Engine):
+    """ONNX Runtime in fp32; runs everywhere."""
+
+    name = "onnxruntime"
+
+    def __init__(self, network: Network) -> None:
+        import onnxruntime
+
+        super().__init__(network, "fp32")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            network.onnx, options, providers=["CPUExecutionProvider"]
+        )
+
+    def embed_batch(self, pixels: Pixels) -> Features:
+        """See :meth:`Engine.embed_batch`."""
+        features: Features = self._session.run(["features"], {"pixels": pixels})[0]
+        return features
+
+
+_open: dict[tuple[str, str, str], Engine] = {}
+
+
+def open_engine(network: Network, precision: str, engine: str = "auto") -> Engine:
+    """Compile a network once per process and hand out the same engine from then on.
+
+    Parameters
+    ----------
+    network : Network
+        What to run.
+    precision : str
+        One of :data:`PRECISIONS`.
+    engine : str
+        One of :data:`ENGINES`, or ``auto``: OpenVINO on x86-64 where it is installed, else ONNX
+        Runtime.
+
+    Returns
+    -------
+    Engine
+        Shared within the process.
+
+    Raises
+    ------
+    PrecisionError
+        If this machine, engine or network cannot serve the precision.
+    ValueError
+        If the precision or the engine is unknown.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, must be one of {', '.join(PRECISIONS)}")
+    if engine not in ("auto", *ENGINES):
+        raise ValueError(f"engine is {engine!r}, must be one of auto, {', '.join(ENGINES)}")
+    if engine == "auto":
+        engine = "openvino" if _has_openvino() else "onnxruntime"
+    key = (network.fingerprint, precision, engine)
+    if key not in _open:
+        _require(precision, engine)
+        if engine == "openvino":
+            _open[key] = OpenVinoEngine(network, precision)
+        else:
+            _open[key] = OnnxRuntimeEngine(network)
+    return _open[key]
+
+
+def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether this machine computes bf16 in hardware, so that it pays.
+
+    OpenVINO's own list of capabilities will not do: it also names what it emulates.
+
+    Parameters
+    ----------
+    cpuinfo : Path
+        The kernel's description of the CPU; without one (macOS) the answer is no.
+
+    Returns
+    -------
+    bool
+        False too where OpenVINO, the only engine with bf16 here, is missing.
+    """
+    if not (_has_openvino() and cpuinfo.exists()):
+        return False
+    lines = cpuinfo.read_text().splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+def _has_openvino() -> bool:
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and importlib.util.find_spec("openvino") is not None
+
+
+def _require(precision: str, engine: str) -> None:
+    """Refuse what this machine cannot serve."""
+    if engine == "openvino" and not _has_openvino():
+        raise PrecisionError(
+            f"OpenVINO is not installed, or the CPU is {platform.machine()} and not x86-64.",
+            "Choose the engine onnxruntime, or auto.",
+        )
+    if precision == "fp32":
+        return
+    if engine == "onnxruntime":
+        raise PrecisionError(
+            f"Precision {precision} needs OpenVINO, not ONNX Runtime.", _PRECISION_REMEDY
+        )
+    if not native_bf16():
+        raise PrecisionError(
+            f"Precision {precision} needs a CPU that computes bf16 (AMX or AVX512-BF16).",
+            _PRECISION_REMEDY,
+        )

@@ -1,0 +1,109 @@
+"""A network as it travels from the driver to the workers."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+BOUNDS: Mapping[str, float | None] = MappingProxyType({"fp32": 0.9999, "auto": 0.999, "bf16": None})
+"""Smallest cosine to Keras' float32 features that each accuracy contract allows for any image;
+``bf16`` promises nothing and reports what was measured."""
+
+CONTRACTS = tuple(BOUNDS)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A feature extractor in fp32, with everything that its identity depends on.
+
+    Small (9 MB) and picklable, because it goes to every executor as a Spark broadcast.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry.
+    onnx : bytes
+        The graph: input ``pixels``, uint8 of shape (N, height, width, 3) with N dynamic; output
+        ``features``, float32 of shape (N, n_features).
+    weights_sha256 : str
+        SHA-256 of the weights the graph was built from.
+    input_size : tuple of int
+        Height and width of ``pixels``.
+    n_features : int
+        Length of a row of ``features``.
+    fp32_until : str or None
+        Tensor up to which mixed precision computes in fp32, and after which in bf16; None where
+        no such plan is known.
+    preprocessing : str
+        How an image becomes ``pixels`` and ``pixels`` become numbers.
+    trained : bool
+        False for weights that only keep machines busy.
+    licence : str
+        SPDX identifier of the weights' licence, or a phrase that says who knows it.
+    """
+
+    name: str
+    onnx: bytes = field(repr=False)
+    weights_sha256: str
+    input_size: tuple[int, int]
+    n_features: int
+    fp32_until: str | None
+    preprocessing: str
+    trained: bool
+    licence: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the graph, its weights and the preprocessing."""
+        graph = hashlib.sha256(self.onnx).hexdigest()
+        return _digest(graph, self.weights_sha256, str(self.fp32_until), self.preprocessing)
+
+    def model_id(self, contract: str) -> str:
+        """Name of the features this network gives under an accuracy contract.
+
+        Engine and machine are left out on purpose: whichever keeps the contract gives features
+        that may stand in one table.
+
+        Parameters
+        ----------
+        contract : str
+            One of :data:`CONTRACTS`.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits.
+
+        Raises
+        ------
+        ValueError
+            If the contract is unknown.
+        """
+        if contract not in BOUNDS:
+            raise ValueError(f"contract is {contract!r}, must be one of {', '.join(CONTRACTS)}")
+        return _digest(self.fingerprint, contract)[:16]
+
+    def description(self, contract: str) -> dict[str, str | int | bool]:
+        """What identifies the network and its features, as plain values.
+
+        Raises
+        ------
+        ValueError
+            If the contract is unknown.
+        """
+        return {
+            "name": self.name,
+            "model_id": self.model_id(contract),
+            "contract": contract,
+            "fingerprint": self.fingerprint,
+            "weights_sha256": self.weights_sha256,
+            "n_features": self.n_features,
+            "preprocessing": self.preprocessing,
+            "trained": self.trained,
+            "licence": self.licence,
+        }
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

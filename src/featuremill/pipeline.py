@@ -1,0 +1,175 @@
+"""The main job: list images, embed what is new, commit it, reduce, write, report."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featuremill import matrix, reduce, tables
+from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
+from featuremill.driver import Extraction, too_many_rejects
+from featuremill.lease import hold
+from featuremill.ledger import RunRecord
+from featuremill.pca import PCA
+from featuremill.prepare import NETWORK, Job, prepare
+from featuremill.progress import Progress, Silent
+from featuremill.report.gather import REPORT, write_report
+from featuremill.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run gives back.
+
+    ``pca`` is None where the run was asked not to reduce or there was nothing to reduce.
+    """
+
+    destination: str
+    report: str
+    record: RunRecord
+    pca: PCA | None
+
+
+def run(
+    config: RunConfig, *, spark: "SparkSession | None" = None, progress: Progress | None = None
+) -> RunResult:
+    """Turn a source of images into a features table, a PCA, its outputs and a report.
+
+    Parameters
+    ----------
+    config : RunConfig
+        What to do.
+    spark : SparkSession, optional
+        A session to work in; it is left as it was. Without it one is started and stopped.
+    progress : Progress, optional
+        Is told how far the run is.
+
+    Raises
+    ------
+    InputError
+        If something was refused before anything was written.
+    TooManyRejectsError
+        If more images were rejected than allowed; all outputs are written nevertheless, unless
+        the run was stopped early.
+    RunError
+        If the run could not be finished. What was committed stays, and the same call goes on
+        from there.
+    """
+    progress = progress or Silent()
+    job = prepare(config, progress, own_session=spark is None)
+    record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
+    with _held(job, record, progress):
+        with spark_session(config.master, spark) as session:
+            with record.timed("extract"):
+                _extract(session, job, record, progress)
+            with record.timed("reduce"):
+                pca = _reduce(session, job, record, progress)
+        with record.timed("write"):
+            _write_outputs(job, record, pca)
+        record.status = "finished"
+    _judge_rejects(record, config.max_rejects)
+    return RunResult(job.destination.url, f"{job.destination.url}/{REPORT}", record, pca)
+
+
+def _extract(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> None:
+    Extraction(spark, job, record, progress).run()
+    if job.config.replace_model:
+        _drop_other_models(job, record)
+    ledger, listing = record.ledger, job.listing
+    ledger.listed, ledger.skipped = listing.listed, listing.skipped.total()
+    record.skipped = dict(listing.skipped)
+    ledger.check()
+    progress.say(str(ledger))
+    missing = [name for name in job.config.classes if not listing.labels[name]]
+    if missing:
+        _warn(record, progress, f"no image of class {', '.join(missing)} in {job.source.url}")
+
+
+@contextmanager
+def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
+    """Hold the destination, and leave behind nothing that was not committed."""
+    try:
+        with hold(job.destination, job.run) as dead_run:
+            _clean_up_after(dead_run, job, progress)
+            network = json.dumps(record.network, indent=2)
+            job.destination.write(NETWORK, network.encode())
+            try:
+                yield
+            except BaseException as error:
+                record.status = f"failed: {type(error).__name__}"
+                raise
+            finally:
+                record.save(job.destination)
+                _clean_up_after(job.run, job, progress)
+    finally:
+        job.listing.close()
+
+
+def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
+    table = tables.features_table(job.destination)
+    if run is None or not table.exists():
+        return
+    removed = table.remove_uncommitted(run)
+    if removed:
+        progress.say(f"removed {removed} files that run {run} had not committed")
+
+
+def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:
+    config, destination = job.config, job.destination
+    if not config.reduce:
+        return None
+    moments = reduce.compute_moments(spark, destination, job.model_id, job.network.n_features)
+    if moments.n < 2 or not moments.variance().any():
+        _warn(record, progress, f"no PCA: {moments.n} images whose features do not differ")
+        return None
+    default = DEFAULT_COMPONENTS if config.variance is None else None
+    pca = PCA.fit(
+        moments,
+        n_components=config.n_components or default,
+        variance=config.variance,
+        standardize=config.standardize,
+    )
+    if pca.lowered_:
+        _warn(
+            record,
+            progress,
+            f"{pca.n_components_} components instead of {pca.n_components_requested_}:"
+            f" {moments.n} images hold no more",
+        )
+    reduce.project(spark, destination, job.model_id, pca, job.run)
+    record.pca = reduce.save_model(destination, pca, record.network, job.run)
+    held = record.pca["variance_held"]
+    progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")
+    return pca
+
+
+def _write_outputs(job: Job, record: RunRecord, pca: PCA | None) -> None:
+    matrix.write_rejects(job.destination, job.model_id)
+    if pca is not None:
+        matrix.write_matrix(job.destination, pca.n_components_)
+    write_report(job.destination, job.source, record, pca)
+
+
+def _drop_other_models(job: Job, record: RunRecord) -> None:
+    """One more commit, after all features of this model are there."""
+    prefix = f"{job.run}-{record.chunks:05d}-kept"
+    table = tables.features_table(job.destination)
+    drop = tables.drop_other_models(job.model_id)
+    table.commit(
+        job.run, record.chunks, [], removed=lambda: tables.without_rows(table, prefix, drop)
+    )
+
+
+def _judge_rejects(record: RunRecord, limit: RejectLimit) -> None:
+    ledger = record.ledger
+    if limit.exceeded(ledger.rejected, ledger.embedded + ledger.rejected):
+        raise too_many_rejects(record, str(limit))
+
+
+def _warn(record: RunRecord, progress: Progress, warning: str) -> None:
+    record.warnings.append(warning)
+    progress.warn(warning)

@@ -1,0 +1,142 @@
+"""Everything about a run that can be refused, refused before anything is written."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featuremill.config import RunConfig
+from featuremill.errors import DestinationError, SourceError
+from featuremill.jvm import check_java
+from featuremill.ledger import new_run_id
+from featuremill.listing import Listing, Selection
+from featuremill.models import registry
+from featuremill.models.download import Progress as DownloadProgress
+from featuremill.models.network import Network
+from featuremill.progress import Progress
+from featuremill.storage import Store, open_store
+from featuremill.tables import features_table
+
+NETWORK = "model/network.json"
+"""Which network's features a destination holds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that may begin."""
+
+    config: RunConfig
+    run: str
+    source: Store
+    destination: Store
+    network: Network
+    contract: str
+    listing: Listing
+
+    @property
+    def model_id(self) -> str:
+        """Name of the features this run computes."""
+        return self.network.model_id(self.contract)
+
+    @property
+    def fast_precision(self) -> str:
+        """The fastest precision that may keep the contract."""
+        if self.contract in ("fp32", "bf16"):
+            return self.contract
+        can_mix = self.network.fp32_until is not None and self.config.engine != "onnxruntime"
+        return "mixed" if can_mix else "fp32"
+
+
+def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
+    """Check a configuration against the world; nothing is written.
+
+    Raises
+    ------
+    InputError
+        With the value, the bound and the remedy of what is wrong.
+    """
+    source = _open(config, config.source)
+    destination = _open(config, config.destination)
+    if source.contains(destination):
+        raise DestinationError(
+            f"destination {destination.url} lies inside source {source.url}",
+            "Choose a destination outside: results must not be listed as images.",
+        )
+    spec = registry.get(config.model)
+    config.check_components(spec.n_features)
+    if own_session:
+        check_java()
+    listing = Listing(source, Selection(config.include, config.exclude, config.classes))
+    try:
+        _require_images(source, listing)
+        weights = Path(config.weights) if config.weights else None
+        network = registry.load(config.model, weights, download_progress(progress))
+        contract = _contract(config, network, _held_network(destination))
+        return Job(config, new_run_id(), source, destination, network, contract, listing)
+    except BaseException:
+        listing.close()
+        raise
+
+
+def _open(config: RunConfig, url: str) -> Store:
+    return open_store(url, endpoint_url=config.endpoint_url, region=config.region)
+
+
+def _require_images(source: Store, listing: Listing) -> None:
+    if listing.peek() is not None:
+        return
+    skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
+    raise SourceError(
+        f"source {source.url} holds no image"
+        + (f": {listing.listed} entries were skipped ({skipped})" if skipped else ""),
+        "Name a folder of images, and check --include, --exclude and --classes.",
+    )
+
+
+def _held_network(destination: Store) -> dict[str, Any] | None:
+    """Description of the network whose features the destination holds."""
+    table = features_table(destination)
+    if not table.exists():
+        if next(destination.names(table.folder), None) is not None:
+            raise DestinationError(
+                f"{destination.url}/{table.folder} holds files that are no features table",
+                "Choose another destination.",
+            )
+        return None
+    table.check()
+    try:
+        held: dict[str, Any] = json.loads(destination.read(NETWORK))
+    except (FileNotFoundError, ValueError) as error:
+        raise DestinationError(
+            f"{destination.url} holds features, but {NETWORK} is missing or damaged: {error}",
+            "Choose another destination, or bring that file back.",
+        ) from error
+    return held
+
+
+def _contract(config: RunConfig, network: Network, held: dict[str, Any] | None) -> str:
+    """Accuracy contract of the run: the one held, where the precision is left to us."""
+    contract = {"fp32": "fp32", "bf16": "bf16"}.get(config.precision, "auto")
+    if held is None or config.replace_model:
+        return contract
+    if held["fingerprint"] == network.fingerprint:
+        if config.precision == "auto":
+            return str(held["contract"])
+        if held["contract"] == contract:
+            return contract
+    raise DestinationError(
+        f"destination {config.destination} holds features of {held['name']}"
+        f" (weights {held['weights_sha256'][:12]}, contract {held['contract']}),"
+        f" not of {network.name} (weights {network.weights_sha256[:12]}, contract {contract})",
+        "Choose another destination or the same model, or give --replace-model"
+        " to compute all features anew.",
+    )
+
+
+def download_progress(progress: Progress) -> DownloadProgress:
+    """Function that tells a run's progress how a download goes."""
+
+    def report(done: int, total: int) -> None:
+        progress.say(f"weights: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return report

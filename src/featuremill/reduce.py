@@ -1,0 +1,158 @@
+"""From the features table to the reduced table: one pass for the moments, one to project."""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featuremill.pca import PCA, Moments
+from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
+from featuremill.session import Attempt, map_tasks, reduce_tasks, slots
+from featuremill.storage import Store
+from featuremill.tables import DataFile, features_table, read_parquet, reduced_table
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import SparkSession
+
+MODEL_ARRAYS = "model/pca.safetensors"
+MODEL_DESCRIPTION = "model/pca.json"
+
+_ROWS_PER_TASK = 250_000
+"""A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
+
+
+def compute_moments(
+    spark: "SparkSession", destination: Store, model_id: str, n_features: int
+) -> Moments:
+    """Moments of every feature row of a model, in one pass over the table."""
+    payloads = _share_out(features_table(destination).files(status=OK), slots(spark))
+    if not payloads:
+        return Moments.empty(n_features)
+    function = SumFiles(destination, model_id, n_features)
+    return Moments.from_bytes(reduce_tasks(spark, payloads, function, merge, "moments"))
+
+
+def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, run: str) -> int:
+    """Write the reduced table anew, in one commit; returns its number of rows."""
+    payloads = _share_out(features_table(destination).files(status=OK), slots(spark))
+    broadcast = spark.sparkContext.broadcast(pca.to_safetensors())
+    function = ProjectFiles(destination, model_id, run, broadcast)
+    try:
+        answers = map_tasks(spark, payloads, function, "project")
+    finally:
+        broadcast.destroy()
+    written = [file for answer in answers if (file := DataFile(**json.loads(answer))).rows]
+    table = reduced_table(destination)
+    table.create()
+    table.commit(run, 0, written, overwrite=True)
+    # people read the folder's Parquet files without the log; old ones would show images twice
+    table.vacuum()
+    return sum(file.rows for file in written)
+
+
+def save_model(
+    destination: Store, pca: PCA, network: Mapping[str, Any], run: str
+) -> dict[str, Any]:
+    """Write the fitted PCA and its description; returns the description."""
+    description = pca.description() | {"network": dict(network), "run": run}
+    destination.write(MODEL_ARRAYS, pca.to_safetensors())
+    destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
+    return description
+
+
+def load_model(destination: Store) -> PCA | None:
+    """Read the fitted PCA, or None if there is none."""
+    try:
+        return PCA.from_safetensors(destination.read(MODEL_ARRAYS))
+    except FileNotFoundError:
+        return None
+
+
+def merge(sums: Iterable[bytes]) -> bytes:
+    """Moments of several parts, as one."""
+    total: Moments | None = None
+    for data in sums:
+        part = Moments.from_bytes(data)
+        total = part if total is None else total.merge(part)
+    return total.to_bytes() if total is not None else b""
+
+
+@dataclass(frozen=True)
+class SumFiles:
+    """The function that runs on a worker: moments of the feature rows of some files."""
+
+    destination: Store
+    model_id: str
+    n_features: int
+
+    def __call__(self, payload: bytes, _: Attempt) -> bytes:
+        """Read the files one row group at a time."""
+        total = Moments.empty(self.n_features)
+        for _, features in _feature_rows(self.destination, json.loads(payload), self.model_id):
+            total = total.merge(Moments.of(features))
+        return total.to_bytes()
+
+
+@dataclass(frozen=True)
+class ProjectFiles:
+    """The function that runs on a worker: PCA scores of some files, written as one file."""
+
+    destination: Store
+    model_id: str
+    run: str
+    pca: "Broadcast[bytes]"
+
+    def __call__(self, payload: bytes, attempt: Attempt) -> bytes:
+        """Project and write; the answer describes the file."""
+        pca = PCA.from_safetensors(self.pca.value)
+        name = f"{self.run}-{attempt.task:04d}-{attempt.number}-{secrets.token_hex(4)}.parquet"
+        sink = pa.BufferOutputStream()
+        rows = 0
+        # scores are floats that neither repeat nor pack, so a dictionary would only cost time
+        with pq.ParquetWriter(sink, REDUCED, use_dictionary=["label"]) as writer:
+            names = json.loads(payload)
+            for batch, features in _feature_rows(self.destination, names, self.model_id):
+                scores = pca.transform(features).astype(np.float32)  # (n, k)
+                writer.write_batch(_reduced_batch(batch, scores))
+                rows += len(scores)
+        data = sink.getvalue().to_pybytes()
+        if rows:
+            self.destination.write(f"{REDUCED_FOLDER}/{name}", data)
+        return json.dumps({"name": name, "rows": rows, "size": len(data)}).encode()
+
+
+def _feature_rows(
+    destination: Store, names: Sequence[str], model_id: str
+) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float32]]]:
+    for name in names:
+        columns = ["path", "label", "model_id", "features"]
+        for read in read_parquet(destination, f"{FEATURES_FOLDER}/{name}", columns):
+            batch = read.filter(pc.equal(read["model_id"], model_id))
+            if batch.num_rows:
+                values: npt.NDArray[np.float32] = batch["features"].flatten().to_numpy()
+                yield batch, values.reshape(batch.num_rows, -1)  # (n, n_features)
+
+
+def _reduced_batch(batch: pa.RecordBatch, scores: npt.NDArray[np.float32]) -> pa.RecordBatch:
+    offsets = np.arange(0, scores.size + 1, scores.shape[1], dtype=np.int32)
+    lists = pa.ListArray.from_arrays(offsets, scores.ravel())
+    return pa.RecordBatch.from_arrays([batch["path"], batch["label"], lists], schema=REDUCED)
+
+
+def _share_out(files: Sequence[DataFile], slots: int) -> list[bytes]:
+    """Names of files for each task, with about the same number of rows."""
+    wanted = max(slots, -(-sum(file.rows for file in files) // _ROWS_PER_TASK))
+    shares: list[tuple[int, list[str]]] = [(0, []) for _ in range(min(wanted, len(files)))]
+    for file in sorted(files, key=lambda file: -file.rows):
+        lightest = min(range(len(shares)), key=lambda share: shares[share][0])
+        rows, names = shares[lightest]
+        shares[lightest] = (rows + file.rows, [*names, file.name])
+    return [json.dumps(names).encode() for _, names in shares]

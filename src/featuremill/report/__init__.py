@@ -1,0 +1,15 @@
+"""Turns what a run left into one HTML file that opens from disk, with no network.
+
+Importing this package loads neither plotly nor jinja2: :func:`render` does when called.
+"""
+
+from featuremill.report.data import (
+    ModelFacts,
+    Parity,
+    Point,
+    Rejected,
+    ReportData,
+)
+from featuremill.report.page import render
+
+__all__ = ["ModelFacts", "Parity", "Point", "Rejected", "ReportData", "render"]

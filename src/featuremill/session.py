@@ -1,0 +1,321 @@
+"""The Spark session, and the one way in which work is handed to it.
+
+Spark carries small payloads out and small answers back (:func:`map_tasks`); images and features
+never pass through it.
+"""
+
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from featuremill import errors
+from featuremill.errors import ConfigError, FeaturemillError, RunError
+from featuremill.jvm import check_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+T = TypeVar("T")
+
+TASK_ATTEMPTS = 4
+"""How often Spark tries a task; the attempts after the first decode in a process of their own."""
+
+# one task slot is one core; nested thread pools would fight for it
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+FAN_IN = 16
+"""Answers that are merged at a time where a job has one result."""
+
+_ANSWER = "task int, answer binary"
+
+
+class WorkerDiedError(RunError):
+    """A worker process died, as often as Spark tried."""
+
+
+class Attempt(NamedTuple):
+    """Which task this is, and how often it was tried before."""
+
+    task: int
+    number: int
+
+
+@contextmanager
+def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterator["SparkSession"]:
+    """The session handed in, or one of our own that ends with the block.
+
+    Raises
+    ------
+    JavaError
+        If a session has to be started and no suitable Java is there.
+    ConfigError
+        If the session handed in is a Spark Connect session, or the master does not answer.
+    """
+    if existing is not None:
+        if not hasattr(existing, "sparkContext"):
+            raise ConfigError(
+                "the session is a Spark Connect session", "Hand in a classic SparkSession."
+            )
+        yield existing
+        return
+    check_java()
+    with tempfile.TemporaryFile() as log:
+        spark = _start(master, log)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+def _start(master: str, log: BinaryIO) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    for name, value in _ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+    os.environ["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(_with_attempts(master)).appName("featuremill")
+    for name, value in _settings(master).items():
+        builder = builder.config(name, value)
+    try:
+        with _stderr_to(log):
+            return builder.getOrCreate()
+    except Exception as error:
+        log.seek(0)
+        said = log.read().decode(errors="replace").strip().splitlines()[-3:]
+        raise ConfigError(
+            f"Spark did not start on master {master!r}: {_root_cause(error)}\n" + "\n".join(said),
+            "Name a master such as local[*], local[2], spark://host:7077 or yarn.",
+        ) from error
+
+
+@contextmanager
+def _stderr_to(log: BinaryIO) -> Iterator[None]:
+    """Give processes started in this block another standard error.
+
+    The JVM and the workers keep it: what decoders and the JVM print about every damaged image
+    would otherwise bury what a run has to say.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _with_attempts(master: str) -> str:
+    """Local masters try a task once unless told otherwise, and then a crash ends the job."""
+    if master == "local":
+        master = "local[1]"
+    match = re.fullmatch(r"local\[(\*|\d+)\]", master)
+    if match is None:
+        return master
+    cores = str(_usable_cores()) if match[1] == "*" else match[1]
+    return f"local[{cores},{TASK_ATTEMPTS}]"
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _settings(master: str) -> dict[str, str]:
+    # a URI, since Java splits its options at spaces
+    log4j = Path(str(resources.files("featuremill") / "log4j2.properties")).as_uri()
+    settings = {
+        "spark.task.maxFailures": str(TASK_ATTEMPTS),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j}",
+        "spark.python.worker.reuse": "true",
+        "spark.sql.shuffle.partitions": "8",
+        **{f"spark.executorEnv.{name}": value for name, value in _ONE_THREAD.items()},
+    }
+    if master.startswith("local"):
+        # a machine whose own name cannot be resolved must still be able to run
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return settings
+
+
+def slots(spark: "SparkSession") -> int:
+    """How many tasks run at the same time."""
+    return max(1, spark.sparkContext.defaultParallelism)
+
+
+def map_tasks(
+    spark: "SparkSession",
+    payloads: Sequence[bytes],
+    function: Callable[[bytes, Attempt], bytes],
+    group: str,
+) -> list[bytes]:
+    """Run one Spark task per payload and return the answers in the payloads' order.
+
+    Payloads travel as one broadcast, so that task i always gets payload i, also when it is
+    tried again, and no shuffle moves them.
+
+    Parameters
+    ----------
+    function : callable
+        Called on a worker with a payload; must be picklable.
+    group : str
+        Spark job group under which the job can be cancelled.
+
+    Raises
+    ------
+    WorkerDiedError
+        If a worker process died each time a task was tried.
+    FeaturemillError
+        Whatever the function raised on purpose.
+    RunError
+        For any other failure of the job.
+    """
+    with _mapped(spark, payloads, function) as answers:
+        rows = _collect(answers, group)
+    in_order = {row["task"]: bytes(row["answer"]) for row in rows}
+    return [in_order[task] for task in range(len(payloads))]
+
+
+def reduce_tasks(
+    spark: "SparkSession",
+    payloads: Sequence[bytes],
+    function: Callable[[bytes, Attempt], bytes],
+    merge: Callable[[Iterable[bytes]], bytes],
+    group: str,
+) -> bytes:
+    """Like :func:`map_tasks`, with the answers merged to one.
+
+    Workers merge in a tree of fan-in ``FAN_IN``, so that the driver never holds more answers.
+    """
+
+    def merge_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        merged = merge(value.as_py() for batch in batches for value in batch.column("answer"))
+        yield _answer_batch(0, merged)
+
+    with _mapped(spark, payloads, function) as answers:
+        remaining = len(payloads)
+        while remaining > FAN_IN:
+            remaining = -(-remaining // FAN_IN)
+            answers = answers.repartition(remaining).mapInArrow(merge_batches, _ANSWER)
+        rows = _collect(answers, group)
+    return merge(bytes(row["answer"]) for row in rows)
+
+
+@contextmanager
+def _mapped(
+    spark: "SparkSession", payloads: Sequence[bytes], function: Callable[[bytes, Attempt], bytes]
+) -> Iterator["DataFrame"]:
+    broadcast = spark.sparkContext.broadcast(list(payloads))
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        current = TaskContext.get()
+        number = current.attemptNumber() if current else 0
+        for batch in batches:
+            for task in batch.column(0).to_pylist():
+                yield _answer_batch(task, function(broadcast.value[task], Attempt(task, number)))
+
+    try:
+        yield spark.range(0, len(payloads), 1, len(payloads)).mapInArrow(run, _ANSWER)
+    finally:
+        broadcast.destroy()
+
+
+def _collect(answers: "DataFrame", group: str) -> "list[Row]":
+    context = answers.sparkSession.sparkContext
+    context.setJobGroup(group, f"featuremill {group}", interruptOnCancel=False)
+    try:
+        return answers.collect()
+    except Exception as error:
+        raise _translated(error) from error
+
+
+def _answer_batch(task: int, answer: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(
+        {"task": pa.array([task], pa.int32()), "answer": pa.array([answer], pa.binary())}
+    )
+
+
+def tasks_done(spark: "SparkSession", group: str) -> int:
+    """How many tasks of a job group have ended."""
+    tracker = spark.sparkContext.statusTracker()
+    stages = (
+        tracker.getStageInfo(stage)
+        for job in tracker.getJobIdsForGroup(group)
+        if (info := tracker.getJobInfo(job)) is not None
+        for stage in info.stageIds
+    )
+    return sum(stage.numCompletedTasks for stage in stages if stage is not None)
+
+
+class Background:
+    """A call that runs in a thread of its own, with a JVM thread of its own behind it."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._ended = threading.Event()
+        self._outcome: Any = None
+        self._error: BaseException | None = None
+        from pyspark import InheritableThread
+
+        self._thread = InheritableThread(target=self._run, args=(call,), daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; tells whether the call has ended."""
+        return self._ended.wait(seconds)
+
+    def result(self) -> Any:
+        """What the call returned or raised."""
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._outcome
+
+    def _run(self, call: Callable[[], T]) -> None:
+        try:
+            self._outcome = call()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+
+_DEATHS = (
+    "Python worker exited unexpectedly",
+    "Python worker failed to connect back",
+    "ExecutorLostFailure",
+    "Connection reset",
+    "java.io.EOFException",
+)
+
+
+def _translated(error: Exception) -> FeaturemillError:
+    """The error of a job, in terms of what happened on the worker."""
+    text = str(error)
+    raised = re.search(r"featuremill\.errors\.(\w+): (.*)(?:\n([A-Z].*\.)$)?", text, re.MULTILINE)
+    if raised is not None:
+        kind = getattr(errors, raised[1], RunError)
+        if isinstance(kind, type) and issubclass(kind, FeaturemillError):
+            return kind(raised[2].strip(), raised[3] or "")
+    if any(sign in text for sign in _DEATHS):
+        return WorkerDiedError("a worker process died", "")
+    return RunError(f"a Spark job failed: {_root_cause(error)}", "")
+
+
+def _root_cause(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*:", line)]
+    return (causes or lines or [repr(error)])[-1]

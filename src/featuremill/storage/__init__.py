@@ -1,0 +1,50 @@
+"""Where images come from and results go to: a folder, or a prefix of an S3 bucket.
+
+To add a storage, write a module beside ``local.py`` with a class that has the methods of
+:class:`~featuremill.storage.base.Store`, and give it its scheme in :func:`open_store`.
+"""
+
+import os
+import re
+
+from featuremill.errors import ConfigError
+from featuremill.storage.base import Fetched, Listed, Store
+
+__all__ = ["Fetched", "Listed", "Store", "open_store"]
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
+
+
+def open_store(
+    url: str | os.PathLike[str], *, endpoint_url: str | None = None, region: str | None = None
+) -> Store:
+    """Store for a folder or an ``s3://bucket/prefix``.
+
+    Nothing is read or written yet, and no client library is loaded before it is needed.
+
+    Raises
+    ------
+    ConfigError
+        If the URL has another scheme or names no bucket.
+    """
+    url = os.fspath(url)
+    scheme = _SCHEME.match(url)
+    if not url.strip():
+        raise ConfigError("an empty path was given", "Name a folder or s3://bucket/prefix.")
+    if scheme is None:
+        from featuremill.storage.local import LocalStore
+
+        return LocalStore(os.path.abspath(url))
+    if scheme[1] == "file":
+        raise ConfigError(f"{url!r} is a file:// URL", "Give the plain path instead.")
+    if scheme[1] not in ("s3", "s3a"):
+        raise ConfigError(
+            f"{url!r} has the scheme {scheme[1]!r}, which is not supported",
+            "Name a folder or s3://bucket/prefix.",
+        )
+    from featuremill.storage.s3 import S3Store
+
+    bucket, _, prefix = url[scheme.end() :].partition("/")
+    if not bucket:
+        raise ConfigError(f"{url!r} names no bucket", "Write it as s3://bucket/prefix.")
+    return S3Store(bucket, prefix.strip("/"), endpoint_url=endpoint_url, region=region)

@@ -1,0 +1,196 @@
+"""A folder of this machine (or of a file system that every worker mounts)."""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from featuremill import names
+from featuremill.errors import SourceError, StorageError
+from featuremill.storage.base import Fetched, Listed, Store
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """Files below an absolute path."""
+
+    url: str
+    # local reads are served by the page cache; more threads only fight for the interpreter
+    read_ahead: int = 2
+
+    def list(self) -> Iterator[Listed]:
+        """Every file below the root, links followed; names stay bytes until they are encoded.
+
+        A folder reached through a link to one of its own parents is reported, not entered.
+        """
+        root = os.fsencode(self.url)
+        if not os.path.isdir(root):
+            kind = "is not a folder" if os.path.lexists(root) else "does not exist"
+            raise SourceError(f"source {self.url} {kind}", "Name an existing folder of images.")
+        try:
+            os.scandir(root).close()
+        except OSError as error:
+            raise SourceError(f"source {self.url} cannot be read: {error.strerror}") from error
+        yield from _walk(root, frozenset({_identity(os.stat(root))}))
+
+    def fetch(self, path: str) -> Fetched:
+        """Bytes of one file."""
+        # opening a FIFO that took a file's place would wait for ever without O_NONBLOCK
+        with open(os.open(names.decode(path), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            return Fetched(file.read(), _version(status))
+
+    def contains(self, other: Store) -> bool:
+        """Whether the other root, links resolved, lies in this one."""
+        if not isinstance(other, LocalStore):
+            return False
+        mine, theirs = os.path.realpath(self.url), os.path.realpath(other.url)
+        return os.path.commonpath([mine, theirs]) == mine
+
+    def read(self, name: str) -> bytes:
+        """Whole content of a file."""
+        return self._path(name).read_bytes()
+
+    def open(self, name: str) -> BinaryIO:
+        """Reader of a file."""
+        return self._path(name).open("rb")
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, or None where there is none."""
+        try:
+            return self._path(name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Names of all files below a folder, sorted."""
+        root = Path(self.url)
+        for path in sorted(self._path(prefix).rglob("*")):
+            if path.is_file():
+                yield path.relative_to(root).as_posix()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file beside its place, then move it there."""
+        with self.writer(name) as file:
+            file.write(data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file only if it is not there; it never exists half-written."""
+        path = self._path(name)
+        with self._failures(name):
+            temporary = self._write_beside(path, data)
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink()
+        return True
+
+    @contextmanager
+    def writer(self, name: str) -> Iterator[BinaryIO]:
+        """Stream into a temporary file that is moved to its place at the end."""
+        path = self._path(name)
+        with self._failures(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=".", suffix=".tmp", delete=False
+            ) as file:
+                try:
+                    yield file.file  # type: ignore[misc]  # typeshed calls it IO[bytes]
+                    file.close()
+                    # temporary files are private; a result is not
+                    os.chmod(file.name, 0o666 & ~_umask())
+                    os.replace(file.name, path)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(file.name)
+                    raise
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        with self._failures(name):
+            self._path(name).unlink(missing_ok=True)
+
+    def table(self, name: str) -> tuple[str, dict[str, str]]:
+        """Path of a Delta table."""
+        return str(self._path(name)), {}
+
+    def _path(self, name: str) -> Path:
+        return Path(self.url, name)
+
+    def _write_beside(self, path: Path, data: bytes) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".", suffix=".tmp", delete=False
+        ) as file:
+            file.write(data)
+        return Path(file.name)
+
+    @contextmanager
+    def _failures(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {self.url}/{name}: {error.strerror or error}",
+                "Check free space and permissions of that folder.",
+            ) from error
+
+
+def _walk(folder: bytes, parents: frozenset[tuple[int, int]]) -> Iterator[Listed]:
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        yield _unreachable(folder, f"the folder cannot be read: {error.strerror}")
+        return
+    for entry in ordered:
+        try:
+            status = entry.stat()
+        except OSError as error:
+            yield _unreachable(entry.path, _stat_problem(entry.path, error))
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            identity = _identity(status)
+            if identity in parents:
+                yield _unreachable(entry.path, "a link back to a folder that holds it")
+            else:
+                yield from _walk(entry.path, parents | {identity})
+        elif stat.S_ISREG(status.st_mode):
+            yield Listed(names.encode(entry.path), status.st_size, _version(status))
+        else:
+            yield _unreachable(entry.path, "not a regular file")
+
+
+def _unreachable(path: bytes, problem: str) -> Listed:
+    return Listed(names.encode(path), 0, "", problem)
+
+
+def _stat_problem(path: bytes, error: OSError) -> str:
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return "a link to a file that does not exist"
+    if error.errno == errno.ELOOP:
+        return "a link that leads back to itself"
+    return f"cannot be examined: {error.strerror}"
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,292 @@
+"""Engines give the same features whatever runs them, and say no where they cannot."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from featuremill.errors import PrecisionError
+from featuremill.models import engines, parity, registry
+from featuremill.models.engines import BATCH, Engine, native_bf16, open_engine
+from featuremill.models.network import BOUNDS, Network
+from featuremill.models.parity import prove, smallest_cosine
+
+Pixels = npt.NDArray[np.uint8]
+
+HERE = [
+    name
+    for name in engines.ENGINES
+    if importlib.util.find_spec(name) and (name != "openvino" or engines._has_openvino())
+]
+
+needs_openvino = pytest.mark.skipif("openvino" not in HERE, reason="no OpenVINO here")
+needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Network:
+    return registry.load("mobilenetv2-untrained")
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Pixels:
+    """Soft gradients, each image another: (20, 224, 224, 3)."""
+    random = np.random.default_rng(0)
+    corners = random.integers(0, 256, (20, 2, 2, 3)).astype(np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((224, 224))) for c in corners])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def engines_of_this_module() -> Iterator[None]:
+    """Engines opened here do not stay in memory for the rest of the tests."""
+    yield
+    engines._open.clear()
+
+
+@pytest.mark.parametrize("name", HERE)
+class TestEveryEngine:
+    def test_features_do_not_depend_on_how_batches_fall(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        engine = open_engine(untrained, "fp32", name)
+        features = engine.embed(pixels)
+        assert features.shape == (20, 1280)
+        assert features.dtype == np.float32
+        np.testing.assert_array_equal(engine.embed(pixels[13:14])[0], features[13])
+        np.testing.assert_array_equal(engine.embed(pixels[3:17]), features[3:17])
+
+    def test_no_images_give_no_features(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        assert open_engine(untrained, "fp32", name).embed(pixels[:0]).shape == (0, 1280)
+
+    def test_memory_is_neither_kept_nor_written(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        engine = open_engine(untrained, "fp32", name)
+        frozen = pixels[:BATCH].copy()
+        frozen.flags.writeable = False
+        first = engine.embed_batch(frozen)
+        kept = first.copy()
+        engine.embed_batch(pixels[BATCH : 2 * BATCH])
+        np.testing.assert_array_equal(first, kept)
+        np.testing.assert_array_equal(frozen, pixels[:BATCH])
+
+    def test_strided_pixels_are_read_correctly(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        engine = open_engine(untrained, "fp32", name)
+        mirrored = pixels[:BATCH, :, ::-1]
+        np.testing.assert_array_equal(
+            engine.embed(mirrored), engine.embed(np.ascontiguousarray(mirrored))
+        )
+
+    def test_pixels_of_another_kind_are_refused(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        engine = open_engine(untrained, "fp32", name)
+        with pytest.raises(ValueError, match=r"float64 of shape .* must be uint8"):
+            engine.embed(pixels / 255)
+        with pytest.raises(ValueError, match=r"must be uint8 of shape \(N, 224, 224, 3\)"):
+            engine.embed(pixels[:, :100])
+
+    def test_untrained_features_are_alive(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        features = open_engine(untrained, "fp32", name).embed(pixels)
+        assert np.isfinite(features).all()
+        assert (features.std(axis=0) > 0).mean() > 0.9
+        assert np.linalg.matrix_rank(features - features.mean(axis=0)) == len(pixels) - 1
+
+    def test_the_network_has_not_changed(
+        self, untrained: Network, pixels: Pixels, name: str
+    ) -> None:
+        features = open_engine(untrained, "fp32", name).embed(pixels[:1])[0]
+        np.testing.assert_allclose(features[:6], GOLDEN, rtol=1e-4, atol=1e-4)
+
+
+GOLDEN = (3.35072, 0.0578567, 0, 0.0467846, 0.329305, 0)
+"""First features of the first picture; the same code met Keras' features to 5e-5."""
+
+
+@needs_openvino
+class TestPrecision:
+    def test_fp32_is_fp32_even_where_bf16_is_native(
+        self, untrained: Network, pixels: Pixels
+    ) -> None:
+        fast = open_engine(untrained, "fp32", "openvino").embed(pixels)
+        slow = open_engine(untrained, "fp32", "onnxruntime").embed(pixels)
+        np.testing.assert_allclose(fast, slow, atol=1e-4)
+
+    @needs_bf16
+    def test_mixed_lies_between_bf16_and_fp32(self, untrained: Network, pixels: Pixels) -> None:
+        exact = open_engine(untrained, "fp32").embed(pixels)
+        error = {
+            precision: float(np.abs(open_engine(untrained, precision).embed(pixels) - exact).mean())
+            for precision in ("mixed", "bf16")
+        }
+        assert 1e-4 < error["mixed"] < error["bf16"]
+
+    @needs_bf16
+    def test_a_network_without_a_plan_has_no_mixed_precision(self, untrained: Network) -> None:
+        planless = dataclasses.replace(untrained, fp32_until=None)
+        with pytest.raises(PrecisionError, match="no plan for mixed precision"):
+            open_engine(planless, "mixed", "openvino")
+
+    @pytest.mark.parametrize("precision", ["mixed", "bf16"])
+    def test_without_native_bf16_it_is_refused(
+        self, untrained: Network, monkeypatch: pytest.MonkeyPatch, precision: str
+    ) -> None:
+        monkeypatch.setattr(engines, "_open", {})
+        monkeypatch.setattr(engines, "native_bf16", lambda: False)
+        with pytest.raises(PrecisionError, match="AMX or AVX512-BF16") as error:
+            open_engine(untrained, precision, "openvino")
+        assert "--precision fp32" in error.value.remedy
+
+
+class TestOpening:
+    def test_an_engine_is_compiled_once_per_process(self, untrained: Network) -> None:
+        again = dataclasses.replace(untrained, licence="unchanged in what it computes")
+        engine = open_engine(untrained, "fp32", "onnxruntime")
+        assert open_engine(again, "fp32", "onnxruntime") is engine
+        assert (engine.name, engine.precision, engine.n_features) == ("onnxruntime", "fp32", 1280)
+
+    @needs_openvino
+    def test_auto_prefers_openvino(self, untrained: Network) -> None:
+        assert open_engine(untrained, "fp32").name == "openvino"
+
+    def test_auto_does_without_openvino(
+        self, untrained: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engines, "_open", {})
+        monkeypatch.setattr(engines, "_has_openvino", lambda: False)
+        assert open_engine(untrained, "fp32").name == "onnxruntime"
+        assert not native_bf16()
+        with pytest.raises(PrecisionError, match="OpenVINO is not installed"):
+            open_engine(untrained, "fp32", "openvino")
+
+    def test_onnx_runtime_computes_fp32_only(self, untrained: Network) -> None:
+        with pytest.raises(PrecisionError, match="mixed needs OpenVINO"):
+            open_engine(untrained, "mixed", "onnxruntime")
+
+    def test_unknown_words_are_refused(self, untrained: Network) -> None:
+        with pytest.raises(ValueError, match="'auto', must be one of fp32, mixed, bf16"):
+            open_engine(untrained, "auto")
+        with pytest.raises(ValueError, match="'tensorrt', must be one of auto, openvino"):
+            open_engine(untrained, "fp32", "tensorrt")
+
+    @pytest.mark.parametrize(
+        ("flags", "expected"),
+        [
+            ("fpu sse2 avx512f avx512_bf16", True),
+            ("fpu sse2 amx_tile amx_bf16", True),
+            ("fpu sse2 avx512f avx512_bf16_like", False),
+            ("fpu sse2 avx2", False),
+        ],
+    )
+    def test_bf16_is_read_from_the_cpu(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, expected: bool
+    ) -> None:
+        monkeypatch.setattr(engines, "_has_openvino", lambda: True)
+        cpuinfo = tmp_path / "cpuinfo"
+        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre_v1\n")
+        assert native_bf16(cpuinfo) is expected
+        assert not native_bf16(tmp_path / "none")
+
+
+class TestCosine:
+    @pytest.mark.parametrize(
+        ("left", "right", "expected"),
+        [
+            ([[1, 0], [1, 1]], [[2, 0], [1, 0]], 2**-0.5),
+            ([[1, 2]], [[-1, -2]], -1),
+            ([[0, 0]], [[0, 0]], 1),
+            ([[0, 0]], [[1, 0]], 0),
+            ([[1, np.nan]], [[1, 0]], -1),
+            ([[1, 0]], [[np.inf, 0]], -1),
+            ([[1e30, 1e30]], [[1e30, 1e30]], 1),
+        ],
+    )
+    def test_the_worst_row_counts(
+        self, left: list[list[float]], right: list[list[float]], expected: float
+    ) -> None:
+        a, b = np.array(left, np.float32), np.array(right, np.float32)
+        assert smallest_cosine(a, b) == pytest.approx(expected, abs=1e-12)
+
+    def test_no_rows_disagree_with_nothing(self) -> None:
+        assert smallest_cosine(np.empty((0, 3)), np.empty((0, 3))) == 1
+
+    def test_shapes_must_match(self) -> None:
+        with pytest.raises(ValueError, match=r"\(2, 3\) and \(1, 3\)"):
+            smallest_cosine(np.ones((2, 3)), np.ones((1, 3)))
+
+    @needs_bf16
+    def test_a_precision_is_proved_against_fp32(self, untrained: Network, pixels: Pixels) -> None:
+        assert prove(untrained, pixels, "fp32") == pytest.approx(1, abs=1e-12)
+        assert 0.99 < prove(untrained, pixels, "bf16") < 1 - 1e-7
+
+    def test_a_network_that_lies_is_found_out(
+        self, untrained: Network, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Broken(Engine):
+            name = "broken"
+
+            def embed_batch(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+                return np.full((BATCH, 1280), np.nan, np.float32)
+
+        exact = open_engine(untrained, "fp32", "onnxruntime")
+        opened = {"bf16": Broken(untrained, "bf16"), "fp32": exact}
+        monkeypatch.setattr(parity, "open_engine", lambda _, precision, __: opened[precision])
+        assert prove(untrained, pixels, "bf16") == -1
+
+
+@dataclasses.dataclass
+class Reference:
+    """Real pictures through real weights, by Keras."""
+
+    network: Network
+    pixels: Pixels
+    features: npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def keras(shared_data: Path) -> Reference:
+    stored = np.load(shared_data / "reference" / "keras_features.npz")
+    (weights,) = (shared_data / "weights").glob("*.h5")
+    pictures = [Image.open(shared_data / path) for path in stored["path"]]
+    pixels = [
+        np.asarray(picture.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC))
+        for picture in pictures
+    ]
+    network = registry.load("mobilenetv2", weights)
+    return Reference(network, np.stack(pixels), stored["features"])
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency:UserWarning")
+class TestParityWithKeras:
+    """Random weights hide what rounding does to trained ones: these numbers need the real ones."""
+
+    @pytest.mark.parametrize("name", HERE)
+    def test_fp32_is_keras_on_every_picture(self, keras: Reference, name: str) -> None:
+        features = open_engine(keras.network, "fp32", name).embed(keras.pixels)
+        bound = BOUNDS["fp32"]
+        assert bound is not None
+        assert smallest_cosine(features, keras.features) >= bound
+        np.testing.assert_allclose(features, keras.features, atol=1e-4)
+
+    @needs_bf16
+    def test_mixed_keeps_the_default_contract(self, keras: Reference) -> None:
+        features = open_engine(keras.network, "mixed").embed(keras.pixels)
+        bound = BOUNDS["auto"]
+        assert bound is not None
+        assert smallest_cosine(features, keras.features) >= bound
+
+    @needs_bf16
+    def test_plain_bf16_would_not(self, keras: Reference) -> None:
+        features = open_engine(keras.network, "bf16").embed(keras.pixels)
+        assert 0.96 < smallest_cosine(features, keras.features) < 0.99

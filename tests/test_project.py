@@ -1,0 +1,196 @@
+"""What holds for the project as a whole: its layers, the cost of an import, its locks."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import featuremill
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "featuremill"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+
+# Bottom first: a module imports only what stands before it, also inside its functions.
+LAYERS = [
+    "errors",
+    "schemas",
+    "names",
+    "config",
+    "jvm",
+    "storage",
+    "references",
+    "listing",
+    "lease",
+    "images",
+    "isolation",
+    "models",
+    "moments",
+    "pca",
+    "extract",
+    "tables",
+    "session",
+    "chunks",
+    "dispatch",
+    "probe",
+    "reduce",
+    "matrix",
+    "ledger",
+    "report",
+    "progress",
+    "prepare",
+    "driver",
+    "pipeline",
+    "results",
+    "synth",
+    "console",
+    "cli",
+    "__init__",
+    "__main__",
+]
+
+HEAVY = [
+    "boto3",
+    "botocore",
+    "deltalake",
+    "obstore",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "pyspark",
+]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def module_of(source: Path) -> str:
+    """The layer that a source file belongs to: ``models/engines.py`` is part of ``models``."""
+    return source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(source: Path) -> Iterator[str]:
+    """Every module that a source file imports, as a dotted name."""
+    package = ["featuremill", *source.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            # the name imported may be a module itself, as in `from featuremill import images`
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def layers_below(source: Path) -> set[str]:
+    """The layers of the package that a source file imports from."""
+    dotted = ([*name.split("."), "__init__"] for name in imports_of(source))
+    inside = {name[1] for name in dotted if name[0] == "featuremill"}
+    return inside - {module_of(source), "__version__"}
+
+
+def lines_of(function: Function) -> int:
+    """The lines of a function's body without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def pins_of(lock: Path) -> dict[str, list[str]]:
+    """The versions that a lock file holds of each package (several where they depend on Python)."""
+    pins: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)(?:\[.*?\])?==([^\s;]+)", lock.read_text(), re.M):
+        pins.setdefault(canonicalize_name(name), []).append(version)
+    return pins
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    """The top-level modules in memory after a statement in a fresh interpreter."""
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {name.partition(".")[0] for name in loaded.split()}
+
+
+def test_every_module_has_its_layer() -> None:
+    assert {module_of(source) for source in SOURCES} <= set(LAYERS)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(source: Path) -> None:
+    allowed = set(LAYERS[: LAYERS.index(module_of(source))])
+    assert layers_below(source) <= allowed
+
+
+@pytest.mark.parametrize("module", ["extract", "pca"])
+def test_the_work_itself_knows_no_spark(module: str) -> None:
+    imported = {name.partition(".")[0] for name in imports_of(PACKAGE / f"{module}.py")}
+    assert "pyspark" not in imported
+    assert "pyspark" not in modules_loaded_by(f"import featuremill.{module}")
+
+
+@pytest.mark.parametrize("module", ["featuremill", "featuremill.cli"])
+def test_imports_stay_light(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not written yet")
+    assert modules_loaded_by(f"import {module}").isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_and_functions_stay_short(source: Path) -> None:
+    text = source.read_text()
+    assert len(text.splitlines()) <= 400
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, Function))
+    assert [function.name for function in functions if lines_of(function) > 60] == []
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[0] == featuremill.__version__
+
+
+def test_the_lock_holds_every_dependency_in_the_range_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = pins_of(ROOT / "requirements" / "dev.lock")
+    for requirement in map(Requirement, project["dependencies"]):
+        versions = pins.get(canonicalize_name(requirement.name), [])
+        assert versions, f"{requirement.name} is not locked: run make lock"
+        assert all(map(requirement.specifier.contains, versions)), requirement
+
+
+def test_the_second_lock_is_spark_3_5_alone() -> None:
+    pins = pins_of(ROOT / "requirements" / "spark35.lock")
+    assert set(pins) == {"pyspark", "py4j"}
+    assert pins["pyspark"] == ["3.5.8"]
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_locks_pin_by_hash_and_name_no_address(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        assert re.match(r"[\w.-]+(\[.*?\])?==", entry), entry
+        assert "--hash=sha256:" in entry, entry
+        assert not set(re.findall(r"--(\w+)", entry)) - {"hash"}, entry
+
+
+def test_no_file_names_a_package_index() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: what belongs to the project is not known")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    index = re.compile(
+        rb"(pypi|pythonhosted)\.org|(?<!emit-)index[-]url|find[-]links|//\S+/simple[/\s]"
+    )
+    assert [path for path in files if path.is_file() and index.search(path.read_bytes())] == []
