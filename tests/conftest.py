@@ -1,9 +1,14 @@
 """What several tests need."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +19,28 @@ def shared_data() -> Path:
     if not (data / "reference" / "keras_features.npz").exists():
         pytest.skip(f"no reference data in {data} (set FEATUREMILL_TEST_DATA)")
     return data
+
+
+@pytest.fixture(scope="session")
+def spark() -> "Iterator[SparkSession]":
+    """One local Spark for all tests, started the way a run starts its own."""
+    from featuremill.session import spark_session
+
+    with spark_session("local[2]") as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 drawn pictures of 4 classes; not to be changed."""
+    from featuremill.synth import SynthConfig, write
+
+    folder = tmp_path_factory.mktemp("pictures") / "pictures"
+    write(folder, SynthConfig(classes=4, per_class=15, seed=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(shared_data: Path) -> str:
+    """Real ImageNet weights."""
+    return str(shared_data / "weights" / "mobilenet_v2_imagenet_dequantised_no_top.h5")

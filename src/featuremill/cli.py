@@ -98,7 +98,7 @@ def main() -> None:
 )
 @click.option("--model", default="mobilenetv2", show_default=True, help="See `featuremill models`.")
 @click.option(
-    "--weights", metavar="FILE", help="Keras .h5 file to use instead of the published one."
+    "--weights", metavar="FILE", help="Keras .h5 file instead of the published one."
 )
 @click.option(
     "--precision",

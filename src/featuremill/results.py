@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,7 +81,8 @@ def load_features(
     batches = [batch for file in files for batch in table.read(file, columns)]
     schema = pa.schema([table.schema.field(name) for name in columns])
     rows = pa.Table.from_batches(batches, schema)
-    return rows.filter(pc.equal(rows["model_id"], model_id)).select(_COLUMNS).to_pandas()
+    of_model = rows.filter(pc.equal(rows["model_id"], model_id)).select(_COLUMNS)
+    return cast("pd.DataFrame", of_model.to_pandas())
 
 
 def _with_spark(
