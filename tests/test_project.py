@@ -25,6 +25,7 @@ LAYERS = [
     "errors",
     "schemas",
     "names",
+    "machine",
     "config",
     "jvm",
     "storage",

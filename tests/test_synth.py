@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from featuremill import synth
 from featuremill.errors import ConfigError, DestinationError, StorageError
 from featuremill.synth import SynthConfig, class_names, draw, encode, write
+from featuremill.synth.vocabulary import FORMS
 
 SUFFIXES = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
@@ -96,7 +96,7 @@ def test_pictures_of_one_class_differ_clearly() -> None:
 
 
 def test_every_form_shows_up_whole_before_its_backdrop() -> None:
-    config = SynthConfig(classes=len(synth.FORMS), per_class=1, size=48)
+    config = SynthConfig(classes=len(FORMS), per_class=1, size=48)
     for class_index in range(config.classes):
         picture = draw(class_index, 0, config)
         assert picture.shape == (48, 48, 3)

@@ -97,9 +97,7 @@ def main() -> None:
     "--no-reduce", "reduce", flag_value=False, default=True, help="Stop after the features: no PCA."
 )
 @click.option("--model", default="mobilenetv2", show_default=True, help="See `featuremill models`.")
-@click.option(
-    "--weights", metavar="FILE", help="Keras .h5 file instead of the published one."
-)
+@click.option("--weights", metavar="FILE", help="Keras .h5 file instead of the published one.")
 @click.option(
     "--precision",
     default="auto",
@@ -205,7 +203,7 @@ def synth(
 ) -> None:
     """Draw a labelled set of fruit-like pictures in DEST, one folder for each class.
 
-    The same seed draws the same pictures, on every machine.
+    The same seed draws the same pictures.
 
     \b
     Examples:

@@ -133,8 +133,11 @@ class RunConfig:
             ("--max-pixels", self.max_pixels),
             ("--image-timeout", self.image_timeout),
         ):
-            if value <= 0:
-                raise ConfigError(f"{option} is {value}, it must be above 0")
+            if not value > 0:  # NaN is not either
+                raise ConfigError(
+                    f"{option} is {value}, it must be above 0",
+                    f"Leave {option} out to have the default.",
+                )
         if self.master.startswith("sc://"):
             raise ConfigError(
                 f"--master is {self.master}: Spark Connect is not supported",
@@ -143,9 +146,15 @@ class RunConfig:
 
     def _check_reduction(self) -> None:
         if self.n_components is not None and self.variance is not None:
-            raise ConfigError("--components and --variance were both given", "Give one of them.")
+            raise ConfigError(
+                f"--components {self.n_components} and --variance {self.variance} were both given",
+                "Give one of them.",
+            )
         if self.n_components is not None and self.n_components < 1:
-            raise ConfigError(f"--components is {self.n_components}, it must be at least 1")
+            raise ConfigError(
+                f"--components is {self.n_components}, it must be at least 1",
+                "To stop after the features give --no-reduce.",
+            )
         if self.variance is not None and not 0 < self.variance <= 1:
             raise ConfigError(
                 f"--variance is {self.variance}, it must be above 0 and at most 1",

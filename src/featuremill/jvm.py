@@ -27,7 +27,9 @@ def check_java() -> int:
     """
     java = _find_java()
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise JavaError(f"{java} does not run: {error}", _REMEDY) from error
     found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)

@@ -5,12 +5,13 @@ while it lives and removes it at its end. The lock of a run that is certainly de
 and its run id handed on, so that what that run left uncommitted can be cleaned up.
 """
 
+import hashlib
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 import psutil
@@ -90,7 +91,9 @@ def hold(destination: Store, run: str) -> Iterator[str | None]:
     finally:
         ended.set()
         heartbeat.join()
-        destination.remove(LOCK)
+        # a lock that cannot be removed is one of a dead process from now on
+        with suppress(StorageError):
+            destination.remove(LOCK)
 
 
 def _acquire(destination: Store, run: str) -> str | None:
@@ -108,14 +111,32 @@ def _acquire(destination: Store, run: str) -> str | None:
             "If no run is using this destination, remove that file.",
         ) from error
     if holder.is_dead():
-        destination.remove(LOCK)
-        if destination.create(LOCK, mine):
-            return holder.run
+        _take_over(destination, found, mine)
+        return holder.run
     raise DestinationBusyError(
         f"{destination.url} is held by run {holder.run}"
         f" (process {holder.pid} on {holder.host}, last seen {_ago(holder.seen)} ago)",
         "Wait until it has ended. A lock of a run that died on another machine is taken over"
         f" {DEAD_AFTER_SECONDS / 60:.0f} minutes after its last sign of life.",
+    )
+
+
+def _take_over(destination: Store, found: bytes, mine: bytes) -> None:
+    """Replace the lock of a dead run; of several runs that found it dead, one may."""
+    claim = f"{LOCK}.{hashlib.sha256(found).hexdigest()[:16]}"
+    if destination.create(claim, mine):
+        try:
+            # another may have claimed it, replaced it and let go of the claim since it was read
+            if destination.read(LOCK) == found:
+                destination.write(LOCK, mine)
+                return
+        except FileNotFoundError:
+            pass
+        finally:
+            destination.remove(claim)
+    raise DestinationBusyError(
+        f"{destination.url} is just being taken over by another run",
+        f"Try again in a minute. If that lasts, remove {destination.url}/{claim}.",
     )
 
 

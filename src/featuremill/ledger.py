@@ -4,7 +4,6 @@
 """
 
 import json
-import platform
 import secrets
 import time
 from collections import Counter
@@ -12,28 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-import psutil
-
 from featuremill.errors import LedgerError
+from featuremill.machine import hardware, versions
 from featuremill.references import Rejection
 from featuremill.storage import Store
 
 RUNS = "runs"
-_PACKAGES = (
-    "featuremill",
-    "pyspark",
-    "openvino",
-    "onnxruntime",
-    "numpy",
-    "pillow",
-    "simplejpeg",
-    "pyarrow",
-    "deltalake",
-    "obstore",
-)
 
 
 @dataclass
@@ -86,8 +71,8 @@ class RunRecord:
     worker_cpu_seconds: float = 0.0
     pca: Mapping[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
-    hardware: Mapping[str, Any] = field(default_factory=lambda: hardware())
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    hardware: Mapping[str, Any] = field(default_factory=hardware)
+    versions: Mapping[str, str] = field(default_factory=versions)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -123,38 +108,3 @@ def load_latest(destination: Store) -> RunRecord | None:
 def new_run_id() -> str:
     """Id that sorts by time of start."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def hardware() -> dict[str, Any]:
-    """The driver's machine."""
-    return {
-        "machine": platform.machine(),
-        "system": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu_name(),
-        "cores": len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else psutil.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of every package that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

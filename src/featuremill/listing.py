@@ -50,7 +50,7 @@ class Selection:
         """Function of (path below the source, label) that tells whether an image is meant."""
         include = _any_glob(self.include) if self.include else None
         exclude = _any_glob(self.exclude) if self.exclude else None
-        classes = frozenset(names.encode(name.encode()) for name in self.classes)
+        classes = frozenset(names.encode(os.fsencode(name)) for name in self.classes)
 
         def chosen(below: str, label: str) -> bool:
             return (
@@ -94,6 +94,8 @@ class Listing:
         if not self._first:
             batch = self._batches.get()
             if isinstance(batch, BaseException):
+                # whoever asks again must not wait for more
+                self._batches.put(batch)
                 raise batch
             self._first = [batch]
         return unpack(self._first[0])[0] if self._first[0] is not None else None
@@ -118,7 +120,8 @@ class Listing:
                 self._batches.put(pack(batch))
                 if self._stop.is_set():
                     break
-            self.finished = True
+            else:
+                self.finished = True
             self._batches.put(None)
         except BaseException as error:
             self._batches.put(error)
@@ -154,7 +157,9 @@ def _skip_reason(entry: Listed, below: str) -> str:
 
 
 def _any_glob(globs: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(fnmatch.translate(glob) for glob in globs))
+    # as the paths are that they are compared with
+    encoded = (names.encode(os.fsencode(glob)) for glob in globs)
+    return re.compile("|".join(fnmatch.translate(glob) for glob in encoded))
 
 
 def _batched(

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featuremill import matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
 from featuremill.driver import Extraction, too_many_rejects
+from featuremill.errors import FeaturemillError
 from featuremill.lease import hold
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA
@@ -63,6 +64,8 @@ def run(
     job = prepare(config, progress, own_session=spark is None)
     record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
     with _held(job, record, progress):
+        if spark is None:
+            progress.say(f"starting Spark on {config.master}")
         with spark_session(config.master, spark) as session:
             with record.timed("extract"):
                 _extract(session, job, record, progress)
@@ -101,10 +104,13 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
                 yield
             except BaseException as error:
                 record.status = f"failed: {type(error).__name__}"
+                # where storage is what failed, the first failure is the one to hear of
+                with suppress(FeaturemillError):
+                    record.save(job.destination)
+                    _clean_up_after(job.run, job, progress)
                 raise
-            finally:
-                record.save(job.destination)
-                _clean_up_after(job.run, job, progress)
+            record.save(job.destination)
+            _clean_up_after(job.run, job, progress)
     finally:
         job.listing.close()
 

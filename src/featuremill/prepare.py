@@ -1,6 +1,7 @@
 """Everything about a run that can be refused, refused before anything is written."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from featuremill.models.network import Network
 from featuremill.progress import Progress
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table
+
+_MISREAD_BY_DELTA = re.compile(r"\\|%[0-9A-Fa-f]{2}")
 
 NETWORK = "model/network.json"
 """Which network's features a destination holds."""
@@ -61,6 +64,12 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         raise DestinationError(
             f"destination {destination.url} lies inside source {source.url}",
             "Choose a destination outside: results must not be listed as images.",
+        )
+    if _MISREAD_BY_DELTA.search(destination.url):
+        raise DestinationError(
+            f"destination {destination.url} has a backslash or a percent escape in its name,"
+            " which the Delta library takes for another character",
+            "Choose a destination without them.",
         )
     spec = registry.get(config.model)
     config.check_components(spec.n_features)
@@ -135,8 +144,13 @@ def _contract(config: RunConfig, network: Network, held: dict[str, Any] | None) 
 
 def download_progress(progress: Progress) -> DownloadProgress:
     """Function that tells a run's progress how a download goes."""
+    said = -1
 
     def report(done: int, total: int) -> None:
-        progress.say(f"weights: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+        nonlocal said
+        tenth = 10 * done // max(1, total)
+        if tenth != said:
+            said = tenth
+            progress.say(f"weights: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return report

@@ -20,6 +20,7 @@ import pyarrow as pa
 from featuremill import errors
 from featuremill.errors import ConfigError, FeaturemillError, RunError
 from featuremill.jvm import check_java
+from featuremill.machine import usable_cores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -36,6 +37,7 @@ _ONE_THREAD = dict.fromkeys(
 FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
+_GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _ANSWER = "task int, answer binary"
 
 
@@ -122,14 +124,8 @@ def _with_attempts(master: str) -> str:
     match = re.fullmatch(r"local\[(\*|\d+)\]", master)
     if match is None:
         return master
-    cores = str(_usable_cores()) if match[1] == "*" else match[1]
+    cores = str(usable_cores()) if match[1] == "*" else match[1]
     return f"local[{cores},{TASK_ATTEMPTS}]"
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _settings(master: str) -> dict[str, str]:
@@ -241,6 +237,9 @@ def _collect(answers: "DataFrame", group: str) -> "list[Row]":
         return answers.collect()
     except Exception as error:
         raise _translated(error) from error
+    finally:
+        for name in _GROUP_PROPERTIES:
+            context.setLocalProperty(name, None)  # type: ignore[arg-type]
 
 
 def _answer_batch(task: int, answer: bytes) -> pa.RecordBatch:

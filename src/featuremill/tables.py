@@ -172,7 +172,9 @@ class Table:
         committed = {f"{self.folder}/{file.name}" for file in self.files()}
         count = 0
         for name in list(self.store.names(self.folder)):
-            if name.rpartition("/")[2].startswith(f"{run}-") and name not in committed:
+            # a hidden one is what a worker that was killed had begun to write
+            file = name.rpartition("/")[2].removeprefix(".")
+            if file.startswith(f"{run}-") and name not in committed:
                 self.store.remove(name)
                 count += 1
         return count

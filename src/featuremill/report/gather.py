@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -128,14 +129,24 @@ def _thumbnails(
 ) -> dict[str, list[tuple[str, bytes]]]:
     """Small pictures of a few images of each class; fewer where there are many classes."""
     each = max(1, min(_THUMBNAILS_PER_CLASS, _MOST_THUMBNAILS // max(1, len(examples))))
+    wanted = [
+        (label, path)
+        for label, paths in list(examples.items())[:_MOST_THUMBNAILS]
+        for path in paths[:each]
+    ]
+
+    def thumbnail(of: tuple[str, str]) -> bytes | None:
+        try:
+            return images.thumbnail(source.fetch(of[1]).data)
+        except (OSError, ImageRejected):
+            # a report without one picture is better than none: the source may have moved
+            return None
+
     found: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    for label, paths in list(examples.items())[:_MOST_THUMBNAILS]:
-        for path in paths[:each]:
-            try:
-                found[label].append((path, images.thumbnail(source.fetch(path).data)))
-            except (OSError, ImageRejected):
-                # a report without one picture is better than none: the source may have moved
-                continue
+    with ThreadPoolExecutor(source.read_ahead) as pool:
+        for (label, path), jpeg in zip(wanted, pool.map(thumbnail, wanted), strict=True):
+            if jpeg is not None:
+                found[label].append((path, jpeg))
     return found
 
 

@@ -12,7 +12,7 @@ from featuremill.storage.base import Fetched, Listed, Store
 
 __all__ = ["Fetched", "Listed", "Store", "open_store"]
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
 def open_store(
@@ -28,23 +28,24 @@ def open_store(
         If the URL has another scheme or names no bucket.
     """
     url = os.fspath(url)
-    scheme = _SCHEME.match(url)
+    match = _SCHEME.match(url)
+    scheme = match[1].lower() if match else None
     if not url.strip():
         raise ConfigError("an empty path was given", "Name a folder or s3://bucket/prefix.")
-    if scheme is None:
+    if match is None:
         from featuremill.storage.local import LocalStore
 
         return LocalStore(os.path.abspath(url))
-    if scheme[1] == "file":
+    if scheme == "file":
         raise ConfigError(f"{url!r} is a file:// URL", "Give the plain path instead.")
-    if scheme[1] not in ("s3", "s3a"):
+    if scheme not in ("s3", "s3a"):
         raise ConfigError(
-            f"{url!r} has the scheme {scheme[1]!r}, which is not supported",
+            f"{url!r} has the scheme {scheme!r}, which is not supported",
             "Name a folder or s3://bucket/prefix.",
         )
     from featuremill.storage.s3 import S3Store
 
-    bucket, _, prefix = url[scheme.end() :].partition("/")
+    bucket, _, prefix = url[match.end() :].partition("/")
     if not bucket:
         raise ConfigError(f"{url!r} names no bucket", "Write it as s3://bucket/prefix.")
     return S3Store(bucket, prefix.strip("/"), endpoint_url=endpoint_url, region=region)

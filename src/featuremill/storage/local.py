@@ -2,10 +2,10 @@
 
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,13 +35,15 @@ class LocalStore:
         try:
             os.scandir(root).close()
         except OSError as error:
-            raise SourceError(f"source {self.url} cannot be read: {error.strerror}") from error
+            raise SourceError(
+                f"source {self.url} cannot be read: {error.strerror}",
+                "Check the permissions of that folder.",
+            ) from error
         yield from _walk(root, frozenset({_identity(os.stat(root))}))
 
     def fetch(self, path: str) -> Fetched:
         """Bytes of one file."""
-        # opening a FIFO that took a file's place would wait for ever without O_NONBLOCK
-        with open(os.open(names.decode(path), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(names.decode(path), "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
@@ -84,35 +86,23 @@ class LocalStore:
     def create(self, name: str, data: bytes) -> bool:
         """Write a file only if it is not there; it never exists half-written."""
         path = self._path(name)
-        with self._failures(name):
-            temporary = self._write_beside(path, data)
+        with self._failures(name), _beside(path) as file:
+            file.write(data)
+            file.close()
             try:
-                os.link(temporary, path)
+                os.link(file.name, path)
             except FileExistsError:
                 return False
-            finally:
-                temporary.unlink()
         return True
 
     @contextmanager
     def writer(self, name: str) -> Iterator[BinaryIO]:
         """Stream into a temporary file that is moved to its place at the end."""
         path = self._path(name)
-        with self._failures(name):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=".", suffix=".tmp", delete=False
-            ) as file:
-                try:
-                    yield file.file  # type: ignore[misc]  # typeshed calls it IO[bytes]
-                    file.close()
-                    # temporary files are private; a result is not
-                    os.chmod(file.name, 0o666 & ~_umask())
-                    os.replace(file.name, path)
-                except BaseException:
-                    with suppress(FileNotFoundError):
-                        os.unlink(file.name)
-                    raise
+        with self._failures(name), _beside(path) as file:
+            yield file
+            file.close()
+            os.replace(file.name, path)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -126,14 +116,6 @@ class LocalStore:
     def _path(self, name: str) -> Path:
         return Path(self.url, name)
 
-    def _write_beside(self, path: Path, data: bytes) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".", suffix=".tmp", delete=False
-        ) as file:
-            file.write(data)
-        return Path(file.name)
-
     @contextmanager
     def _failures(self, name: str) -> Iterator[None]:
         try:
@@ -143,6 +125,24 @@ class LocalStore:
                 f"cannot write {self.url}/{name}: {error.strerror or error}",
                 "Check free space and permissions of that folder.",
             ) from error
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    """Hidden file in the folder of a path; gone after the block unless it was moved."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not by tempfile, whose files are private: a result has the permissions of any new file
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _open_without_waiting(path: str | bytes, flags: int) -> int:
+    # a FIFO that took a file's place would else be waited on for ever
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _walk(folder: bytes, parents: frozenset[tuple[int, int]]) -> Iterator[Listed]:
@@ -188,9 +188,3 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _version(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

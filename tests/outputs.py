@@ -1,0 +1,48 @@
+"""What a run leaves, read as somebody would who knows nothing of featuremill."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltalake import DeltaTable
+
+from featuremill import RunConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL = "mobilenetv2-untrained"
+
+
+def untrained(source: Path, destination: Path, **options) -> RunConfig:
+    """A run with random weights in fp32, which needs no download and no probe."""
+    options = {"model": MODEL, "precision": "fp32", **options}
+    return RunConfig(str(source), str(destination), **options)
+
+
+def features(destination: Path) -> "pd.DataFrame":
+    """Rows of the features table, by path."""
+    return _table(destination / "features")
+
+
+def reduced(destination: Path) -> "pd.DataFrame":
+    """Rows of the reduced table, by path."""
+    return _table(destination / "reduced")
+
+
+def everything_in(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file and folder, to see that nothing was touched."""
+    found = {path: path.lstat() for path in [folder, *folder.rglob("*")] if path.exists()}
+    return {str(path): (status.st_size, status.st_mtime_ns) for path, status in found.items()}
+
+
+def uncommitted(destination: Path) -> set[str]:
+    """Parquet files that lie in the features table's folder and belong to no version of it."""
+    folder = destination / "features"
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    committed = set(DeltaTable(folder).file_uris()) if there else set()
+    names = {str(Path(uri).relative_to(folder)) for uri in committed}
+    return {name for name in there - names if not name.startswith("_delta_log/")}
+
+
+def _table(folder: Path) -> "pd.DataFrame":
+    return DeltaTable(folder).to_pandas().sort_values("path", ignore_index=True)

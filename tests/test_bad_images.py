@@ -1,0 +1,205 @@
+"""What runs make of images that are damaged, and of those that kill or hang whoever reads them."""
+
+import csv
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import poison
+from bad_images import encoded, picture, write_corpus
+from featuremill import RejectLimit, names
+from featuremill.dispatch import Work
+from featuremill.errors import TooManyRejectsError
+from featuremill.pipeline import RunResult, run
+from outputs import features, uncommitted, untrained
+
+ANY_NUMBER = RejectLimit(share=1)
+
+
+class TestACorpusOfNastyFiles:
+    """Some sixty files: odd kinds, damaged ones, bombs, names that trip whoever handles them."""
+
+    @pytest.fixture(scope="class")
+    def corpus(self, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+        folder = tmp_path_factory.mktemp("corpus") / "corpus"
+        folder.mkdir()
+        return folder, write_corpus(folder)
+
+    @pytest.fixture(scope="class")
+    def result(self, spark, corpus, tmp_path_factory) -> RunResult:
+        folder, _ = corpus
+        dest = tmp_path_factory.mktemp("nasty") / "results"
+        return run(untrained(folder, dest, max_rejects=ANY_NUMBER), spark=spark)
+
+    @pytest.fixture(scope="class")
+    def rows(self, result, corpus) -> dict[str, dict]:
+        """Rows of the features table by the file's name below the corpus."""
+        folder, _ = corpus
+        found = features(Path(result.destination)).to_dict("records")
+        files = [os.fsdecode(names.decode(row["path"])) for row in found]
+        assert len(set(files)) == len(files)
+        return {
+            os.path.relpath(file, folder): row for file, row in zip(files, found, strict=True)
+        }
+
+    def test_every_file_is_embedded_or_rejected_where_it_should_be(self, rows, corpus):
+        _, expected = corpus
+        became = {name: row["stage"] or row["status"] for name, row in rows.items()}
+        assert became == expected
+
+    def test_every_rejected_file_has_a_reason_and_no_features(self, rows):
+        rejected = [row for row in rows.values() if row["status"] == "rejected"]
+        assert rejected
+        assert all(row["reason"] and row["features"] is None for row in rejected)
+
+    def test_every_good_file_has_features(self, rows):
+        good = [row for row in rows.values() if row["status"] == "ok"]
+        assert good
+        assert all(row["reason"] is None for row in good)
+        assert np.isfinite(np.stack([row["features"] for row in good])).all()
+
+    def test_the_ledger_balances(self, result, corpus):
+        outcomes = list(corpus[1].values())
+        ledger = result.record.ledger
+        ledger.check()
+        assert ledger.listed == len(outcomes)
+        assert ledger.embedded == outcomes.count("ok")
+        assert ledger.rejected == len(outcomes) - outcomes.count("ok")
+        assert result.record.rejects.total() == ledger.rejected
+
+    def test_the_list_of_rejects_is_for_people(self, result, rows):
+        with Path(result.destination, "rejects.csv").open(encoding="utf-8", newline="") as file:
+            listed = {row["path"]: row for row in csv.DictReader(file)}
+        rejected = {row["path"]: row for row in rows.values() if row["status"] == "rejected"}
+        assert listed.keys() == rejected.keys()
+        for path, row in rejected.items():
+            assert (listed[path]["stage"], listed[path]["reason"]) == (row["stage"], row["reason"])
+
+    def test_running_again_tries_only_what_may_have_changed(self, spark, result, corpus, rows):
+        folder, expected = corpus
+        stages = list(expected.values())
+        again = run(
+            untrained(folder, Path(result.destination), max_rejects=ANY_NUMBER, reduce=False),
+            spark=spark,
+        ).record.ledger
+        retried = stages.count("list") + stages.count("fetch")
+        assert again.embedded == 0
+        assert again.rejected == retried
+        assert again.already_done == stages.count("ok")
+        assert again.already_rejected == stages.count("decode")
+        assert len(features(Path(result.destination))) == len(rows)
+
+
+# Images that are fatal
+
+
+@pytest.fixture
+def twenty(tmp_path) -> Path:
+    """Twenty plain pictures, more than one task's worth."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(20):
+        turned = picture().rotate(18 * number)
+        (folder / f"{number:02}.jpg").write_bytes(encoded("JPEG", turned))
+    return folder
+
+
+@pytest.fixture
+def workers_use(spark, monkeypatch) -> Callable[[Callable[..., Work]], None]:
+    """Lets the workers do other work than they should."""
+    spark.sparkContext.addPyFile(poison.__file__)
+
+    def use(work: Callable[..., Work]) -> None:
+        monkeypatch.setattr("featuremill.driver.Work", work)
+
+    return use
+
+
+def outcomes(destination: Path) -> dict[str, str | None]:
+    """Reasons by file name, None where there are features."""
+    rows = features(destination)
+    return {
+        Path(path).name: stage and f"{stage}: {reason}"
+        for path, stage, reason in zip(rows.path, rows.stage, rows.reason, strict=True)
+    }
+
+
+def only(poisonous: Path, reason: str) -> dict[str, str | None]:
+    """What should become of a folder in which one image is fatal."""
+    everything = dict.fromkeys((path.name for path in poisonous.parent.iterdir()), None)
+    return {**everything, poisonous.name: reason}
+
+
+@pytest.mark.spark35
+@pytest.mark.parametrize(
+    ("decoder", "reason"),
+    [
+        ("poison:segfault", "decode: the decoder died (SIGSEGV) on this image"),
+        ("poison:hang", "decode: the decoder gave no answer within 2 s"),
+    ],
+)
+def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
+    spark, twenty, tmp_path, workers_use, decoder, reason
+):
+    poisonous = twenty / "05.jpg"
+    poisonous.write_bytes(poisonous.read_bytes() + poison.POISON)
+    workers_use(partial(Work, decoder=decoder))
+    dest = tmp_path / "results"
+
+    result = run(untrained(twenty, dest, reduce=False, image_timeout=2.0), spark=spark)
+
+    assert outcomes(dest) == only(poisonous, reason)
+    assert (result.record.ledger.embedded, result.record.ledger.rejected) == (19, 1)
+    assert uncommitted(dest) == set()
+
+
+@pytest.mark.spark35
+def test_an_image_on_which_the_worker_dies_is_found_by_halving(
+    spark, tmp_path, workers_use
+):
+    source, dest = tmp_path / "pictures", tmp_path / "results"
+    source.mkdir()
+    (source / "plain.jpg").write_bytes(encoded("JPEG"))
+    poisonous = source / "white.png"
+    poisonous.write_bytes(encoded("PNG", Image.new("RGB", (9, 9), "white")))
+    workers_use(poison.DeadlyWork)
+
+    config = untrained(source, dest, reduce=False, max_rejects=ANY_NUMBER)
+    result = run(config, spark=spark)
+
+    assert outcomes(dest) == only(poisonous, "worker: the worker died on this image")
+    assert result.record.rejects == {"worker: the worker died on this image": 1}
+    assert uncommitted(dest) == set()
+
+
+# How many are too many
+
+
+def test_too_many_rejects_fail_the_run_after_everything_is_written(spark, twenty, tmp_path):
+    for name in ("03.jpg", "11.jpg"):
+        (twenty / name).write_bytes(b"spoilt")
+    dest = tmp_path / "results"
+
+    with pytest.raises(TooManyRejectsError, match="2 of 20 images were rejected.* is 5%"):
+        run(untrained(twenty, dest), spark=spark)
+
+    assert len(features(dest)) == 20
+    assert {path.name for path in dest.iterdir()} >= {"reduced", "csv", "report.html"}
+    assert (dest / "rejects.csv").read_text().count("\n") == 3
+
+
+def test_a_number_of_rejects_is_allowed_and_no_more(spark, twenty, tmp_path):
+    (twenty / "03.jpg").write_bytes(b"spoilt")
+    dest = tmp_path / "results"
+    allowed = untrained(twenty, dest, reduce=False, max_rejects=RejectLimit(count=1))
+    assert run(allowed, spark=spark).record.ledger.rejected == 1
+
+    (twenty / "11.jpg").write_bytes(b"spoilt")
+    (twenty / "12.jpg").write_bytes(b"spoilt")
+    with pytest.raises(TooManyRejectsError, match="2 of 2"):
+        run(allowed, spark=spark)

@@ -1,0 +1,87 @@
+"""What the documents say is what the program does."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from featuremill.cli import main
+from featuremill.listing import NEVER_IMAGES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fenced_commands() -> Iterator[tuple[str, str]]:
+    """Every featuremill command line in a fenced block, with the page that shows it."""
+    for page in PAGES:
+        for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = line.removeprefix("$ ").strip()
+                if command.startswith("featuremill ") and not command.endswith(": --help"):
+                    yield page.name, command
+
+
+def test_the_help_pages_are_the_programs_own() -> None:
+    written = (ROOT / "docs" / "cli.md").read_text()
+    assert written == load_script("help_pages").help_pages(), "run scripts/help_pages.py"
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(fenced_commands())))
+def test_every_command_shown_is_one_the_program_accepts(page: str, command: str) -> None:
+    arguments = shlex.split(command, comments=True)[1:]
+    group: click.Command = main
+    while isinstance(group, click.Group):
+        context = click.Context(group)
+        name = arguments.pop(0)
+        found = group.get_command(context, name)
+        assert found is not None, f"{page} shows the unknown command {name}"
+        group = found
+    group.make_context("shown", arguments)
+
+
+def test_the_readme_shows_what_the_quick_start_prints(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    transcript = re.search(r"```console\n\$ make demo\n(.*?)```", readme, re.DOTALL)
+    assert transcript is not None
+    runner = CliRunner()
+    pictures, results = str(tmp_path / "pictures"), str(tmp_path / "results")
+    drawn = runner.invoke(main, ["synth", pictures, "--classes", "2", "--per-class", "12"])
+    options = ["--model", "mobilenetv2-untrained", "--components", "20"]
+    ran = runner.invoke(main, ["run", pictures, results, *options])
+    shown = [shape(line) for line in transcript[1].splitlines() if line]
+    for line in [*drawn.stdout.splitlines(), *ran.stdout.splitlines()]:
+        assert shape(line) in shown
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and paths, which differ from run to run."""
+    line = re.sub(r"\S*/\S+", "PATH", line)
+    return re.sub(r"[\d,.]*\d", "N", line)
+
+
+def test_the_architecture_lists_every_extension_that_is_skipped() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    listed = set(re.findall(r"`\.(\w+)`", page.partition("## What is skipped")[2]))
+    assert listed == NEVER_IMAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"

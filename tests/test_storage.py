@@ -1,0 +1,427 @@
+"""A folder as a store: whatever lies in it is listed, and a file is written whole or not at all."""
+
+import errno
+import os
+import pickle
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featuremill import names
+from featuremill.errors import ConfigError, SourceError, StorageError
+from featuremill.storage import Listed, open_store
+from featuremill.storage.local import LocalStore
+from featuremill.storage.s3 import S3Store
+
+
+def everything_in(folder: Path) -> list[str]:
+    """Relative paths of all files, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def listed(folder: Path) -> dict[str, Listed]:
+    """What a listing finds, by the path below the folder."""
+    start = len(str(folder)) + 1
+    return {entry.path[start:]: entry for entry in LocalStore(str(folder)).list()}
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(str(tmp_path))
+
+
+class TestOpenStore:
+    def test_a_plain_path_is_a_folder_and_becomes_absolute(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert open_store("images/") == LocalStore(str(tmp_path / "images"))
+        assert open_store(Path("images")) == LocalStore(str(tmp_path / "images"))
+
+    @pytest.mark.parametrize(
+        ("url", "bucket", "prefix"),
+        [
+            ("s3://fruits", "fruits", ""),
+            ("s3://fruits/", "fruits", ""),
+            ("s3://fruits/a/b/", "fruits", "a/b"),
+            ("s3a://fruits/a", "fruits", "a"),
+            ("S3://fruits/a", "fruits", "a"),
+        ],
+    )
+    def test_an_s3_url_is_a_bucket_and_a_prefix(self, url, bucket, prefix):
+        store = open_store(url, endpoint_url="http://localhost:9000", region="eu-west-3")
+        assert store == S3Store(bucket, prefix, "http://localhost:9000", "eu-west-3")
+
+    @pytest.mark.parametrize(
+        ("url", "problem", "remedy"),
+        [
+            ("", "an empty path", "Name a folder or s3://bucket/prefix"),
+            ("  ", "an empty path", "Name a folder or s3://bucket/prefix"),
+            ("file:///data", "'file:///data' is a file:// URL", "plain path"),
+            ("gs://fruits/a", "'gs://fruits/a' has the scheme 'gs'", "s3://bucket/prefix"),
+            ("HTTPS://a.b/c", "has the scheme 'https'", "s3://bucket/prefix"),
+            ("s3://", "'s3://' names no bucket", "s3://bucket/prefix"),
+            ("s3:///a", "'s3:///a' names no bucket", "s3://bucket/prefix"),
+        ],
+    )
+    def test_anything_else_is_refused_with_a_remedy(self, url, problem, remedy):
+        with pytest.raises(ConfigError) as refused:
+            open_store(url)
+        assert problem in refused.value.problem
+        assert remedy in refused.value.remedy
+
+
+class TestList:
+    def test_the_order_is_that_of_the_names_as_bytes_folder_by_folder(self, tmp_path):
+        expected = ["B.jpg", "a/2.jpg", "a/b/1.jpg", "a/c.jpg", "a.jpg", "b.jpg", "é.jpg"]
+        for name in reversed(expected):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        assert list(listed(tmp_path)) == expected
+
+    def test_size_and_version_are_those_of_the_file(self, tmp_path):
+        file = tmp_path / "a.jpg"
+        file.write_bytes(b"12345")
+        first = listed(tmp_path)["a.jpg"]
+        assert first.path == str(file)
+        assert (first.size, first.problem) == (5, "")
+        assert listed(tmp_path)["a.jpg"] == first
+
+    def test_the_version_changes_with_the_size_and_with_the_time(self, tmp_path):
+        file = tmp_path / "a.jpg"
+        versions = set()
+        for data, modified in ((b"one", 1), (b"two", 2), (b"three", 2)):
+            file.write_bytes(data)
+            os.utime(file, ns=(0, modified))
+            versions.add(listed(tmp_path)["a.jpg"].version)
+        assert len(versions) == 3
+
+    def test_links_are_followed(self, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        (elsewhere / "kiwi").mkdir(parents=True)
+        (elsewhere / "kiwi" / "0.jpg").write_bytes(b"kiwi")
+        source = tmp_path / "source"
+        source.mkdir()
+        (source / "folder").symlink_to(elsewhere / "kiwi")
+        (source / "file.jpg").symlink_to(elsewhere / "kiwi" / "0.jpg")
+        found = listed(source)
+        assert list(found) == ["file.jpg", "folder/0.jpg"]
+        for entry in found.values():
+            assert LocalStore(str(source)).fetch(entry.path) == (b"kiwi", entry.version)
+
+    def test_two_links_to_one_folder_are_two_folders_not_a_loop(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "0.jpg").touch()
+        (tmp_path / "b").symlink_to("a")
+        (tmp_path / "c").symlink_to("a")
+        assert list(listed(tmp_path)) == ["a/0.jpg", "b/0.jpg", "c/0.jpg"]
+
+    @pytest.mark.parametrize(
+        ("make", "problem"),
+        [
+            (lambda path: path.symlink_to("nowhere"), "a link to a file that does not exist"),
+            (lambda path: path.symlink_to(path.name), "a link that leads back to itself"),
+            (lambda path: path.symlink_to(".."), "a link back to a folder that holds it"),
+            (lambda path: path.symlink_to("."), "a link back to a folder that holds it"),
+            (lambda path: os.mkfifo(path), "not a regular file"),
+        ],
+        ids=["dangling link", "link loop", "link to grandparent", "link to parent", "fifo"],
+    )
+    def test_what_cannot_be_read_is_listed_with_the_problem(self, tmp_path, make, problem):
+        folder = tmp_path / "kiwi"
+        folder.mkdir()
+        make(folder / "1.jpg")
+        for good in ("0.jpg", "2.jpg"):
+            (folder / good).touch()
+        found = listed(tmp_path)
+        assert list(found) == ["kiwi/0.jpg", "kiwi/1.jpg", "kiwi/2.jpg"]
+        assert [entry.problem for entry in found.values()] == ["", problem, ""]
+        assert found["kiwi/1.jpg"][1:3] == (0, "")
+
+    def test_two_links_that_lead_to_each_other_are_reported(self, tmp_path):
+        (tmp_path / "a.jpg").symlink_to("b.jpg")
+        (tmp_path / "b.jpg").symlink_to("a.jpg")
+        problems = [entry.problem for entry in listed(tmp_path).values()]
+        assert problems == ["a link that leads back to itself"] * 2
+
+    def test_a_folder_that_may_not_be_read_is_listed_as_one_problem(self, tmp_path, monkeypatch):
+        for folder in ("apple", "locked", "pear"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "0.jpg").touch()
+        forbid(monkeypatch, tmp_path / "locked")
+        found = listed(tmp_path)
+        assert list(found) == ["apple/0.jpg", "locked", "pear/0.jpg"]
+        assert found["locked"].problem == "the folder cannot be read: Permission denied"
+
+    def test_a_source_that_is_no_folder_is_refused(self, tmp_path, monkeypatch):
+        file = tmp_path / "file"
+        file.touch()
+        locked = tmp_path / "locked"
+        locked.mkdir()
+        forbid(monkeypatch, locked)
+        for path, problem in (
+            (tmp_path / "missing", "does not exist"),
+            (file, "is not a folder"),
+            (locked, "cannot be read: Permission denied"),
+        ):
+            with pytest.raises(SourceError, match=problem) as refused:
+                listed(path)
+            assert str(path) in refused.value.problem
+            assert refused.value.remedy
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Deny a folder, to the superuser too, whom permissions do not stop."""
+    scandir = os.scandir
+
+    def denied(path):
+        if os.fsdecode(path) == str(folder):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+
+
+ODD_NAMES = [
+    b"caf\xe9.jpg",
+    b"\xff",
+    b"new\nline.jpg",
+    b"tab\t.jpg",
+    b"100%.jpg",
+    b"%41.jpg",
+    b"x.jpg#1",
+    b"x.jpg?v=1",
+    b" leading and trailing ",
+    b"back\\slash.jpg",
+    b"...",
+    "e\u0301 and é.jpg".encode(),
+    b"n" * 255,
+]
+
+
+class TestFetch:
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_a_file_of_any_name_is_fetched_by_the_path_it_is_listed_under(self, tmp_path, name):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(name)
+        store = LocalStore(str(tmp_path))
+        (entry,) = store.list()
+        assert entry.path == f"{tmp_path}/{names.encode(name)}/{names.encode(name)}"
+        assert store.fetch(entry.path) == (name, entry.version)
+
+    @settings(max_examples=50)
+    @given(st.binary(min_size=1, max_size=100).filter(lambda name: not {0, 47} & set(name)))
+    def test_whatever_the_name(self, name):
+        if name in (b".", b".."):
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder.encode(), name), "wb") as file:
+                file.write(name)
+            store = LocalStore(folder)
+            (entry,) = store.list()
+            assert store.fetch(entry.path) == (name, entry.version)
+
+    def test_the_version_is_that_of_the_bytes_read_not_of_the_listing(self, tmp_path, store):
+        file = tmp_path / "a.jpg"
+        file.write_bytes(b"old")
+        (old,) = store.list()
+        file.write_bytes(b"newer")
+        fetched = store.fetch(old.path)
+        (new,) = store.list()
+        assert fetched == (b"newer", new.version)
+        assert fetched.version != old.version
+
+    @pytest.mark.parametrize(
+        ("make", "reason"),
+        [
+            (lambda path: None, "No such file"),
+            (lambda path: path.symlink_to("nowhere"), "No such file"),
+            (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+            (lambda path: path.mkdir(), "Is a directory"),
+            (lambda path: os.mkfifo(path), "not a regular file"),
+        ],
+        ids=["gone", "dangling link", "link loop", "folder", "fifo"],
+    )
+    @pytest.mark.timeout(10)
+    def test_what_took_a_files_place_gives_a_reason_and_waits_for_nothing(
+        self, tmp_path, store, make, reason
+    ):
+        make(tmp_path / "a.jpg")
+        with pytest.raises(OSError, match=reason) as failed:
+            store.fetch(str(tmp_path / "a.jpg"))
+        assert failed.value.strerror
+
+    @pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="open files cannot be counted")
+    def test_a_failed_fetch_leaves_no_file_open(self, tmp_path, store):
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(3):
+            with pytest.raises(IsADirectoryError):
+                store.fetch(str(tmp_path))
+        assert len(os.listdir("/dev/fd")) == before
+
+
+class TestWrite:
+    def test_what_is_written_is_read_back_and_folders_are_made(self, tmp_path, store):
+        store.write("runs/1.json", b"{}")
+        assert store.read("runs/1.json") == b"{}"
+        assert store.size("runs/1.json") == 2
+        with store.open("runs/1.json") as file:
+            file.seek(1)
+            assert file.read() == b"}"
+        assert everything_in(tmp_path) == ["runs/1.json"]
+
+    def test_writing_again_replaces_all_of_it(self, store):
+        store.write("a", b"long content")
+        store.write("a", b"short")
+        assert store.read("a") == b"short"
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+    @pytest.mark.parametrize("before", [None, b"old"])
+    def test_a_writer_that_fails_leaves_what_was_there_and_nothing_else(
+        self, tmp_path, store, error, before
+    ):
+        if before is not None:
+            store.write("csv/a", before)
+        with pytest.raises(error), store.writer("csv/a") as file:
+            file.write(b"half of ")
+            file.flush()
+            raise error
+        assert everything_in(tmp_path) == ([] if before is None else ["csv/a"])
+        assert before is None or store.read("csv/a") == before
+
+    def test_a_file_appears_only_when_its_writer_ends(self, store):
+        with store.writer("a") as file:
+            file.write(b"first, ")
+            file.flush()
+            assert store.size("a") is None
+            file.write(b"second")
+        assert store.read("a") == b"first, second"
+
+    def test_create_writes_only_what_is_not_there(self, tmp_path, store):
+        assert store.create("run.lock", b"mine") is True
+        assert store.create("run.lock", b"yours") is False
+        assert store.read("run.lock") == b"mine"
+        assert everything_in(tmp_path) == ["run.lock"]
+
+    def test_of_eight_threads_that_create_one_name_one_does(self, tmp_path, store):
+        start = threading.Barrier(8)
+
+        def create(thread: int, name: str) -> bool:
+            start.wait()
+            return store.create(name, b"%d" % thread * 1000)
+
+        with ThreadPoolExecutor(8) as pool:
+            for trial in range(20):
+                won = list(pool.map(create, range(8), [f"lock{trial}"] * 8))
+                assert won.count(True) == 1
+                assert store.read(f"lock{trial}") == b"%d" % won.index(True) * 1000
+        assert len(everything_in(tmp_path)) == 20
+
+    @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+    def test_permissions_are_those_of_any_new_file(self, tmp_path, store, mask):
+        with umask(mask):
+            store.write("written", b"")
+            store.create("created", b"")
+            with store.writer("streamed") as file:
+                file.write(b"")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        assert modes == dict.fromkeys(("written", "created", "streamed"), 0o666 & ~mask)
+
+    def test_writing_leaves_the_umask_alone(self, store):
+        with umask(0o027):
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda number: store.write(f"{number}", b""), range(200)))
+            assert os.umask(0o027) == 0o027
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda store: store.write("file/a", b""),
+            lambda store: store.create("file/a", b""),
+            lambda store: store.write("folder", b""),
+            lambda store: store.remove("folder"),
+        ],
+        ids=["write below a file", "create below a file", "write over a folder", "remove a folder"],
+    )
+    def test_what_cannot_be_written_names_the_place_and_a_remedy(self, tmp_path, store, write):
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(StorageError) as failed:
+            write(store)
+        assert f"cannot write {tmp_path}/f" in failed.value.problem
+        assert failed.value.remedy
+        assert everything_in(tmp_path) == ["file"]
+
+
+class TestNames:
+    def test_all_files_below_a_folder_are_named_from_the_root_sorted(self, store):
+        for name in ("t/b/2", "t/a", "t/_log/0.json", "other"):
+            store.write(name, b"")
+        assert list(store.names("t")) == ["t/_log/0.json", "t/a", "t/b/2"]
+
+    def test_a_folder_that_is_missing_has_none(self, store):
+        assert list(store.names("nowhere")) == []
+
+    def test_what_is_missing_has_no_size_cannot_be_read_and_may_be_removed(self, store):
+        store.write("file", b"")
+        for name in ("missing", "no/where", "file/below"):
+            assert store.size(name) is None
+        with pytest.raises(FileNotFoundError):
+            store.read("missing")
+        with pytest.raises(FileNotFoundError):
+            store.open("missing")
+        store.remove("missing")
+
+    def test_a_removed_file_is_gone(self, store):
+        store.write("a", b"")
+        store.remove("a")
+        assert store.size("a") is None
+
+
+class TestContains:
+    @pytest.mark.parametrize(
+        ("other", "contained"),
+        [
+            ("images", True),
+            ("images/out", True),
+            ("images/not/there/yet", True),
+            ("images-out", False),
+            ("", False),
+            ("link-to-images/out", True),
+            ("images/link-out", False),
+        ],
+    )
+    def test_links_are_resolved_first(self, tmp_path, other, contained):
+        (tmp_path / "images").mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "link-to-images").symlink_to("images")
+        (tmp_path / "images" / "link-out").symlink_to(tmp_path / "elsewhere")
+        source = LocalStore(str(tmp_path / "images"))
+        assert source.contains(LocalStore(str(tmp_path / other))) is contained
+
+    def test_the_root_folder_holds_everything(self, tmp_path):
+        assert LocalStore("/").contains(LocalStore(str(tmp_path)))
+
+    def test_a_folder_holds_no_bucket(self):
+        assert not LocalStore("/").contains(S3Store("bucket", ""))
+
+
+def test_a_store_travels_to_other_processes(store):
+    store.write("a", b"content")
+    assert pickle.loads(pickle.dumps(store)).read("a") == b"content"
