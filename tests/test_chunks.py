@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from featuremill.chunks import (
     FIRST_SECONDS,
     LONGEST_SECONDS,
-    Chunk,
     Cutter,
     split,
     task_count,
@@ -95,6 +94,7 @@ class TestCutter:
         assert cutter.size == 10.0 * 2 * FIRST_SECONDS
 
     def test_a_chunk_holds_one_image_at_least(self):
+        assert Cutter(1e-9).size == 1
         chunks = list(Cutter(1e-9).cut((item, False) for item in references(3)))
         assert [len(chunk) for chunk in chunks] == [1, 1, 1]
 

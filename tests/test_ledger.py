@@ -56,7 +56,9 @@ class TestRecord:
         with record.timed("extract"):
             pass
         record.save(destination)
-        assert load_latest(destination) == record
+        latest = load_latest(destination)
+        assert latest == record
+        assert latest.rejects.most_common(1) == [("decode: truncated", 2)]
 
     def test_the_file_is_plain_json_with_readable_text(self, destination):
         RunRecord("1", {"source": "été"}).save(destination)

@@ -210,9 +210,7 @@ def test_a_changed_image_replaces_its_row(spark, few, tmp_path):
     assert (second.record.ledger.already_done, second.record.ledger.embedded) == (7, 1)
     after = features(dest)
     assert after.path.tolist() == before.path.tolist()
-    same = [
-        np.array_equal(*pair) for pair in zip(before.features, after.features, strict=True)
-    ]
+    same = [np.array_equal(*pair) for pair in zip(before.features, after.features, strict=True)]
     assert [path for path, kept in zip(after.path, same, strict=True) if not kept] == [changed]
     assert reduced(dest).path.tolist() == before.path.tolist()
 
@@ -244,9 +242,7 @@ def test_an_image_that_became_unreadable_is_rejected_and_one_repaired_is_embedde
 def test_classes_choose_folders_and_without_them_the_rest_follows(spark, few, tmp_path):
     dest = tmp_path / "results"
     chosen = sorted(folder.name for folder in few.iterdir())[0]
-    some = run(
-        untrained(few, dest, classes=(chosen, "Typo"), reduce=False), spark=spark
-    ).record
+    some = run(untrained(few, dest, classes=(chosen, "Typo"), reduce=False), spark=spark).record
     assert (some.ledger.embedded, some.ledger.skipped) == (4, 4)
     assert some.skipped == {"not selected": 4}
     assert set(features(dest).label) == {chosen}
@@ -391,6 +387,11 @@ def test_auto_proves_itself_where_it_is_faster(spark, few, tmp_path):
 def test_the_session_handed_in_goes_on(spark, first):
     assert spark.range(3).count() == 3
     assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None
+
+
+def test_a_session_that_is_already_there_is_taken_and_left(spark, few, tmp_path):
+    run(untrained(few, tmp_path / "results", reduce=False, master="local[1]"))
+    assert spark.range(3).count() == 3
 
 
 def test_features_come_as_a_pandas_frame(dest, pictures):

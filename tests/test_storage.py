@@ -216,10 +216,9 @@ ODD_NAMES = [
 class TestFetch:
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_a_file_of_any_name_is_fetched_by_the_path_it_is_listed_under(self, tmp_path, name):
-        folder = os.path.join(os.fsencode(tmp_path), name)
-        os.mkdir(folder)
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(name)
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        (folder / os.fsdecode(name)).write_bytes(name)
         store = LocalStore(str(tmp_path))
         (entry,) = store.list()
         assert entry.path == f"{tmp_path}/{names.encode(name)}/{names.encode(name)}"
@@ -231,8 +230,7 @@ class TestFetch:
         if name in (b".", b".."):
             return
         with tempfile.TemporaryDirectory() as folder:
-            with open(os.path.join(folder.encode(), name), "wb") as file:
-                file.write(name)
+            Path(folder, os.fsdecode(name)).write_bytes(name)
             store = LocalStore(folder)
             (entry,) = store.list()
             assert store.fetch(entry.path) == (name, entry.version)
@@ -267,13 +265,13 @@ class TestFetch:
             store.fetch(str(tmp_path / "a.jpg"))
         assert failed.value.strerror
 
-    @pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="open files cannot be counted")
+    @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="open files cannot be counted")
     def test_a_failed_fetch_leaves_no_file_open(self, tmp_path, store):
-        before = len(os.listdir("/dev/fd"))
+        before = len(list(Path("/dev/fd").iterdir()))
         for _ in range(3):
             with pytest.raises(IsADirectoryError):
                 store.fetch(str(tmp_path))
-        assert len(os.listdir("/dev/fd")) == before
+        assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 class TestWrite:
@@ -298,10 +296,15 @@ class TestWrite:
     ):
         if before is not None:
             store.write("csv/a", before)
-        with pytest.raises(error), store.writer("csv/a") as file:
-            file.write(b"half of ")
-            file.flush()
-            raise error
+
+        def fail() -> None:
+            with store.writer("csv/a") as file:
+                file.write(b"half of ")
+                file.flush()
+                raise error
+
+        with pytest.raises(error):
+            fail()
         assert everything_in(tmp_path) == ([] if before is None else ["csv/a"])
         assert before is None or store.read("csv/a") == before
 

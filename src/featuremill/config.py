@@ -87,7 +87,7 @@ class RunConfig:
     image_timeout : float
         Seconds that decoding and embedding one image may take.
     master : str
-        Spark master, used only where no session is handed in.
+        Spark master, used only where a session has to be started.
     endpoint_url, region : str, optional
         For S3 and stores that speak it.
 

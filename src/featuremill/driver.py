@@ -41,6 +41,7 @@ _GUESSED_IMAGES_PER_SECOND = 100.0
 _JUDGED_FROM = 1_000
 """A share of rejects is judged early only after so many images."""
 _POLL_SECONDS = 0.5
+_CANCEL_SECONDS = 30.0
 
 
 class Extraction:
@@ -83,6 +84,7 @@ class Extraction:
             self._cutter = Cutter(verdict.images_per_second)
             self._embed(work, itertools.chain(head, new))
         finally:
+            self._cancel()
             network.destroy()
 
     def _new(self, known: Known) -> Iterator[tuple[Reference | Rejection, bool]]:
@@ -145,6 +147,12 @@ class Extraction:
             self._commit_oldest()
         processed = self._ledger.embedded + self._ledger.rejected
         self._record.images_per_second = round(processed / (time.perf_counter() - started), 1)
+
+    def _cancel(self) -> None:
+        """End what is still under way after a failure; after a good run nothing is."""
+        for chunk, background in self._in_flight:
+            self._spark.sparkContext.cancelJobGroup(self._group(chunk))
+            background.wait(_CANCEL_SECONDS)
 
     def _commit_oldest(self) -> None:
         chunk, background = self._in_flight.popleft()

@@ -143,7 +143,8 @@ class Listing:
 
 
 def _skip_reason(entry: Listed, below: str) -> str:
-    if entry.size == 0 and below.endswith("/"):
+    # the S3 console marks a folder by a name that ends in a slash, Hadoop by one in _$folder$
+    if entry.size == 0 and entry.path.endswith(("/", "_$folder$")):
         return "folder marker"
     if below.startswith(".") or "/." in below:
         return "hidden"

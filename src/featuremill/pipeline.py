@@ -45,7 +45,8 @@ def run(
     config : RunConfig
         What to do.
     spark : SparkSession, optional
-        A session to work in; it is left as it was. Without it one is started and stopped.
+        A session to work in; it is left as it was. Without it the one that this process has is
+        taken, or else one is started and stopped.
     progress : Progress, optional
         Is told how far the run is.
 

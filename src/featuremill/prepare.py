@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featuremill.config import RunConfig
-from featuremill.errors import DestinationError, SourceError
+from featuremill.errors import DestinationError, SourceError, StorageError
 from featuremill.jvm import check_java
 from featuremill.ledger import new_run_id
 from featuremill.listing import Listing, Selection
@@ -80,7 +80,11 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         _require_images(source, listing)
         weights = Path(config.weights) if config.weights else None
         network = registry.load(config.model, weights, download_progress(progress))
-        contract = _contract(config, network, _held_network(destination))
+        try:
+            held = _held_network(destination)
+        except StorageError as error:
+            raise DestinationError(error.problem, error.remedy) from error
+        contract = _contract(config, network, held)
         return Job(config, new_run_id(), source, destination, network, contract, listing)
     except BaseException:
         listing.close()

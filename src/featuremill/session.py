@@ -54,7 +54,7 @@ class Attempt(NamedTuple):
 
 @contextmanager
 def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterator["SparkSession"]:
-    """The session handed in, or one of our own that ends with the block.
+    """The session handed in, else the one this process has, else our own that ends with the block.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
     ConfigError
         If the session handed in is a Spark Connect session, or the master does not answer.
     """
+    existing = existing or _running_session()
     if existing is not None:
         if not hasattr(existing, "sparkContext"):
             raise ConfigError(
@@ -77,6 +78,15 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
             yield spark
         finally:
             spark.stop()
+
+
+def _running_session() -> "SparkSession | None":
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    # a process has one Spark: to start ours would be to get this one, and then to stop it
+    running = SparkContext._active_spark_context is not None
+    return SparkSession.builder.getOrCreate() if running else None
 
 
 def _start(master: str, log: BinaryIO) -> "SparkSession":

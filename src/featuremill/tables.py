@@ -55,10 +55,9 @@ class Table:
 
     def exists(self) -> bool:
         """Whether there is a Delta table."""
-        from deltalake import DeltaTable
-
-        uri, options = self.store.table(self.folder)
-        return bool(DeltaTable.is_deltatable(uri, options))
+        # Delta's own check waits for minutes, and keeps all threads waiting, if S3 is not there
+        log = self.store.names(f"{self.folder}/_delta_log")
+        return any(name.endswith((".json", ".parquet")) for name in log)
 
     def create(self) -> None:
         """Create the table if it is not there."""
@@ -225,9 +224,9 @@ def read_parquet(
 
 
 class Known:
-    """What the features table holds of one model, as 28 bytes an image.
+    """What the features table holds of one model, as 25 bytes an image.
 
-    Paths are kept as 128-bit digests in a sorted array, so that a million of them take 28 MB
+    Paths are kept as 128-bit digests in a sorted array, so that a million of them take 25 MB
     and a look-up costs microseconds.
     """
 
@@ -236,12 +235,15 @@ class Known:
     def __init__(self, rows: Iterable[tuple[str, str, int]]) -> None:
         dtype = np.dtype([("path", "S16"), ("version", "S8"), ("state", "u1")])
         digests = ((_digest(path, 16), _digest(version, 8), state) for path, version, state in rows)
-        self._rows = np.fromiter(digests, dtype)
-        self._rows.sort(order="path")
-        self._paths: npt.NDArray[np.bytes_] = np.ascontiguousarray(self._rows["path"])
+        known = np.fromiter(digests, dtype)
+        known.sort(order="path")
+        # apart, since only an array without gaps is searched without being copied
+        self._paths: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["path"])
+        self._versions: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["version"])
+        self._states: npt.NDArray[np.uint8] = np.ascontiguousarray(known["state"])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._paths)
 
     def look_up(self, path: str, version: str) -> tuple[int, bool] | None:
         """State of an image and whether that version is the one known; None if unknown."""
@@ -249,8 +251,8 @@ class Known:
         index = int(self._paths.searchsorted(digest))
         if index == len(self._paths) or self._paths[index] != digest:
             return None
-        row = self._rows[index]
-        return int(row["state"]), row["version"] == np.bytes_(_digest(version, 8))
+        same = self._versions[index] == np.bytes_(_digest(version, 8))
+        return int(self._states[index]), bool(same)
 
 
 def known_images(table: Table, model_id: str) -> Known:
