@@ -106,5 +106,6 @@ def load_latest(destination: Store) -> RunRecord | None:
 
 
 def new_run_id() -> str:
-    """Id that sorts by time of start."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    """Id that sorts by time of start, to the millisecond."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"

@@ -58,18 +58,21 @@ class LocalStore:
 
     def read(self, name: str) -> bytes:
         """Whole content of a file."""
-        return self._path(name).read_bytes()
+        with self._failures("read", name):
+            return self._path(name).read_bytes()
 
     def open(self, name: str) -> BinaryIO:
         """Reader of a file."""
-        return self._path(name).open("rb")
+        with self._failures("read", name):
+            return self._path(name).open("rb")
 
     def size(self, name: str) -> int | None:
         """Bytes of a file, or None where there is none."""
-        try:
-            return self._path(name).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with self._failures("read", name):
+            try:
+                return self._path(name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def names(self, prefix: str) -> Iterator[str]:
         """Names of all files below a folder, sorted."""
@@ -86,27 +89,30 @@ class LocalStore:
     def create(self, name: str, data: bytes) -> bool:
         """Write a file only if it is not there; it never exists half-written."""
         path = self._path(name)
-        with self._failures(name), _beside(path) as file:
+        with self._failures("write", name), _beside(path) as file:
             file.write(data)
             file.close()
             try:
                 os.link(file.name, path)
             except FileExistsError:
                 return False
+            except PermissionError:
+                # some file systems know no links; there a reader may see the file half-written
+                return _create_in_place(path, data)
         return True
 
     @contextmanager
     def writer(self, name: str) -> Iterator[BinaryIO]:
         """Stream into a temporary file that is moved to its place at the end."""
         path = self._path(name)
-        with self._failures(name), _beside(path) as file:
+        with self._failures("write", name), _beside(path) as file:
             yield file
             file.close()
             os.replace(file.name, path)
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        with self._failures(name):
+        with self._failures("remove", name):
             self._path(name).unlink(missing_ok=True)
 
     def table(self, name: str) -> tuple[str, dict[str, str]]:
@@ -117,12 +123,14 @@ class LocalStore:
         return Path(self.url, name)
 
     @contextmanager
-    def _failures(self, name: str) -> Iterator[None]:
+    def _failures(self, verb: str, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            if verb == "read" and isinstance(error, FileNotFoundError):
+                raise
             raise StorageError(
-                f"cannot write {self.url}/{name}: {error.strerror or error}",
+                f"cannot {verb} {self.url}/{name}: {error.strerror or error}",
                 "Check free space and permissions of that folder.",
             ) from error
 
@@ -138,6 +146,15 @@ def _beside(path: Path) -> Iterator[BinaryIO]:
             yield file
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create_in_place(path: Path, data: bytes) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _open_without_waiting(path: str | bytes, flags: int) -> int:
