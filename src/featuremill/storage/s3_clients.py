@@ -48,15 +48,13 @@ class Clients:
     def __init__(self, bucket: str, endpoint_url: str | None, region: str | None) -> None:
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import NoCredentialsError
         from obstore.auth.boto3 import Boto3CredentialProvider
         from obstore.store import S3Store as Objects
 
         session = boto3.Session(region_name=region)
-        self.credentials = session.get_credentials()
-        if self.credentials is None:
-            raise NoCredentialsError
+        # the first request comes first: without credentials it says so, the others would not
         self.region = _bucket_region(session, bucket, endpoint_url)
+        self.credentials = session.get_credentials()
         # no retries are set here, so that AWS_MAX_ATTEMPTS and AWS_RETRY_MODE have their say
         config = Config(region_name=self.region, max_pool_connections=READ_AHEAD)
         self.listing = session.client("s3", endpoint_url=endpoint_url, config=config)
