@@ -29,7 +29,7 @@ from featuremill.storage import Store
 SCHEMA_FINGERPRINT = hashlib.sha256(FEATURES.to_string().encode()).hexdigest()[:16]
 """Tells the driver that a worker writes the very same columns."""
 
-_ROW_GROUP = 1024
+_ROW_GROUP = 4096
 
 
 class Raw(NamedTuple):
