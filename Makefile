@@ -19,7 +19,7 @@ with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.stamp demo/images ## draw a small set of pictures, run the main job on it, say where the report is
+demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job on it, say where the report is
 	@$(with_java) .venv/bin/featuremill run demo/images demo/out \
 		--model mobilenetv2-untrained --components 20
 
@@ -46,14 +46,14 @@ build: .venv/.stamp ## build the wheel and the source archive into dist/
 clean: ## remove what make itself made
 	@test ! -e .venv/.stamp || rm -rf .venv
 	@test ! -e .spark35/.stamp || rm -rf .spark35
-	@rm -rf demo/images demo/images.part demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf demo/images demo/.stamp demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@test ! -d demo || rmdir demo
 
-demo/images: | .venv/.stamp
-	@rm -rf demo/images.part
-	@.venv/bin/featuremill synth demo/images.part --classes 12 --per-class 50 --seed 1
-	@mv demo/images.part demo/images
+demo/.stamp: | .venv/.stamp
+	@rm -rf demo/images
+	@.venv/bin/featuremill synth demo/images --classes 12 --per-class 50 --seed 1
+	@touch $@
 
 # Spark comes as source: what builds it is pinned too, so pip may not fetch a build environment.
 .venv/.stamp: requirements/build.lock requirements/dev.lock pyproject.toml
