@@ -357,6 +357,27 @@ def test_a_model_can_be_replaced(spark, few, tmp_path, monkeypatch):
     assert len(reduced(dest)) == 8
 
 
+def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
+    spark, few, tmp_path, monkeypatch
+):
+    dest = tmp_path / "results"
+    run(untrained(few, dest, reduce=False), spark=spark)
+    other_weights(monkeypatch)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("featuremill.pipeline._drop_other_models", interrupt)
+        run(untrained(few, dest, reduce=False, replace_model=True), spark=spark)
+    assert len(features(dest)) == 16
+
+    record = run(untrained(few, dest, reduce=False), spark=spark).record
+
+    assert record.ledger.already_done == 8
+    assert set(features(dest).model_id) == {record.network["model_id"]}
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_auto_keeps_the_precision_that_the_destination_holds(spark, few, tmp_path):
     dest = tmp_path / "results"
     run(untrained(few, dest, reduce=False), spark=spark)

@@ -81,8 +81,9 @@ def run(
 
 def _extract(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> None:
     Extraction(spark, job, record, progress).run()
-    if job.config.replace_model:
+    if job.replacing:
         _drop_other_models(job, record)
+        _write_network(job, record, replacing=False)
     ledger, listing = record.ledger, job.listing
     ledger.listed, ledger.skipped = listing.listed, listing.skipped.total()
     record.skipped = dict(listing.skipped)
@@ -99,8 +100,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
     try:
         with hold(job.destination, job.run) as dead_run:
             _clean_up_after(dead_run, job, progress)
-            network = json.dumps(record.network, indent=2)
-            job.destination.write(NETWORK, network.encode())
+            _write_network(job, record, replacing=job.replacing)
             try:
                 yield
             except BaseException as error:
@@ -123,6 +123,11 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
     removed = table.remove_uncommitted(run)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
+
+
+def _write_network(job: Job, record: RunRecord, *, replacing: bool) -> None:
+    network = {**record.network, "replacing": replacing}
+    job.destination.write(NETWORK, json.dumps(network, indent=2).encode())
 
 
 def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:

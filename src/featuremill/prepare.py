@@ -34,6 +34,8 @@ class Job:
     destination: Store
     network: Network
     contract: str
+    replacing: bool
+    """Whether the destination holds another model's rows, which are dropped at the end."""
     listing: Listing
 
     @property
@@ -84,8 +86,17 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
             held = _held_network(destination)
         except StorageError as error:
             raise DestinationError(error.problem, error.remedy) from error
-        contract = _contract(config, network, held)
-        return Job(config, new_run_id(), source, destination, network, contract, listing)
+        return Job(
+            config=config,
+            run=new_run_id(),
+            source=source,
+            destination=destination,
+            network=network,
+            contract=_contract(config, network, held),
+            # a run that was to replace a model and died leaves that to the next one
+            replacing=config.replace_model or bool(held and held.get("replacing")),
+            listing=listing,
+        )
     except BaseException:
         listing.close()
         raise
