@@ -363,9 +363,10 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
     dest = tmp_path / "results"
     run(untrained(few, dest, reduce=False), spark=spark)
     other_weights(monkeypatch)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("featuremill.pipeline._drop_other_models", interrupt)
-        run(untrained(few, dest, reduce=False, replace_model=True), spark=spark)
+        with pytest.raises(KeyboardInterrupt):
+            run(untrained(few, dest, reduce=False, replace_model=True), spark=spark)
     assert len(features(dest)) == 16
 
     record = run(untrained(few, dest, reduce=False), spark=spark).record
