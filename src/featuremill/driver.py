@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 IN_FLIGHT = 2
 """Chunks under way: while the last tasks of one end, those of the next fill the cores."""
 
-_GUESSED_IMAGES_PER_SECOND = 100.0
 _JUDGED_FROM = 1_000
 """A share of rejects is judged early only after so many images."""
 _POLL_SECONDS = 0.5
@@ -113,9 +112,6 @@ class Extraction:
         )
 
     def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
-        if work.precision == "fp32":
-            rate = _GUESSED_IMAGES_PER_SECOND * slots(self._spark)
-            return Verdict("fp32", "fp32", None, 0, rate)
         sample = [item for item in head if isinstance(item, Reference)]
         with self._record.timed("probe"):
             verdict = examine(self._spark, work, self._job.config.precision, sample)

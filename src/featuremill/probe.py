@@ -1,4 +1,7 @@
-"""Which precision to take, decided on what the workers are and on the run's own first images."""
+"""Which precision to take and how fast it will be, found out on the run's own first images.
+
+It also readies every worker: the network is compiled when the first chunk comes.
+"""
 
 import json
 import time
