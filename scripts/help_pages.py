@@ -16,17 +16,21 @@ PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 def help_pages() -> str:
     """All help pages as one Markdown document."""
     parts = ["# Command line\n\nWritten by `scripts/help_pages.py`; every page is `--help`.\n"]
-    for path, command in _commands("featuremill", main):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
-        parts.append(f"## {path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    for context in _contexts(main, "featuremill", None):
+        page = context.command.get_help(context).rstrip()
+        parts.append(f"## {context.command_path}\n\n```text\n{page}\n```\n")
     return "\n".join(parts)
 
 
-def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield path, command
+def _contexts(
+    command: click.Command, name: str, parent: click.Context | None
+) -> Iterator[click.Context]:
+    settings = {**command.context_settings, "terminal_width": 100}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _commands(f"{path} {name}", command.commands[name])
+        for below in sorted(command.commands):
+            yield from _contexts(command.commands[below], below, context)
 
 
 if __name__ == "__main__":

@@ -267,9 +267,9 @@ def test_too_many_rejects_end_with_3_and_everything_written(spark, source, tmp_p
 # Interrupted
 
 _SMALL_CHUNKS = """
-import featuremill.driver
+import featuremill.chunks
 from featuremill.cli import main
-featuremill.driver._GUESSED_IMAGES_PER_SECOND = 4
+featuremill.chunks.FIRST_SECONDS = featuremill.chunks.LONGEST_SECONDS = 0.1
 main()
 """
 

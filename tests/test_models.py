@@ -67,7 +67,7 @@ def a_network(**changes: Any) -> Network:
         weights_sha256="0" * 64,
         input_size=(224, 224),
         n_features=1280,
-        fp32_until=mobilenetv2.FP32_UNTIL,
+        fp32_until="block_3_project",
         preprocessing="pillow-bicubic 224x224, x/127.5-1",
         trained=True,
         licence="Apache-2.0",

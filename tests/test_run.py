@@ -145,7 +145,7 @@ def test_the_record_says_what_was_done_with_what(first, dest, pictures):
     assert record["network"]["contract"] == "fp32"
     assert record["versions"].keys() >= {"featuremill", "python", "pyspark", "numpy"}
     assert record["hardware"]["cores"] >= 1
-    assert record["seconds"].keys() == {"extract", "reduce", "write"}
+    assert record["seconds"].keys() == {"probe", "extract", "reduce", "write"}
     assert record["images_per_second"] > 0
     assert record["worker_cpu_seconds"] > 0
     assert record["warnings"] == []
