@@ -28,6 +28,7 @@ LAYERS = [
     "machine",
     "config",
     "jvm",
+    "interrupts",
     "storage",
     "references",
     "listing",

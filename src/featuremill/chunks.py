@@ -50,7 +50,10 @@ class Cutter:
         return max(1, round(self._rate * self._seconds))
 
     def observe(self, images: int, seconds: float) -> None:
-        """Learn from a committed chunk and let the next ones grow."""
+        """Learn from all images so far and their time, and let the next chunks grow.
+
+        The last chunk alone would mislead: commits can come close together.
+        """
         if images and seconds > 0:
             self._rate = images / seconds
         self._seconds = min(LONGEST_SECONDS, self._seconds * _GROWTH)

@@ -8,6 +8,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from featuremill.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.progress import Progress
 from featuremill.references import Reference, Rejection
 from featuremill.schemas import OK, REJECTED
-from featuremill.session import Background, slots, tasks_done
+from featuremill.session import Background, cancel, is_submitted, slots, tasks_done
 from featuremill.tables import DataFile, Known
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ IN_FLIGHT = 2
 _JUDGED_FROM = 1_000
 """A share of rejects is judged early only after so many images."""
 _POLL_SECONDS = 0.5
+_SUBMISSION_SECONDS = 0.02
 _CANCEL_SECONDS = 30.0
 
 
@@ -56,7 +58,7 @@ class Extraction:
         self._progress = progress
         self._table = tables.features_table(job.destination)
         self._in_flight: deque[tuple[Chunk, Background]] = deque()
-        self._committed_at = 0.0
+        self._started = 0.0
 
     def run(self) -> None:
         """Embed and commit all that is new.
@@ -84,7 +86,9 @@ class Extraction:
             self._embed(work, itertools.chain(head, new))
         finally:
             self._cancel()
-            network.destroy()
+            # Java may be gone, which is then the failure under way
+            with suppress(Exception):
+                network.destroy()
 
     def _new(self, known: Known) -> Iterator[tuple[Reference | Rejection, bool]]:
         """What is not known yet, and whether it replaces rows of an older version."""
@@ -114,7 +118,8 @@ class Extraction:
     def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
         sample = [item for item in head if isinstance(item, Reference)]
         with self._record.timed("probe"):
-            verdict = examine(self._spark, work, self._job.config.precision, sample)
+            wanted = self._job.config.precision
+            verdict = Background(partial(examine, self._spark, work, wanted, sample)).result()
         if verdict.smallest_cosine is not None:
             self._record.parity = {
                 "precision": verdict.tried,
@@ -131,7 +136,7 @@ class Extraction:
         return verdict
 
     def _embed(self, work: Work, new: Iterator[tuple[Reference | Rejection, bool]]) -> None:
-        started = self._committed_at = time.perf_counter()
+        self._started = time.perf_counter()
         for chunk in self._cutter.cut(new):
             if len(self._in_flight) == IN_FLIGHT:
                 self._commit_oldest()
@@ -139,16 +144,25 @@ class Extraction:
                 embed_chunk, self._spark, work, chunk.number, chunk.references, self._group(chunk)
             )
             self._in_flight.append((chunk, Background(call)))
+            self._let_it_begin()
         while self._in_flight:
             self._commit_oldest()
         processed = self._ledger.embedded + self._ledger.rejected
-        self._record.images_per_second = round(processed / (time.perf_counter() - started), 1)
+        self._record.images_per_second = round(processed / self._elapsed(), 1)
+
+    def _let_it_begin(self) -> None:
+        """Wait until Spark has the newest chunk's job: it serves them in the order they come."""
+        chunk, background = self._in_flight[-1]
+        while not is_submitted(self._spark, self._group(chunk)):
+            if background.wait(_SUBMISSION_SECONDS):
+                return
 
     def _cancel(self) -> None:
         """End what is still under way after a failure; after a good run nothing is."""
-        for chunk, background in self._in_flight:
-            self._spark.sparkContext.cancelJobGroup(self._group(chunk))
-            background.wait(_CANCEL_SECONDS)
+        for chunk, _ in self._in_flight:
+            cancel(self._spark, self._group(chunk))
+        for _, background in self._in_flight:
+            background.join(_CANCEL_SECONDS)
 
     def _commit_oldest(self) -> None:
         chunk, background = self._in_flight.popleft()
@@ -174,12 +188,12 @@ class Extraction:
         if rejections:
             files.append(self._write_rejections(chunk, rejections))
         self._table.commit(self._job.run, chunk.number, files, removed=self._replacement(chunk))
-        self._account(chunk, receipts, rejections)
+        self._account(receipts, rejections)
 
-    def _account(self, chunk: Chunk, receipts: list[Receipt], rejections: list[Rejection]) -> None:
-        now = time.perf_counter()
-        self._cutter.observe(len(chunk), now - self._committed_at)
-        self._committed_at = now
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _account(self, receipts: list[Receipt], rejections: list[Rejection]) -> None:
         self._ledger.embedded += sum(receipt.rows for receipt in receipts)
         self._ledger.rejected += len(rejections)
         self._record.chunks += 1
@@ -187,6 +201,7 @@ class Extraction:
         for receipt in receipts:
             self._record.precision[receipt.precision] += receipt.rows
             self._record.worker_cpu_seconds += receipt.cpu_seconds
+        self._cutter.observe(self._ledger.embedded + self._ledger.rejected, self._elapsed())
         self._show_progress(None)
         self._judge()
 

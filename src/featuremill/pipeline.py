@@ -4,19 +4,20 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from featuremill import matrix, reduce, tables
+from featuremill import interrupts, matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
 from featuremill.driver import Extraction, too_many_rejects
 from featuremill.errors import FeaturemillError
 from featuremill.lease import hold
 from featuremill.ledger import RunRecord
-from featuremill.pca import PCA
+from featuremill.pca import PCA, Moments
 from featuremill.prepare import NETWORK, Job, prepare
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, write_report
-from featuremill.session import spark_session
+from featuremill.session import Background, spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -64,7 +65,7 @@ def run(
     progress = progress or Silent()
     job = prepare(config, progress, own_session=spark is None)
     record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
-    with _held(job, record, progress):
+    with interrupts.deferred(), _held(job, record, progress):
         if spark is None:
             progress.say(f"starting Spark on {config.master}")
         with spark_session(config.master, spark) as session:
@@ -134,9 +135,13 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
     config, destination = job.config, job.destination
     if not config.reduce:
         return None
-    moments = reduce.compute_moments(spark, destination, job.model_id, job.network.n_features)
-    if moments.n < 2 or not moments.variance().any():
-        _warn(record, progress, f"no PCA: {moments.n} images whose features do not differ")
+    sums = partial(reduce.compute_moments, spark, destination, job.model_id)
+    moments: Moments = Background(partial(sums, job.network.n_features)).result()
+    if moments.n < 2:
+        _warn(record, progress, f"no PCA: it needs 2 images with features, there are {moments.n}")
+        return None
+    if not moments.variance().any():
+        _warn(record, progress, f"no PCA: all {moments.n} images have the same features")
         return None
     default = DEFAULT_COMPONENTS if config.variance is None else None
     pca = PCA.fit(
@@ -152,7 +157,7 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
             f"{pca.n_components_} components instead of {pca.n_components_requested_}:"
             f" {moments.n} images hold no more",
         )
-    reduce.project(spark, destination, job.model_id, pca, job.run)
+    Background(partial(reduce.project, spark, destination, job.model_id, pca, job.run)).result()
     record.pca = reduce.save_model(destination, pca, record.network, job.run)
     held = record.pca["variance_held"]
     progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")

@@ -10,14 +10,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from featuremill import errors
+from featuremill import errors, interrupts
 from featuremill.errors import ConfigError, FeaturemillError, RunError
 from featuremill.jvm import check_java
 from featuremill.machine import usable_cores
@@ -38,6 +38,7 @@ FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
 _GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
+_POLL_SECONDS = 0.2
 _ANSWER = "task int, answer binary"
 
 
@@ -74,10 +75,17 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
     check_java()
     with tempfile.TemporaryFile() as log:
         spark = _start(master, log)
+        # PySpark's own handler calls Java from inside whatever call the signal met
+        interrupts.rearm()
         try:
+            interrupts.check()
             yield spark
+        except Exception as error:
+            raise _translated(error) if _is_gone(error) else error from error
         finally:
-            spark.stop()
+            # Java may be gone, which is then the failure under way
+            with suppress(Exception):
+                spark.stop()
 
 
 def _running_session() -> "SparkSession | None":
@@ -237,7 +245,8 @@ def _mapped(
     try:
         yield spark.range(0, len(payloads), 1, len(payloads)).mapInArrow(run, _ANSWER)
     finally:
-        broadcast.destroy()
+        with suppress(Exception):
+            broadcast.destroy()
 
 
 def _collect(answers: "DataFrame", group: str) -> "list[Row]":
@@ -248,14 +257,20 @@ def _collect(answers: "DataFrame", group: str) -> "list[Row]":
     except Exception as error:
         raise _translated(error) from error
     finally:
-        for name in _GROUP_PROPERTIES:
-            context.setLocalProperty(name, None)  # type: ignore[arg-type]
+        with suppress(Exception):
+            for name in _GROUP_PROPERTIES:
+                context.setLocalProperty(name, None)  # type: ignore[arg-type]
 
 
 def _answer_batch(task: int, answer: bytes) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {"task": pa.array([task], pa.int32()), "answer": pa.array([answer], pa.binary())}
     )
+
+
+def is_submitted(spark: "SparkSession", group: str) -> bool:
+    """Whether a job of the group is known to Spark, so that later ones come after it."""
+    return bool(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
 
 
 def tasks_done(spark: "SparkSession", group: str) -> int:
@@ -268,6 +283,12 @@ def tasks_done(spark: "SparkSession", group: str) -> int:
         for stage in info.stageIds
     )
     return sum(stage.numCompletedTasks for stage in stages if stage is not None)
+
+
+def cancel(spark: "SparkSession", group: str) -> None:
+    """Cancel the jobs of a group, as far as Java is still there to do so."""
+    with suppress(Exception):
+        spark.sparkContext.cancelJobGroup(group)
 
 
 class Background:
@@ -284,11 +305,17 @@ class Background:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; tells whether the call has ended."""
+        interrupts.check()
         return self._ended.wait(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait at most so long for the end, whatever the user does meanwhile."""
+        self._ended.wait(seconds)
 
     def result(self) -> Any:
         """What the call returned or raised."""
-        self._ended.wait()
+        while not self.wait(_POLL_SECONDS):
+            continue
         if self._error is not None:
             raise self._error
         return self._outcome
@@ -311,6 +338,18 @@ _DEATHS = (
 )
 
 
+def _is_gone(error: BaseException) -> bool:
+    """Whether an error says that there is no Java to talk to any more."""
+    from py4j.protocol import Py4JNetworkError
+
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, ConnectionError | Py4JNetworkError):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
 def _translated(error: Exception) -> FeaturemillError:
     """The error of a job, in terms of what happened on the worker."""
     text = str(error)
@@ -319,6 +358,11 @@ def _translated(error: Exception) -> FeaturemillError:
         kind = getattr(errors, raised[1], RunError)
         if isinstance(kind, type) and issubclass(kind, FeaturemillError):
             return kind(raised[2].strip(), raised[3] or "")
+    if _is_gone(error):
+        return RunError(
+            "Spark's Java process died",
+            "Look at memory first. What was committed is kept; the same command goes on from there.",
+        )
     if any(sign in text for sign in _DEATHS):
         return WorkerDiedError("a worker process died", "")
     return RunError(f"a Spark job failed: {_root_cause(error)}", "")
