@@ -156,17 +156,17 @@ def _damaged() -> Iterator[tuple[str, bytes, str]]:
 def _too_large() -> Iterator[tuple[str, bytes, str]]:
     """Small files whose pixels would fill the memory, all above the default limits."""
     side = 11_000
-    yield "bomb.png", png(side, side, 1, 0, bytes(side * (1 + side // 8))), "decode"
-    yield "60000x60000.png", png(60_000, 60_000, 8, 2, b""), "decode"
+    yield "bomb.png", png(side, side, 1, 0, bytes(side * (1 + side // 8))), "limit"
+    yield "60000x60000.png", png(60_000, 60_000, 8, 2, b""), "limit"
     jpeg = encoded("JPEG")
     size = jpeg.index(b"\xff\xc0") + 5
     large = jpeg[:size] + struct.pack(">HH", 60_000, 60_000) + jpeg[size + 4 :]
-    yield "60000x60000.jpg", large, "decode"
+    yield "60000x60000.jpg", large, "limit"
     nested = encoded("ICO", sizes=[(32, 32)])
     offset = nested.index(b"\x89PNG")
     inner = png(60_000, 60_000, 8, 2, b"")
     entry = struct.pack("<BBBBHHII", 32, 32, 0, 0, 1, 32, len(inner), offset)
-    yield "nested.ico", nested[:6] + entry + inner, "decode"
+    yield "nested.ico", nested[:6] + entry + inner, "limit"
 
 
 def _names() -> Iterator[tuple[str, bytes, str]]:

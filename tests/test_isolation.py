@@ -66,14 +66,15 @@ def test_pixels_and_rejections_are_those_of_the_decoder(kind):
     jpeg = encoded("JPEG")
     with kind(LIMITS) as decoder:
         assert_array_equal(decoder.decode(jpeg), images.decode(jpeg, LIMITS))
-        for bad, reason in [
-            (b"", "the file is empty"),
-            (b"hello", 'not an image: starts with "hello"'),
-            (encoded("PNG", picture(size=(120, 100))), "120 x 100 = 12,000 pixels, limit 10,000"),
+        large = encoded("PNG", picture(size=(120, 100)))
+        for bad, stage, reason in [
+            (b"", "decode", "the file is empty"),
+            (b"hello", "decode", 'not an image: starts with "hello"'),
+            (large, "limit", "120 x 100 = 12,000 pixels, limit 10,000"),
         ]:
             with pytest.raises(ImageRejected) as rejected:
                 decoder.decode(bad)
-            assert (rejected.value.stage, rejected.value.reason) == ("decode", reason)
+            assert (rejected.value.stage, rejected.value.reason) == (stage, reason)
         assert decoder.decode(jpeg).shape == (48, 64, 3)
 
 

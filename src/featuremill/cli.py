@@ -165,7 +165,7 @@ def run(classes: str | None, max_rejects: str, **options: Any) -> None:
     from featuremill.pipeline import run as run_pipeline
 
     config = RunConfig(
-        classes=tuple(name for name in (classes or "").split(",") if name),
+        classes=tuple(name.strip() for name in (classes or "").split(",") if name.strip()),
         max_rejects=RejectLimit.parse(max_rejects),
         **options,
     )

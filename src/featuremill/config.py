@@ -1,6 +1,7 @@
 """What a run is asked to do, validated whole before anything is touched."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from featuremill.errors import ConfigError
 PRECISIONS = ("auto", "fp32", "mixed", "bf16")
 ENGINES = ("auto", "openvino", "onnxruntime")
 DEFAULT_COMPONENTS = 50
+
+_SECONDS = (0.1, 86_400.0)
+_MASTERS = ("spark://", "yarn", "k8s://", "local-cluster[", "sc://")
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class RunConfig:
     region: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._check_reduction()
         _one_of("--precision", self.precision, PRECISIONS)
         _one_of("--engine", self.engine, ENGINES)
@@ -131,18 +136,47 @@ class RunConfig:
         for option, value in (
             ("--max-bytes", self.max_bytes),
             ("--max-pixels", self.max_pixels),
-            ("--image-timeout", self.image_timeout),
         ):
             if not value > 0:  # NaN is not either
                 raise ConfigError(
                     f"{option} is {value}, it must be above 0",
                     f"Leave {option} out to have the default.",
                 )
+        if not _SECONDS[0] <= self.image_timeout <= _SECONDS[1]:
+            raise ConfigError(
+                f"--image-timeout is {self.image_timeout}, it must be from"
+                f" {_SECONDS[0]:g} to {_SECONDS[1]:,.0f} seconds",
+                "The default is 60.",
+            )
+        local = re.fullmatch(r"local(\[(\*|[1-9]\d*)(,[1-9]\d*)?\])?", self.master)
+        if local is None and not self.master.startswith(_MASTERS):
+            raise ConfigError(
+                f"--master is {self.master!r}",
+                "Name a master: local[*], local[2], spark://host:7077 or yarn.",
+            )
         if self.master.startswith("sc://"):
             raise ConfigError(
                 f"--master is {self.master}: Spark Connect is not supported",
                 "Name a classic master: local[*], spark://host:7077 or yarn.",
             )
+
+    def _check_types(self) -> None:
+        """Take paths and a written limit as they come; refuse what only looks right."""
+        for name in ("source", "destination", "weights"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, os.fspath(value))
+        if isinstance(self.max_rejects, str):
+            object.__setattr__(self, "max_rejects", RejectLimit.parse(self.max_rejects))
+        for name in ("include", "exclude", "classes"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigError(
+                    f"{name} is the text {getattr(self, name)!r}", "Give a tuple of texts."
+                )
+        for name, kind in (("n_components", int), ("variance", (int, float))):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise ConfigError(f"{name} is {value!r}", "Give a number.")
 
     def _check_reduction(self) -> None:
         if self.n_components is not None and self.variance is not None:

@@ -92,9 +92,11 @@ class Extraction:
 
     def _new(self, known: Known) -> Iterator[tuple[Reference | Rejection, bool]]:
         """What is not known yet, and whether it replaces rows of an older version."""
+        self._record.not_listed = len(known)
         for item in self._job.listing:
             reference = item.reference if isinstance(item, Rejection) else item
             found = known.look_up(reference.path, reference.version)
+            self._record.not_listed -= found is not None
             if found == (Known.DONE, True):
                 self._ledger.already_done += 1
             elif found == (Known.REJECTED, True):
@@ -119,7 +121,8 @@ class Extraction:
         sample = [item for item in head if isinstance(item, Reference)]
         with self._record.timed("probe"):
             wanted = self._job.config.precision
-            verdict = Background(partial(examine, self._spark, work, wanted, sample)).result()
+            call = partial(examine, self._spark, work, wanted, sample)
+            verdict: Verdict = Background(call).result()
         if verdict.smallest_cosine is not None:
             self._record.parity = {
                 "precision": verdict.tried,
@@ -249,11 +252,12 @@ class Extraction:
 def too_many_rejects(record: RunRecord, limit: str) -> TooManyRejectsError:
     """Error for a run with more rejects than allowed, with the most frequent reasons."""
     ledger = record.ledger
-    processed = ledger.embedded + ledger.rejected
+    rejected = ledger.rejected + ledger.already_rejected
+    processed = ledger.embedded + ledger.already_done + rejected
     reasons = "; ".join(f"{count:,} × {reason}" for reason, count in record.rejects.most_common(3))
     return TooManyRejectsError(
-        f"{ledger.rejected:,} of {processed:,} images were rejected, --max-rejects is {limit}"
-        f" ({reasons})",
+        f"{rejected:,} of {processed:,} images were rejected, --max-rejects is {limit}"
+        + (f" ({reasons})" if reasons else ""),
         "See rejects.csv. Everything embedded is kept; to accept the rejects, run again with a"
         " higher --max-rejects.",
     )

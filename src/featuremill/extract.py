@@ -77,8 +77,8 @@ def fetch(
 
     def one(reference: Reference) -> Raw | Rejection:
         if reference.bytes > limits.max_bytes:
-            reason = f"{reference.bytes:,} bytes, the limit is {limits.max_bytes:,} (--max-bytes)"
-            return Rejection(reference, "fetch", reason)
+            reason = f"{reference.bytes:,} bytes, limit {limits.max_bytes:,}"
+            return Rejection(reference, "limit", reason)
         try:
             data, version = source.fetch(reference.path)
         except OSError as error:

@@ -237,14 +237,14 @@ def _check_bytes(data: bytes, limits: Limits) -> None:
     if not data:
         raise ImageRejected("decode", "the file is empty")
     if len(data) > limits.max_bytes:
-        raise ImageRejected("decode", f"{len(data):,} bytes, limit {limits.max_bytes:,}")
+        raise ImageRejected("limit", f"{len(data):,} bytes, limit {limits.max_bytes:,}")
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
     pixels = width * height
     if pixels > limits.max_pixels:
         reason = f"{width} x {height} = {pixels:,} pixels, limit {limits.max_pixels:,}"
-        raise ImageRejected("decode", reason)
+        raise ImageRejected("limit", reason)
 
 
 @contextmanager
@@ -255,7 +255,8 @@ def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     except ImageRejected:
         raise
     except Exception as error:  # Pillow lets everything through, from OSError to AssertionError
-        raise ImageRejected("decode", _reason(error, data, limits)) from error
+        stage = "limit" if isinstance(error, Image.DecompressionBombError) else "decode"
+        raise ImageRejected(stage, _reason(error, data, limits)) from error
 
 
 def _reason(error: Exception, data: bytes, limits: Limits) -> str:

@@ -158,7 +158,7 @@ class InChild(Decoder):
         except ImageRejected:
             raise
         except (BrokenPipeError, EOFError):
-            raise ImageRejected("decode", self._epitaph()) from None
+            raise self._epitaph() from None
         except BaseException:
             # The rest of this answer must not be taken for the next one.
             self.close()
@@ -186,11 +186,12 @@ class InChild(Decoder):
             problem = f"The decoder's process did not start: {_fate(self._bury())}."
             raise WorkerError(problem, "Its own words are in the worker's log.") from None
 
-    def _epitaph(self) -> str:
+    def _epitaph(self) -> ImageRejected:
         returncode = self._bury()
         if returncode == -signal.SIGALRM:
-            return f"the decoder gave no answer within {self._timeout:g} s"
-        return f"the decoder died ({_fate(returncode)}) on this image"
+            reason = f"the decoder gave no answer within {self._timeout:g} s"
+            return ImageRejected("limit", reason)
+        return ImageRejected("decode", f"the decoder died ({_fate(returncode)}) on this image")
 
     def _bury(self) -> int:
         """Close the pipes of the dying child and wait for it, so that no zombie stays."""

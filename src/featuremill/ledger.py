@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -70,6 +71,8 @@ class RunRecord:
     images_per_second: float | None = None
     worker_cpu_seconds: float = 0.0
     pca: Mapping[str, Any] | None = None
+    not_listed: int = 0
+    """Rows of earlier runs whose image this run did not meet in its listing."""
     warnings: list[str] = field(default_factory=list)
     hardware: Mapping[str, Any] = field(default_factory=hardware)
     versions: Mapping[str, str] = field(default_factory=versions)
@@ -86,12 +89,21 @@ class RunRecord:
 
     def count_rejections(self, rejections: list[Rejection]) -> None:
         """Count rejections by stage and reason."""
-        self.rejects.update(f"{item.stage}: {item.reason}" for item in rejections)
+        self.rejects.update(f"{item.stage}: {kind_of(item.reason)}" for item in rejections)
 
     def save(self, destination: Store) -> None:
         """Write the record to the destination."""
         text = json.dumps(vars(self) | {"ledger": vars(self.ledger)}, indent=2, ensure_ascii=False)
         destination.write(f"{RUNS}/{self.run}.json", text.encode())
+
+
+def kind_of(reason: str) -> str:
+    """A reason without the numbers and quoted bytes of the one image, so that kinds can be counted.
+
+    >>> kind_of('120 x 100 = 12,000 pixels, limit 10,000')
+    'N x N = N pixels, limit N'
+    """
+    return re.sub(r"\d[\d,.]*", "N", re.sub(r'"[^"]*"', '"…"', reason))
 
 
 def load_latest(destination: Store) -> RunRecord | None:

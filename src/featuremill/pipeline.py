@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from featuremill import interrupts, matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
 from featuremill.driver import Extraction, too_many_rejects
-from featuremill.errors import FeaturemillError
+from featuremill.errors import FeaturemillError, InputError
 from featuremill.lease import hold
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
@@ -69,6 +69,7 @@ def run(
         if spark is None:
             progress.say(f"starting Spark on {config.master}")
         with spark_session(config.master, spark) as session:
+            _write_network(job, record, replacing=job.replacing)
             with record.timed("extract"):
                 _extract(session, job, record, progress)
             with record.timed("reduce"):
@@ -90,6 +91,11 @@ def _extract(spark: "SparkSession", job: Job, record: RunRecord, progress: Progr
     record.skipped = dict(listing.skipped)
     ledger.check()
     progress.say(str(ledger))
+    if record.not_listed:
+        progress.say(
+            f"{record.not_listed:,} images of earlier runs were not listed;"
+            " their rows stay in every table"
+        )
     missing = [name for name in job.config.classes if not listing.labels[name]]
     if missing:
         _warn(record, progress, f"no image of class {', '.join(missing)} in {job.source.url}")
@@ -101,9 +107,11 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
     try:
         with hold(job.destination, job.run) as dead_run:
             _clean_up_after(dead_run, job, progress)
-            _write_network(job, record, replacing=job.replacing)
             try:
                 yield
+            except InputError:
+                # nothing was begun
+                raise
             except BaseException as error:
                 record.status = f"failed: {type(error).__name__}"
                 # where storage is what failed, the first failure is the one to hear of
@@ -183,7 +191,8 @@ def _drop_other_models(job: Job, record: RunRecord) -> None:
 
 def _judge_rejects(record: RunRecord, limit: RejectLimit) -> None:
     ledger = record.ledger
-    if limit.exceeded(ledger.rejected, ledger.embedded + ledger.rejected):
+    rejected = ledger.rejected + ledger.already_rejected
+    if limit.exceeded(rejected, ledger.listed - ledger.skipped):
         raise too_many_rejects(record, str(limit))
 
 

@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 
-STAGES = ("list", "fetch", "decode", "embed", "worker")
-"""Where an image can fail; ``worker`` means that the process died on it."""
+STAGES = ("list", "fetch", "limit", "decode", "embed", "worker")
+"""Where an image can fail; ``limit`` means that it is too large or took too long for this run's
+options, ``worker`` that the process died on it."""
 
 FEATURES_FOLDER = "features"
 REDUCED_FOLDER = "reduced"

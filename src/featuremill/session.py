@@ -361,7 +361,7 @@ def _translated(error: Exception) -> FeaturemillError:
     if _is_gone(error):
         return RunError(
             "Spark's Java process died",
-            "Look at memory first. What was committed is kept; the same command goes on from there.",
+            "Look at memory first. What was committed is kept: the same command goes on there.",
         )
     if any(sign in text for sign in _DEATHS):
         return WorkerDiedError("a worker process died", "")

@@ -24,7 +24,7 @@ from featuremill.errors import CommitError, DestinationError
 from featuremill.storage import Store
 
 _COMMIT_ATTEMPTS = 5
-_RETRIED_STAGES = ("list", "fetch")
+_RETRIED_STAGES = ("list", "fetch", "limit")
 """Rejects that say nothing about the image itself: the next run tries them again."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from featuremill import images
 from featuremill.errors import DestinationError, ImageRejected
-from featuremill.ledger import RunRecord, load_latest
+from featuremill.ledger import RunRecord, kind_of, load_latest
 from featuremill.matrix import rejected_rows
 from featuremill.pca import PCA
 from featuremill.reduce import load_model
@@ -103,7 +103,7 @@ def _rejects(destination: Store, model_id: str) -> tuple[Counter[tuple[str, str]
     reasons: Counter[tuple[str, str]] = Counter()
     first: list[Rejected] = []
     for path, stage, reason in rejected_rows(destination, model_id, ("path", "stage", "reason")):
-        reasons[str(stage), str(reason)] += 1
+        reasons[str(stage), kind_of(str(reason))] += 1
         if len(first) < _MOST_REJECTS:
             first.append(Rejected(str(path), str(stage), str(reason)))
     return reasons, first
