@@ -15,7 +15,7 @@ import pytest
 
 from featuremill.errors import ModelError
 from featuremill.models import download, keras_h5, mobilenetv2, registry
-from featuremill.models.network import BOUNDS, CONTRACTS, Network
+from featuremill.models.network import BOUNDS, CONTRACTS, MixedPlan, Network
 
 Weights = dict[str, dict[str, Any]]
 
@@ -67,7 +67,7 @@ def a_network(**changes: Any) -> Network:
         weights_sha256="0" * 64,
         input_size=(224, 224),
         n_features=1280,
-        fp32_until="block_3_project",
+        mixed=MixedPlan(fp32=("Conv1",), fp32_biases=("block_1_expand",)),
         preprocessing="pillow-bicubic 224x224, x/127.5-1",
         trained=True,
         licence="Apache-2.0",
@@ -77,17 +77,18 @@ def a_network(**changes: Any) -> Network:
 
 class TestNetwork:
     def test_its_identity_does_not_drift_between_releases(self) -> None:
-        assert a_network().model_id("auto") == "84c83a284e35351d"
+        assert a_network().model_id("auto") == "74eb4c656cd72c2e"
 
     @pytest.mark.parametrize(
         "changes",
         [
             {"onnx": b"other graph"},
             {"weights_sha256": "1" * 64},
-            {"fp32_until": None},
+            {"mixed": None},
+            {"mixed": MixedPlan(fp32=("Conv1",), fp32_biases=())},
             {"preprocessing": "opencv-area 224x224, x/127.5-1"},
         ],
-        ids=lambda changes: next(iter(changes)),
+        ids=str,
     )
     def test_whatever_changes_features_changes_its_identity(self, changes: dict[str, Any]) -> None:
         assert a_network(**changes).model_id("auto") != a_network().model_id("auto")
@@ -240,8 +241,11 @@ class TestMobileNetV2:
         assert parameters == 2_257_984  # as Keras counts them, without the classifier
         assert sum(layer.residual is not None for layer in mobilenetv2.LAYERS) == 10
 
-    def test_mixed_precision_changes_after_the_24th_convolution(self) -> None:
-        assert mobilenetv2.LAYERS[23].output == mobilenetv2.FP32_UNTIL
+    def test_the_plan_for_mixed_precision_can_be_followed(self) -> None:
+        layers = {layer.name: layer for layer in mobilenetv2.LAYERS}
+        names = [*mobilenetv2.MIXED.fp32, *mobilenetv2.MIXED.fp32_biases]
+        assert len({layers[name] for name in names}) == len(names)
+        assert not any(layers[name].residual for name in mobilenetv2.MIXED.fp32)
 
     def test_the_graph_says_what_goes_in_and_out(self, untrained: Network) -> None:
         graph = onnx.load_from_string(untrained.onnx).graph
@@ -250,12 +254,12 @@ class TestMobileNetV2:
             ("features", onnx.TensorProto.FLOAT, ["N", 1280]),
         ]
 
-    def test_the_graph_can_be_cut_after_every_layer(self, untrained: Network) -> None:
-        graph = onnx.load_from_string(untrained.onnx).graph
-        declared = {value.name: describe(value)[2] for value in graph.value_info}
-        assert list(declared) == [layer.output for layer in mobilenetv2.LAYERS]
-        assert declared["block_3_project"] == ["N", 32, 28, 28]
-        assert declared["Conv_1"] == ["N", 1280, 7, 7]
+    def test_every_layer_has_the_name_and_shape_it_has_in_keras(self, untrained: Network) -> None:
+        graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(untrained.onnx)).graph
+        shapes = {value.name: describe(value)[2] for value in graph.value_info}
+        assert {layer.output for layer in mobilenetv2.LAYERS} <= set(shapes)
+        assert shapes["block_3_project"] == ["N", 32, 28, 28]
+        assert shapes["Conv_1"] == ["N", 1280, 7, 7]
 
     def test_the_same_seed_gives_the_same_weights(self) -> None:
         first, again, other = (mobilenetv2.untrained_weights(seed) for seed in (1, 1, 2))

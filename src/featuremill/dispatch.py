@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featuremill.chunks import split
-from featuremill.errors import WorkerError
+from featuremill.errors import PrecisionError, WorkerError
 from featuremill.extract import SCHEMA_FINGERPRINT, Receipt, Task, run_task
 from featuremill.isolation import InChild, InProcess
-from featuremill.models.engines import Engine, native_bf16, open_engine
+from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
 from featuremill.references import Reference, Rejection, pack, unpack
 from featuremill.session import Attempt, WorkerDiedError, map_tasks, slots
@@ -40,11 +40,13 @@ class Work:
     decoder: str = "featuremill.images:decode"
 
     def open_engine(self) -> Engine:
-        """Engine of this process; fp32 where the CPU cannot serve ``mixed``, which it meets."""
-        precision = self.precision
-        if precision == "mixed" and not native_bf16():
-            precision = "fp32"
-        return open_engine(self.network.value, precision, self.engine)
+        """Engine of this process; fp32, which meets every contract, where ``mixed`` is refused."""
+        try:
+            return open_engine(self.network.value, self.precision, self.engine)
+        except PrecisionError:
+            if self.precision != "mixed":
+                raise
+            return open_engine(self.network.value, "fp32", self.engine)
 
 
 @dataclass(frozen=True)

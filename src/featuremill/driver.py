@@ -77,7 +77,8 @@ class Extraction:
         if not head:
             self._progress.say("nothing new to embed")
             return
-        network = self._spark.sparkContext.broadcast(self._job.network)
+        job = self._job
+        network = self._spark.sparkContext.broadcast(job.network.ready_for(job.fast_precision))
         try:
             work = self._work(network)
             verdict = self._examine(work, [item for item, _ in head])

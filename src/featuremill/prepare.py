@@ -48,7 +48,7 @@ class Job:
         """The fastest precision that may keep the contract."""
         if self.contract in ("fp32", "bf16"):
             return self.contract
-        can_mix = self.network.fp32_until is not None and self.config.engine != "onnxruntime"
+        can_mix = self.network.mixed is not None and self.config.engine != "onnxruntime"
         return "mixed" if can_mix else "fp32"
 
 

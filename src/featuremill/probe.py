@@ -58,12 +58,12 @@ class Examine:
             fetched = fetch(references, task.source, task.limits)
             pictures = list(decode(fetched, decoder, task.input_size))
         stack = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
-        native = native_bf16()
-        answer: dict[str, Any] = {"native_bf16": native, "compared": 0, "cosine": None}
-        if work.precision == "fp32" or not native:
-            engine = open_engine(work.network.value, "fp32", work.engine)
-        else:
+        answer: dict[str, Any] = {"refusal": None, "compared": 0, "cosine": None}
+        try:
             engine = open_engine(work.network.value, work.precision, work.engine)
+        except PrecisionError as error:
+            answer |= {"refusal": error.problem, "native_bf16": native_bf16()}
+            engine = open_engine(work.network.value, "fp32", work.engine)
         pixels = np.stack(stack or [np.zeros((*task.input_size, 3), np.uint8)])  # (n, H, W, 3)
         engine.embed(pixels[:1])
         start = time.perf_counter()
@@ -91,8 +91,8 @@ def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Ref
     Raises
     ------
     PrecisionError
-        If ``mixed`` or ``bf16`` was asked for and a worker cannot compute bf16, or ``mixed``
-        misses the contract on these images.
+        If ``mixed`` or ``bf16`` was asked for and a worker refuses it, or ``mixed`` misses the
+        contract on these images.
     """
     count = slots(spark)
     payloads = [pack(sample[slot::count][:SAMPLE_PER_SLOT]) for slot in range(count)]
@@ -105,19 +105,30 @@ def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Ref
         compared=sum(answer["compared"] for answer in answers),
         images_per_second=sum(answer["images_per_second"] for answer in answers),
     )
-    return _decide(verdict, wanted, all(answer["native_bf16"] for answer in answers))
+    refusals = [answer for answer in answers if answer["refusal"]]
+    if refusals:
+        return _without(verdict, wanted, refusals)
+    return _decide(verdict, wanted)
 
 
-def _decide(verdict: Verdict, wanted: str, native: bool) -> Verdict:
+def _without(verdict: Verdict, wanted: str, refusals: Sequence[dict[str, Any]]) -> Verdict:
+    """Verdict where a worker refuses the precision that was tried."""
+    # that a CPU has no bf16 is nothing to be warned of: it computes as fast as it can
+    unexpected = next((each for each in refusals if each["native_bf16"]), None)
+    refusal = (unexpected or refusals[0])["refusal"]
+    if wanted != "auto":
+        raise PrecisionError(
+            f"--precision is {wanted}, but a worker refuses it: {refusal}",
+            "Choose --precision fp32 or auto.",
+        )
+    warning = f"{refusal} This run computes in fp32." if unexpected else ""
+    return Verdict("fp32", "fp32", None, 0, verdict.images_per_second, warning)
+
+
+def _decide(verdict: Verdict, wanted: str) -> Verdict:
     if verdict.tried == "fp32":
         return verdict
     remedy = "Choose --precision fp32 or auto."
-    if not native:
-        if wanted != "auto":
-            raise PrecisionError(
-                f"--precision is {wanted}, but not every worker computes bf16 natively", remedy
-            )
-        return Verdict("fp32", "fp32", None, 0, verdict.images_per_second)
     bound = BOUNDS["auto"]
     cosine = verdict.smallest_cosine
     if verdict.tried == "bf16" or bound is None or cosine is None or cosine >= bound:

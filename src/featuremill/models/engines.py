@@ -10,12 +10,13 @@ import importlib.util
 import platform
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from featuremill.errors import PrecisionError
+from featuremill.models import mixed
 from featuremill.models.network import Network
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Engine(ABC):
     network : Network
         What to run.
     precision : str
-        ``fp32``, ``mixed`` (the sensitive first layers in fp32, the rest in bf16) or ``bf16``.
+        ``fp32``, ``mixed`` (the network's sensitive layers in fp32, the rest in bf16) or ``bf16``.
 
     Attributes
     ----------
@@ -127,15 +128,12 @@ class OpenVinoEngine(Engine):
 
         super().__init__(network, precision)
         core = ov.Core()
-        model = core.read_model(network.onnx)
-        model.reshape([BATCH, *self._image_shape])
-        self._requests = [
-            core.compile_model(stage, "CPU", _options(hint)).create_infer_request()
-            for stage, hint in _stages(model, network, precision)
-        ]
-        # The stages hand their tensor on in place.
-        for before, after in zip(self._requests, self._requests[1:], strict=False):
-            after.set_input_tensor(before.get_output_tensor())
+        if precision == "mixed":
+            compiled = _compile_mixed(core, network)
+        else:
+            model = _read(core, network.onnx, network.input_size)
+            compiled = _compile(core, model, "bf16" if precision == "bf16" else "f32")
+        self._request = compiled.create_infer_request()
 
     def embed_batch(self, pixels: Pixels) -> Features:
         """See :meth:`Engine.embed_batch`."""
@@ -143,29 +141,22 @@ class OpenVinoEngine(Engine):
 
         # OpenVINO shares memory it may write to, and pixels may lie in a read-only buffer.
         writeable = np.require(pixels, requirements="W")
-        self._requests[0].set_input_tensor(ov.Tensor(writeable, shared_memory=True))
-        for request in self._requests:
-            request.infer()
-        features: Features = self._requests[-1].get_output_tensor().data.copy()
+        self._request.set_input_tensor(ov.Tensor(writeable, shared_memory=True))
+        self._request.infer()
+        features: Features = self._request.get_output_tensor().data.copy()
         return features
 
 
-def _stages(
-    model: openvino.Model, network: Network, precision: str
-) -> list[tuple[openvino.Model, str]]:
-    """The parts of a model in the order they run, each with its precision."""
-    if precision != "mixed":
-        return [(model, "bf16" if precision == "bf16" else "f32")]
-    if network.fp32_until is None:
-        raise PrecisionError(
-            f"Model {network.name} has no plan for mixed precision.", _PRECISION_REMEDY
-        )
-    head, tail = _cut(model, network.fp32_until)
-    return [(head, "f32"), (tail, "bf16")]
+def _read(core: openvino.Core, onnx: bytes, size: tuple[int, int]) -> openvino.Model:
+    model = core.read_model(onnx)
+    model.reshape([BATCH, *size, 3])
+    return model
 
 
-def _options(precision_hint: str) -> dict[str, Any]:
-    return {
+def _compile(
+    core: openvino.Core, model: openvino.Model, precision_hint: str
+) -> openvino.CompiledModel:
+    options = {
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
         # Pinning puts the only thread of every process on core 0.
@@ -173,21 +164,32 @@ def _options(precision_hint: str) -> dict[str, Any]:
         # Left to itself, OpenVINO computes in bf16 wherever the CPU can.
         "INFERENCE_PRECISION_HINT": precision_hint,
     }
+    return core.compile_model(model, "CPU", options)
 
 
-def _cut(model: openvino.Model, tensor: str) -> tuple[openvino.Model, openvino.Model]:
-    """Split a model at a tensor that every path runs through."""
-    import openvino as ov
-    from openvino import opset13 as opset
-
-    outputs = (output for node in model.get_ordered_ops() for output in node.outputs())
-    end = next(output for output in outputs if tensor in output.get_names())
-    start = opset.parameter(end.get_shape(), end.get_element_type())
-    for consumer in end.get_target_inputs():
-        consumer.replace_source_output(start.output(0))
-    head = ov.Model([end], model.get_parameters(), "head")
-    tail = ov.Model(model.get_results(), [start], "tail")
-    return head, tail
+def _compile_mixed(core: openvino.Core, network: Network) -> openvino.CompiledModel:
+    """Compile a network's plan, or refuse if OpenVINO makes something else of it."""
+    plan = network.mixed
+    if plan is None:
+        raise PrecisionError(
+            f"Model {network.name} has no plan for mixed precision.", _PRECISION_REMEDY
+        )
+    model = _read(core, network.corrected, network.input_size)
+    try:
+        compiled = _compile(core, mixed.keep_fp32(core, model, plan), "bf16")
+    except RuntimeError as error:
+        raise PrecisionError(
+            f"OpenVINO cannot compile {network.name} in mixed precision: {error}",
+            _PRECISION_REMEDY,
+        ) from error
+    departures = mixed.departures(compiled, plan.fp32)
+    if departures:
+        raise PrecisionError(
+            f"OpenVINO departs from the plan for mixed precision in {len(departures)} layers;"
+            f" it computes {departures[0]}.",
+            _PRECISION_REMEDY,
+        )
+    return compiled
 
 
 class OnnxRuntimeEngine(Engine):

@@ -14,10 +14,28 @@ CONTRACTS = tuple(BOUNDS)
 
 
 @dataclass(frozen=True)
+class MixedPlan:
+    """Where bf16 would cost too much of a network's fidelity.
+
+    Parameters
+    ----------
+    fp32 : tuple of str
+        Layers computed in fp32; all others are computed in bf16, with corrected biases. None may
+        end in a residual sum: OpenVINO cannot compile that.
+    fp32_biases : tuple of str
+        Layers among the others that add their bias in float32, before they round the result.
+    """
+
+    fp32: tuple[str, ...]
+    fp32_biases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """A feature extractor in fp32, with everything that its identity depends on.
 
-    Small (9 MB) and picklable, because it goes to every executor as a Spark broadcast.
+    Small (9 MB, or 18 with corrected biases) and picklable, because it goes to every executor as a
+    Spark broadcast.
 
     Parameters
     ----------
@@ -32,9 +50,8 @@ class Network:
         Height and width of ``pixels``.
     n_features : int
         Length of a row of ``features``.
-    fp32_until : str or None
-        Tensor up to which mixed precision computes in fp32, and after which in bf16; None where
-        no such plan is known.
+    mixed : MixedPlan or None
+        How mixed precision computes; None where no such plan is known.
     preprocessing : str
         How an image becomes ``pixels`` and ``pixels`` become numbers.
     trained : bool
@@ -48,16 +65,33 @@ class Network:
     weights_sha256: str
     input_size: tuple[int, int]
     n_features: int
-    fp32_until: str | None
+    mixed: MixedPlan | None
     preprocessing: str
     trained: bool
     licence: str
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the graph, its weights and the preprocessing."""
+        """SHA-256 over the graph, its weights, its plan and the preprocessing."""
         graph = hashlib.sha256(self.onnx).hexdigest()
-        return _digest(graph, self.weights_sha256, str(self.fp32_until), self.preprocessing)
+        return _digest(graph, self.weights_sha256, str(self.mixed), self.preprocessing)
+
+    @cached_property
+    def corrected(self) -> bytes:
+        """The graph with biases corrected for mixed precision.
+
+        It takes a second where it is first asked for, and travels with the network from then on.
+        """
+        from featuremill.models.correction import correct_biases
+
+        exact = self.mixed.fp32 if self.mixed else ()
+        return correct_biases(self.onnx, self.input_size, exact)
+
+    def ready_for(self, precision: str) -> "Network":
+        """Return the network with what a precision needs computed here, not on every worker."""
+        if precision == "mixed":
+            _ = self.corrected
+        return self
 
     def model_id(self, contract: str) -> str:
         """Name of the features this network gives under an accuracy contract.

@@ -14,7 +14,7 @@ from featuremill.errors import ModelError
 from featuremill.models import mobilenetv2
 from featuremill.models.download import Progress, cache_dir, fetch, mirrored
 from featuremill.models.keras_h5 import Array, read_weights
-from featuremill.models.network import Network
+from featuremill.models.network import MixedPlan, Network
 
 UNTRAINED_SEED = 20180113
 """The day MobileNetV2 was published; any other would do."""
@@ -43,7 +43,7 @@ class ModelSpec:
     input_size: tuple[int, int] = mobilenetv2.INPUT_SIZE
     n_features: int = mobilenetv2.N_FEATURES
     preprocessing: str = mobilenetv2.PREPROCESSING
-    fp32_until: str | None = mobilenetv2.FP32_UNTIL
+    mixed: MixedPlan | None = mobilenetv2.MIXED
 
     @property
     def trained(self) -> bool:
@@ -164,7 +164,7 @@ def _build(
         weights_sha256=sha256,
         input_size=spec.input_size,
         n_features=spec.n_features,
-        fp32_until=spec.fp32_until,
+        mixed=spec.mixed,
         preprocessing=spec.preprocessing,
         trained=spec.trained,
         licence=licence,

@@ -1,0 +1,73 @@
+"""A precision that a worker refuses costs speed, not the run."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from featuremill import probe
+from featuremill.dispatch import Work
+from featuremill.errors import PrecisionError
+from featuremill.extract import Task
+from featuremill.images import Limits
+from featuremill.models import engines, mixed, registry
+from featuremill.models.engines import native_bf16
+from featuremill.session import Attempt
+from featuremill.storage import open_store
+
+needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Work:
+    """Work for the worker that this process plays, with mixed precision to try."""
+
+    def map_tasks(spark, payloads, function, group):
+        return [function(payload, Attempt(task, 0)) for task, payload in enumerate(payloads)]
+
+    monkeypatch.setattr(engines, "_open", {})
+    monkeypatch.setattr(probe, "slots", lambda spark: 1)
+    monkeypatch.setattr(probe, "map_tasks", map_tasks)
+    network = SimpleNamespace(value=registry.load("mobilenetv2-untrained"))
+    folder = open_store(str(tmp_path))
+    task = Task(folder, folder, Limits(), (224, 224), "model", "run")
+    return Work(task, network, precision="mixed", engine="auto", image_timeout=10)
+
+
+@pytest.fixture
+def another_openvino(monkeypatch) -> None:
+    """An OpenVINO that no longer keeps marked layers in fp32."""
+    monkeypatch.setattr(mixed, "mark_precise", lambda core, model, names: model)
+
+
+@pytest.fixture
+def another_cpu(monkeypatch) -> None:
+    """A CPU without bf16."""
+    monkeypatch.setattr(engines, "native_bf16", lambda: False)
+    monkeypatch.setattr(probe, "native_bf16", lambda: False)
+
+
+@needs_bf16
+def test_where_nothing_is_refused_mixed_is_taken(work):
+    assert work.open_engine().precision == "mixed"
+    assert probe.examine(None, work, "auto", []).precision == "mixed"
+
+
+@needs_bf16
+def test_where_openvino_departs_from_the_plan_auto_takes_fp32_and_says_so(work, another_openvino):
+    assert work.open_engine().precision == "fp32"
+    verdict = probe.examine(None, work, "auto", [])
+    assert verdict.precision == "fp32"
+    assert verdict.images_per_second > 0
+    assert "departs from the plan" in verdict.warning
+
+
+def test_where_the_cpu_has_no_bf16_auto_takes_fp32_without_a_word(work, another_cpu):
+    assert work.open_engine().precision == "fp32"
+    verdict = probe.examine(None, work, "auto", [])
+    assert (verdict.precision, verdict.warning) == ("fp32", "")
+
+
+@pytest.mark.parametrize("wanted", ["mixed", "bf16"])
+def test_what_was_asked_for_by_name_is_not_replaced(work, another_cpu, wanted):
+    with pytest.raises(PrecisionError, match=f"--precision is {wanted}, but a worker refuses it"):
+        probe.examine(None, work, wanted, [])
