@@ -93,7 +93,7 @@ def test_running_again_tries_only_what_may_have_changed(spark, result, corpus, r
         untrained(folder, Path(result.destination), max_rejects=ANY_NUMBER, reduce=False),
         spark=spark,
     ).record.ledger
-    retried = stages.count("list") + stages.count("fetch")
+    retried = stages.count("list") + stages.count("fetch") + stages.count("limit")
     assert again.embedded == 0
     assert again.rejected == retried
     assert again.already_done == stages.count("ok")
@@ -146,7 +146,7 @@ def only(poisonous: Path, reason: str) -> dict[str, str | None]:
     ("decoder", "reason"),
     [
         ("poison:segfault", "decode: the decoder died (SIGSEGV) on this image"),
-        ("poison:hang", "decode: the decoder gave no answer within 2 s"),
+        ("poison:hang", "limit: the decoder gave no answer within 2 s"),
     ],
 )
 def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
@@ -205,5 +205,5 @@ def test_a_number_of_rejects_is_allowed_and_no_more(spark, twenty, tmp_path):
 
     (twenty / "11.jpg").write_bytes(b"spoilt")
     (twenty / "12.jpg").write_bytes(b"spoilt")
-    with pytest.raises(TooManyRejectsError, match="2 of 2"):
+    with pytest.raises(TooManyRejectsError, match="3 of 20"):
         run(allowed, spark=spark)

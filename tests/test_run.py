@@ -293,7 +293,7 @@ def test_one_image_alone_has_features_but_no_pca(spark, tmp_path):
 
     assert result.pca is None
     assert result.record.status == "finished"
-    assert result.record.warnings == ["no PCA: 1 images whose features do not differ"]
+    assert result.record.warnings == ["no PCA: it needs 2 images with features, there are 1"]
     assert len(features(dest)) == 1
     assert not (dest / "reduced").exists()
 

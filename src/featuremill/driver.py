@@ -210,8 +210,7 @@ class Extraction:
         self._judge()
 
     def _judge(self) -> None:
-        rejected = self._ledger.rejected
-        processed = self._ledger.embedded + rejected
+        rejected, processed = self._ledger.judged()
         limit = self._job.config.max_rejects
         early = limit.count is not None or processed >= _JUDGED_FROM
         if early and limit.exceeded(rejected, processed):
@@ -252,9 +251,7 @@ class Extraction:
 
 def too_many_rejects(record: RunRecord, limit: str) -> TooManyRejectsError:
     """Error for a run with more rejects than allowed, with the most frequent reasons."""
-    ledger = record.ledger
-    rejected = ledger.rejected + ledger.already_rejected
-    processed = ledger.embedded + ledger.already_done + rejected
+    rejected, processed = record.ledger.judged()
     reasons = "; ".join(f"{count:,} × {reason}" for reason, count in record.rejects.most_common(3))
     return TooManyRejectsError(
         f"{rejected:,} of {processed:,} images were rejected, --max-rejects is {limit}"

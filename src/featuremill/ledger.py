@@ -44,6 +44,11 @@ class Ledger:
                 "This is a defect of featuremill: please report it with the run's JSON file.",
             )
 
+    def judged(self) -> tuple[int, int]:
+        """Rejected images and all images accounted for so far, of this and earlier runs."""
+        rejected = self.rejected + self.already_rejected
+        return rejected, self.embedded + self.already_done + rejected
+
     def __str__(self) -> str:
         return (
             f"{self.listed:,} listed = {self.already_done:,} already done"

@@ -190,9 +190,7 @@ def _drop_other_models(job: Job, record: RunRecord) -> None:
 
 
 def _judge_rejects(record: RunRecord, limit: RejectLimit) -> None:
-    ledger = record.ledger
-    rejected = ledger.rejected + ledger.already_rejected
-    if limit.exceeded(rejected, ledger.listed - ledger.skipped):
+    if limit.exceeded(*record.ledger.judged()):
         raise too_many_rejects(record, str(limit))
 
 
