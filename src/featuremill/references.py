@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 
 class Reference(NamedTuple):
-    """One image as listed; the columns of :data:`featuremill.schemas.REFERENCES`."""
+    """One image as listed.
+
+    Its path (percent-encoded where it is not plain text), the name of its parent folder, a string
+    that changes when the content does, and its size in bytes.
+    """
 
     path: str
     label: str

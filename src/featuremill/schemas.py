@@ -14,17 +14,6 @@ OK = "ok"
 REJECTED = "rejected"
 """Partitions of the features table."""
 
-REFERENCES = pa.schema(
-    [
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("version", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-    ]
-)
-"""One image as listed: its path (percent-encoded where it is not plain text), the name of its
-parent folder, a string that changes when the content does, and its size."""
-
 FEATURES = pa.schema(
     [
         pa.field("path", pa.string()),

@@ -1,12 +1,9 @@
-"""How close two sets of features are, and whether a fast engine keeps its word."""
+"""How close two sets of features are."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from featuremill.models.engines import Pixels, open_engine
-from featuremill.models.network import Network
 
 
 def smallest_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
@@ -40,31 +37,3 @@ def smallest_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     products = np.einsum("ij,ij->i", left, right)
     cosines = np.divide(products, scale, out=both_zero.astype(np.float64), where=scale > 0)
     return float(np.clip(cosines, -1, 1).min(initial=1))
-
-
-def prove(network: Network, pixels: Pixels, precision: str, engine: str = "auto") -> float:
-    """Compare a fast precision with fp32 on some images of the run at hand.
-
-    Parameters
-    ----------
-    network : Network
-        What to run.
-    pixels : ndarray of shape (N, height, width, 3)
-        RGB, uint8; a few dozen images tell enough and cost a quarter of a second.
-    precision : str
-        The precision to prove, one of :data:`featuremill.models.engines.PRECISIONS`.
-    engine : str
-        As for :func:`featuremill.models.engines.open_engine`.
-
-    Returns
-    -------
-    float
-        The smallest cosine, to be held against :data:`featuremill.models.network.BOUNDS`.
-
-    Raises
-    ------
-    PrecisionError
-        If the precision cannot be had here.
-    """
-    fast = open_engine(network, precision, engine).embed(pixels)
-    return smallest_cosine(fast, open_engine(network, "fp32", engine).embed(pixels))
