@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import featuremill
-from featuremill.errors import DestinationError
+from featuremill.errors import DestinationError, PrecisionError
 from featuremill.models import registry
 from featuremill.pca import PCA
 from featuremill.pipeline import RunResult, run
@@ -355,6 +355,28 @@ def test_a_model_can_be_replaced(spark, few, tmp_path, monkeypatch):
     assert after.path.tolist() == before.path.tolist()
     assert set(after.model_id) == {result.record.network["model_id"]} != set(before.model_id)
     assert len(reduced(dest)) == 8
+
+
+def test_a_precision_that_workers_refuse_leaves_the_destination_as_it_was(
+    spark, few, tmp_path, monkeypatch
+):
+    dest = tmp_path / "results"
+    run(untrained(few, dest, reduce=False), spark=spark)
+    before = {path: path.read_bytes() for path in everything(dest)}
+    other_weights(monkeypatch)
+
+    def refuse(*_):
+        raise PrecisionError("--precision is bf16, but a worker refuses it")
+
+    monkeypatch.setattr("featuremill.driver.examine", refuse)
+    for target, expected in ((dest, before), (tmp_path / "new", {})):
+        with pytest.raises(PrecisionError):
+            run(untrained(few, target, precision="bf16", replace_model=True), spark=spark)
+        assert {path: path.read_bytes() for path in everything(target)} == expected
+
+
+def everything(folder):
+    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(

@@ -23,7 +23,7 @@ from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
 from featuremill.images import Limits
 from featuremill.ledger import RunRecord
 from featuremill.models.network import Network
-from featuremill.prepare import Job
+from featuremill.prepare import Job, write_network
 from featuremill.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.progress import Progress
 from featuremill.references import Reference, Rejection
@@ -70,8 +70,9 @@ class Extraction:
         LedgerError
             If a chunk comes back with more or fewer images than it had.
         """
-        self._table.create()
-        known = tables.known_images(self._table, self._job.model_id)
+        known = Known(())
+        if self._table.exists():
+            known = tables.known_images(self._table, self._job.model_id)
         new = self._new(known)
         head = list(itertools.islice(new, SAMPLE_PER_SLOT * slots(self._spark)))
         if not head:
@@ -83,6 +84,9 @@ class Extraction:
             work = self._work(network)
             verdict = self._examine(work, [item for item, _ in head])
             work = replace(work, precision=verdict.precision)
+            # not before: a precision that the workers refuse leaves the destination as it was
+            write_network(job, replacing=job.replacing)
+            self._table.create()
             self._cutter = Cutter(verdict.images_per_second)
             self._embed(work, itertools.chain(head, new))
         finally:

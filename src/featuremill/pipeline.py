@@ -1,6 +1,5 @@
 """The main job: list images, embed what is new, commit it, reduce, write, report."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from featuremill.errors import FeaturemillError, InputError
 from featuremill.lease import hold
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK, Job, prepare
+from featuremill.prepare import Job, prepare, write_network
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, write_report
 from featuremill.session import Background, spark_session
@@ -69,7 +68,6 @@ def run(
         if spark is None:
             progress.say(f"starting Spark on {config.master}")
         with spark_session(config.master, spark) as session:
-            _write_network(job, record, replacing=job.replacing)
             with record.timed("extract"):
                 _extract(session, job, record, progress)
             with record.timed("reduce"):
@@ -85,7 +83,7 @@ def _extract(spark: "SparkSession", job: Job, record: RunRecord, progress: Progr
     Extraction(spark, job, record, progress).run()
     if job.replacing:
         _drop_other_models(job, record)
-        _write_network(job, record, replacing=False)
+        write_network(job, replacing=False)
     ledger, listing = record.ledger, job.listing
     ledger.listed, ledger.skipped = listing.listed, listing.skipped.total()
     record.skipped = dict(listing.skipped)
@@ -132,11 +130,6 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
     removed = table.remove_uncommitted(run)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
-
-
-def _write_network(job: Job, record: RunRecord, *, replacing: bool) -> None:
-    network = {**record.network, "replacing": replacing}
-    job.destination.write(NETWORK, json.dumps(network, indent=2).encode())
 
 
 def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:

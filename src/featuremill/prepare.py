@@ -102,6 +102,12 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         raise
 
 
+def write_network(job: Job, *, replacing: bool) -> None:
+    """Note whose features the destination holds from now on."""
+    network = {**job.network.description(job.contract), "replacing": replacing}
+    job.destination.write(NETWORK, json.dumps(network, indent=2).encode())
+
+
 def _open(config: RunConfig, url: str) -> Store:
     return open_store(url, endpoint_url=config.endpoint_url, region=config.region)
 
