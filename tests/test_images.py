@@ -23,6 +23,10 @@ def by_pillow(data: bytes) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def pixels(data: bytes) -> np.ndarray:
+    return decode(data, LIMITS).pixels
+
+
 def reason(data: bytes, limits: Limits = LIMITS) -> str:
     with pytest.raises(ImageRejected) as rejected:
         decode(data, limits)
@@ -47,7 +51,7 @@ def test_real_photographs_and_contours_are_as_pillow_decodes_them(shared_data):
     assert len(files) > 100
     for file in files:
         data = file.read_bytes()
-        assert_array_equal(decode(data, LIMITS), by_pillow(data), err_msg=file.name)
+        assert_array_equal(pixels(data), by_pillow(data), err_msg=file.name)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 101), (224, 224)])
@@ -63,7 +67,7 @@ def test_every_kind_of_jpeg_is_as_pillow_decodes_it(size, quality):
     jpegs = [encoded("JPEG", picture(size=size), quality=quality, **kind) for kind in kinds]
     jpegs += [encoded("JPEG", picture("L", size), quality=quality, progressive=p) for p in (0, 1)]
     for jpeg in jpegs:
-        assert_array_equal(decode(jpeg, LIMITS), by_pillow(jpeg))
+        assert_array_equal(pixels(jpeg), by_pillow(jpeg))
 
 
 def test_other_formats_and_modes_are_as_pillow_converts_them(corpus):
@@ -78,20 +82,20 @@ def test_other_formats_and_modes_are_as_pillow_converts_them(corpus):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = by_pillow(data)
-        assert_array_equal(decode(data, LIMITS), expected, err_msg=name)
+        assert_array_equal(pixels(data), expected, err_msg=name)
 
 
 def test_sixteen_bits_become_the_upper_eight():
     levels = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], np.uint16)
     for data in (encoded("PNG", Image.fromarray(levels)), encoded("TIFF", Image.fromarray(levels))):
-        assert decode(data, LIMITS)[0].tolist() == [[level] * 3 for level in (0, 0, 1, 127, 255)]
+        assert pixels(data)[0].tolist() == [[level] * 3 for level in (0, 0, 1, 127, 255)]
     integers = Image.fromarray(np.array([[-300, 512, 70_000]], np.int32))
-    assert decode(encoded("TIFF", integers), LIMITS)[0, :, 0].tolist() == [0, 2, 255]
+    assert pixels(encoded("TIFF", integers))[0, :, 0].tolist() == [0, 2, 255]
 
 
 def test_float_gray_is_clipped():
     floats = Image.fromarray(np.array([[-1, 0.5, 99.9, 1e9, np.nan]], np.float32))
-    assert decode(encoded("TIFF", floats), LIMITS)[0, :, 0].tolist() == [0, 0, 99, 255, 0]
+    assert pixels(encoded("TIFF", floats))[0, :, 0].tolist() == [0, 0, 99, 255, 0]
 
 
 # Upright
@@ -101,8 +105,8 @@ def test_float_gray_is_clipped():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_picture_is_turned_upright(kind, orientation):
     data = encoded(kind, exif=exif(orientation))
-    assert_array_equal(decode(data, LIMITS), by_pillow(data))
-    height, width, _ = decode(data, LIMITS).shape
+    assert_array_equal(pixels(data), by_pillow(data))
+    height, width, _ = pixels(data).shape
     assert (height > width) == (orientation >= 5)
 
 
@@ -112,13 +116,13 @@ def test_orientation_is_found_behind_other_segments_and_in_xmp():
     behind = jpeg[:2] + 3 * thumbnail_of_another_program + jpeg[2:]
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     for turned in (jpeg, behind, encoded("JPEG", xmp=xmp)):
-        assert decode(turned, LIMITS).shape == (64, 48, 3)
+        assert pixels(turned).shape == (64, 48, 3)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_broken_exif_does_no_harm(kind):
     broken = encoded(kind, exif=b"Exif\0\0no directory")
-    assert_array_equal(decode(broken, LIMITS), decode(encoded(kind), LIMITS))
+    assert_array_equal(pixels(broken), pixels(encoded(kind)))
 
 
 # Rejected, with a reason
@@ -133,7 +137,7 @@ def test_every_file_of_the_corpus_is_judged_as_foreseen(tmp_path):
     judged = {}
     for name in expected:
         try:
-            rgb = decode((tmp_path / name).read_bytes(), LIMITS)
+            rgb = pixels((tmp_path / name).read_bytes())
             assert rgb.dtype == np.uint8
             assert rgb.shape[2:] == (3,)
             assert rgb.flags.c_contiguous
@@ -166,7 +170,7 @@ def test_the_reason_is_for_people(corpus, name, expected):
 def test_limits_are_the_callers():
     jpeg, png = encoded("JPEG"), encoded("PNG")  # 64 x 48 = 3,072 pixels
     for data in (jpeg, png):
-        assert decode(data, Limits(max_pixels=3072)).shape == (48, 64, 3)
+        assert decode(data, Limits(max_pixels=3072)).pixels.shape == (48, 64, 3)
         assert reason(data, Limits(max_pixels=3071)) == "64 x 48 = 3,072 pixels, limit 3,071"
     assert reason(jpeg, Limits(max_bytes=10)) == f"{len(jpeg):,} bytes, limit 10"
 
@@ -202,8 +206,7 @@ def test_pillows_warnings_neither_raise_nor_print_whatever_the_thread(corpus, re
 
         shapes: list[tuple[int, ...]] = []
         work = [
-            threading.Thread(target=lambda: shapes.append(decode(warned, LIMITS).shape))
-            for _ in range(4)
+            threading.Thread(target=lambda: shapes.append(pixels(warned).shape)) for _ in range(4)
         ]
         for thread in work:
             thread.start()
@@ -219,14 +222,14 @@ def test_pillows_warnings_neither_raise_nor_print_whatever_the_thread(corpus, re
 
 
 def test_resize_is_pillows_bicubic():
-    rgb = decode(encoded("PNG"), LIMITS)
+    rgb = pixels(encoded("PNG"))
     expected = picture().resize((30, 20), Image.Resampling.BICUBIC)
     assert_array_equal(resize(rgb, (20, 30)), np.asarray(expected))
     assert resize(rgb, (224, 224)).shape == (224, 224, 3)
 
 
 def test_resize_copies_nothing_at_the_right_size():
-    rgb = decode(encoded("PNG"), LIMITS)
+    rgb = pixels(encoded("PNG"))
     assert resize(rgb, (48, 64)) is rgb
 
 
@@ -239,6 +242,46 @@ def test_a_thumbnail_is_small_upright_and_says_nothing_else():
         assert "comment" not in small.info
         expected = picture(size=(800, 600)).rotate(-90, expand=True).resize((60, 80))
         assert np.abs(np.asarray(small, float) - np.asarray(expected)).mean() < 4
+
+
+# Large JPEGs
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ((896 * 2, 896 * 2), (896, 896)),
+        ((896 * 2, 896 * 2 - 1), (896 * 2 - 1, 896 * 2)),
+        ((3001, 2001), (1001, 1501)),
+        ((896 * 4, 896 * 4), (896, 896)),
+    ],
+)
+def test_a_jpeg_is_decoded_to_no_less_than_four_times_its_target(size, shape):
+    width, height = size
+    jpeg = encoded("JPEG", picture(size=size))
+    decoded = decode(jpeg, LIMITS, (224, 224))
+    assert decoded.pixels.shape == (*shape, 3)
+    assert (decoded.height, decoded.width) == (height, width)
+    assert decode(jpeg, LIMITS).pixels.shape == (height, width, 3)
+
+
+def test_a_jpeg_that_lies_on_its_side_has_its_upright_size():
+    jpeg = encoded("JPEG", picture(size=(2000, 1800)), exif=exif(6))
+    decoded = decode(jpeg, LIMITS, (224, 224))
+    assert decoded.pixels.shape == (1000, 900, 3)
+    assert (decoded.height, decoded.width) == (2000, 1800)
+
+
+def test_other_formats_are_decoded_at_their_size():
+    decoded = decode(encoded("PNG", picture(size=(1800, 1800))), LIMITS, (224, 224))
+    assert decoded.pixels.shape == (1800, 1800, 3)
+
+
+def test_a_jpeg_decoded_smaller_is_still_the_same_picture():
+    jpeg = encoded("JPEG", picture(size=(1800, 1800)))
+    smaller = resize(decode(jpeg, LIMITS, (224, 224)).pixels, (224, 224))
+    difference = smaller.astype(int) - resize(pixels(jpeg), (224, 224))
+    assert np.abs(difference).mean() < 2
 
 
 def test_a_thumbnail_is_made_of_whatever_can_be_decoded(corpus):

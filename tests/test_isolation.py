@@ -21,14 +21,14 @@ from numpy.testing import assert_array_equal
 from bad_images import encoded, picture
 from featuremill import images
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
-from featuremill.images import Limits
+from featuremill.images import Decoded, Limits
 from featuremill.isolation import InChild, InProcess
 
 LIMITS = Limits(max_pixels=10_000)
 SHORT = 0.5  # seconds, for hangs that would last a minute
 
 
-def poisoned(data: bytes, limits: Limits) -> np.ndarray:
+def poisoned(data: bytes, limits: Limits, target: tuple[int, int] | None) -> Decoded:
     """Decode, unless the bytes name a way to fail."""
     failures: dict[bytes, Callable[[], object]] = {
         b"segfault": lambda: ctypes.string_at(0),
@@ -41,8 +41,8 @@ def poisoned(data: bytes, limits: Limits) -> np.ndarray:
     }
     failures.get(data, lambda: None)()
     if data == b"print":
-        return np.zeros((1, 2, 3), np.uint8)
-    return images.decode(data, limits)
+        return Decoded(np.zeros((1, 2, 3), np.uint8), 1, 2)
+    return images.decode(data, limits, target)
 
 
 POISONED = f"{__name__}:poisoned"
@@ -65,7 +65,7 @@ def children() -> set[psutil.Process]:
 def test_pixels_and_rejections_are_those_of_the_decoder(kind):
     jpeg = encoded("JPEG")
     with kind(LIMITS) as decoder:
-        assert_array_equal(decoder.decode(jpeg), images.decode(jpeg, LIMITS))
+        assert_array_equal(decoder.decode(jpeg).pixels, images.decode(jpeg, LIMITS).pixels)
         large = encoded("PNG", picture(size=(120, 100)))
         for bad, stage, reason in [
             (b"", "decode", "the file is empty"),
@@ -75,7 +75,7 @@ def test_pixels_and_rejections_are_those_of_the_decoder(kind):
             with pytest.raises(ImageRejected) as rejected:
                 decoder.decode(bad)
             assert (rejected.value.stage, rejected.value.reason) == (stage, reason)
-        assert decoder.decode(jpeg).shape == (48, 64, 3)
+        assert decoder.decode(jpeg).pixels.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("kind", [InProcess, InChild])
@@ -110,7 +110,7 @@ def test_each_image_has_the_whole_time_and_the_time_between_images_does_not_coun
     between = signal.getitimer(signal.ITIMER_REAL)[0]
     with InProcess(LIMITS, timeout=50, decoder=f"{__name__}:time_left") as decoder:
         for _ in range(3):
-            assert decoder.decode(b"").item() == pytest.approx(50, abs=5)
+            assert decoder.decode(b"").pixels.item() == pytest.approx(50, abs=5)
             assert signal.getitimer(signal.ITIMER_REAL)[0] == pytest.approx(between, abs=5)
 
 
@@ -142,7 +142,7 @@ def test_an_image_that_ends_the_child_is_rejected_and_the_next_one_decoded(child
     with pytest.raises(ImageRejected) as rejected:
         child.decode(failure)
     assert (rejected.value.stage, rejected.value.reason) == ("decode", reason)
-    assert_array_equal(child.decode(jpeg), images.decode(jpeg, LIMITS))
+    assert_array_equal(child.decode(jpeg).pixels, images.decode(jpeg, LIMITS).pixels)
 
 
 def test_an_image_that_hangs_the_child_is_rejected_and_the_next_one_decoded():
@@ -150,12 +150,12 @@ def test_an_image_that_hangs_the_child_is_rejected_and_the_next_one_decoded():
         with pytest.raises(ImageRejected) as rejected:
             decoder.decode(b"hang")
         assert rejected.value.reason == "the decoder gave no answer within 0.5 s"
-        assert decoder.decode(encoded("JPEG")).shape == (48, 64, 3)
+        assert decoder.decode(encoded("JPEG")).pixels.shape == (48, 64, 3)
 
 
 def test_what_a_library_prints_does_not_mix_with_the_pixels(child):
-    assert child.decode(b"print").shape == (1, 2, 3)
-    assert child.decode(encoded("JPEG")).shape == (48, 64, 3)
+    assert child.decode(b"print").pixels.shape == (1, 2, 3)
+    assert child.decode(encoded("JPEG")).pixels.shape == (48, 64, 3)
 
 
 def test_one_child_serves_many_images_and_none_is_left_behind():
@@ -180,7 +180,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(child, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         child.decode(encoded("PNG"))
     monkeypatch.undo()
-    assert child.decode(encoded("JPEG")).shape == (48, 64, 3)
+    assert child.decode(encoded("JPEG")).pixels.shape == (48, 64, 3)
 
 
 def test_a_child_that_cannot_start_is_no_fault_of_the_image():
@@ -195,5 +195,5 @@ def interrupted(_: bytes) -> None:
     raise KeyboardInterrupt
 
 
-def time_left(_: bytes, __: Limits) -> np.ndarray:
-    return np.array(signal.getitimer(signal.ITIMER_REAL)[0])
+def time_left(*_: object) -> Decoded:
+    return Decoded(np.array(signal.getitimer(signal.ITIMER_REAL)[0]), 1, 1)

@@ -1,9 +1,11 @@
 """A precision that a worker refuses costs speed, not the run."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from bad_images import encoded, picture
 from featuremill import probe
 from featuremill.dispatch import Work
 from featuremill.errors import PrecisionError
@@ -11,6 +13,7 @@ from featuremill.extract import Task
 from featuremill.images import Limits
 from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
+from featuremill.references import Reference
 from featuremill.session import Attempt
 from featuremill.storage import open_store
 
@@ -29,7 +32,7 @@ def work(tmp_path, monkeypatch) -> Work:
     monkeypatch.setattr(probe, "map_tasks", map_tasks)
     network = SimpleNamespace(value=registry.load("mobilenetv2-untrained"))
     folder = open_store(str(tmp_path))
-    task = Task(folder, folder, Limits(), (224, 224), "model", "run")
+    task = Task(folder, folder, Limits(), (224, 224), "model", "run", every_pixel=True)
     return Work(task, network, precision="mixed", engine="auto", image_timeout=10)
 
 
@@ -71,3 +74,27 @@ def test_where_the_cpu_has_no_bf16_auto_takes_fp32_without_a_word(work, another_
 def test_what_was_asked_for_by_name_is_not_replaced(work, another_cpu, wanted):
     with pytest.raises(PrecisionError, match=f"--precision is {wanted}, but a worker refuses it"):
         probe.examine(None, work, wanted, [])
+
+
+@needs_bf16
+def test_a_fast_precision_that_is_no_faster_here_is_not_taken(work, monkeypatch):
+    monkeypatch.setattr(probe, "_WORTHWHILE", 1_000)
+    verdict = probe.examine(None, work, "auto", [])
+    assert (verdict.precision, verdict.tried, verdict.warning) == ("fp32", "mixed", "")
+    assert probe.examine(None, work, "mixed", []).precision == "mixed"
+
+
+def test_large_jpegs_decoded_smaller_are_held_against_every_pixel(work, tmp_path, monkeypatch):
+    (tmp_path / "large.jpg").write_bytes(encoded("JPEG", picture(size=(2_000, 1_800))))
+    [listed] = work.task.source.list()
+    sample = [Reference(listed.path, "label", listed.version, listed.size)]
+    work = replace(work, precision="fp32", task=replace(work.task, every_pixel=False))
+    verdict = probe.examine(None, work, "auto", sample)
+    assert verdict.compared == 1
+    assert 0.999 < verdict.smallest_cosine < 1
+    assert not verdict.every_pixel
+
+    monkeypatch.setattr(probe, "BOUNDS", {"auto": 1.0})
+    verdict = probe.examine(None, work, "auto", sample)
+    assert verdict.every_pixel
+    assert "the contract is 1.0" in verdict.warning

@@ -68,7 +68,8 @@ class EmbedReferences:
         )
         isolated = self.isolated or attempt.number > 0
         make_decoder = InChild if isolated else InProcess
-        with make_decoder(task.limits, self.work.image_timeout, self.work.decoder) as decoder:
+        timeout, function = self.work.image_timeout, self.work.decoder
+        with make_decoder(task.limits, timeout, function, task.target) as decoder:
             receipt = run_task(task, references, name, self.work.open_engine(), decoder)
         return pickle.dumps(receipt)
 

@@ -83,7 +83,8 @@ class Extraction:
         try:
             work = self._work(network)
             verdict = self._examine(work, [item for item, _ in head])
-            work = replace(work, precision=verdict.precision)
+            task = replace(work.task, every_pixel=verdict.every_pixel)
+            work = replace(work, precision=verdict.precision, task=task)
             # not before: a precision that the workers refuse leaves the destination as it was
             write_network(job, replacing=job.replacing)
             self._table.create()
@@ -112,8 +113,15 @@ class Extraction:
     def _work(self, network: "Broadcast[Network]") -> Work:
         job, config = self._job, self._job.config
         limits = Limits(config.max_bytes, config.max_pixels)
-        size = job.network.input_size
-        task = Task(job.source, job.destination, limits, size, job.model_id, job.run)
+        task = Task(
+            source=job.source,
+            destination=job.destination,
+            limits=limits,
+            input_size=job.network.input_size,
+            model_id=job.model_id,
+            run=job.run,
+            every_pixel=job.contract == "fp32",
+        )
         return Work(
             task=task,
             network=network,
@@ -134,8 +142,9 @@ class Extraction:
                 "smallest_cosine": verdict.smallest_cosine,
                 "compared": verdict.compared,
             }
+            exact = "fp32" if verdict.tried != "fp32" else "every pixel of large JPEGs"
             self._progress.say(
-                f"{verdict.tried} against fp32: smallest cosine {verdict.smallest_cosine:.6f}"
+                f"{verdict.tried} against {exact}: smallest cosine {verdict.smallest_cosine:.6f}"
                 f" on {verdict.compared} images"
             )
         if verdict.warning:

@@ -108,12 +108,12 @@ def decode(
             yield item
             continue
         try:
-            rgb = decoder.decode(item.data)  # (H, W, 3)
+            decoded = decoder.decode(item.data)
         except ImageRejected as rejected:
             yield Rejection(item.reference, rejected.stage, rejected.reason)
             continue
-        height, width = rgb.shape[:2]
-        yield Picture(item.reference, width, height, images.resize(rgb, size))
+        pixels = images.resize(decoded.pixels, size)
+        yield Picture(item.reference, decoded.width, decoded.height, pixels)
 
 
 def embed(pictures: Iterable[Picture | Rejection], engine: Engine) -> Iterator[Row | Rejection]:
@@ -185,7 +185,10 @@ def rejected_rows(rejections: Iterable[Rejection], model_id: str, run: str) -> p
 
 @dataclass(frozen=True)
 class Task:
-    """Everything but the network that one task needs; small and picklable."""
+    """Everything but the network that one task needs; small and picklable.
+
+    ``every_pixel`` tells whether large JPEGs too are decoded at their full size.
+    """
 
     source: Store
     destination: Store
@@ -193,6 +196,12 @@ class Task:
     input_size: tuple[int, int]
     model_id: str
     run: str
+    every_pixel: bool
+
+    @property
+    def target(self) -> tuple[int, int] | None:
+        """What a decoder may decode for, if that need not be every pixel."""
+        return None if self.every_pixel else self.input_size
 
 
 def run_task(

@@ -5,13 +5,15 @@ What the bytes are is decided by their content, never by a name. The reference i
 which gives the same pixels several times sooner.
 """
 
+import importlib.util
 import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from functools import cache
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,10 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1),
     8: np.rot90,
 }
+_ON_THEIR_SIDE = (5, 6, 7, 8)
+_SPARE = 4
+"""How many times the target's size a JPEG must have left when it is decoded smaller: features of
+125 camera photographs then keep a cosine of 0.9996 to those of all pixels, at 3 times 0.9990."""
 _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
@@ -70,7 +76,19 @@ class Limits:
 _DEFAULT_LIMITS = Limits()
 
 
-def decode(data: bytes, limits: Limits) -> Pixels:
+class Decoded(NamedTuple):
+    """An image as pixels.
+
+    ``pixels`` is uint8 RGB of shape (h, w, 3), C-contiguous, and may be read-only; ``height`` and
+    ``width`` are the image's own, also where it was decoded smaller.
+    """
+
+    pixels: Pixels
+    height: int
+    width: int
+
+
+def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -> Decoded:
     """Decode one image, upright, whatever its format and colour mode.
 
     Alpha is dropped, 16-bit and integer gray is divided by 256, float gray is clipped to
@@ -82,11 +100,15 @@ def decode(data: bytes, limits: Limits) -> Pixels:
         The encoded image.
     limits : Limits
         The largest image to decode.
+    target : tuple of (int, int), optional
+        Height and width the pixels will be resized to. A JPEG that is at least eight times as
+        large is then decoded at 1/2, 1/4 or 1/8, to no less than four times the target; without
+        it every pixel is decoded.
 
     Returns
     -------
-    ndarray of shape (height, width, 3), uint8
-        RGB pixels, C-contiguous; may be read-only.
+    Decoded
+        The pixels, and the size of the image.
 
     Raises
     ------
@@ -95,12 +117,15 @@ def decode(data: bytes, limits: Limits) -> Pixels:
     """
     with _rejecting(data, limits):
         _check_bytes(data, limits)
-        rgb = _decode_jpeg(data, limits) if data.startswith(b"\xff\xd8\xff") else None
-        return _decode_with_pillow(data, limits) if rgb is None else rgb
+        is_jpeg = data.startswith(b"\xff\xd8\xff")
+        decoded = _decode_jpeg(data, limits, target) if is_jpeg else None
+        return _decode_with_pillow(data, limits) if decoded is None else decoded
 
 
 def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
     """Stretch to a size by Pillow's antialiased bicubic, the default of ``Image.resize``.
+
+    Without Numba, Pillow itself does it: the same pixels, several times later.
 
     Parameters
     ----------
@@ -114,10 +139,7 @@ def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
     ndarray of shape (*size, 3), uint8
         ``rgb`` itself, not a copy, where it has that size already; may be read-only.
     """
-    if rgb.shape[:2] == size:
-        return rgb
-    height, width = size
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+    return rgb if rgb.shape[:2] == size else _resizer()(rgb, size)
 
 
 def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> bytes:
@@ -149,7 +171,22 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
     return encoded.getvalue()
 
 
-def _decode_jpeg(jpeg: bytes, limits: Limits) -> Pixels | None:
+@cache
+def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
+    # imported where it is first needed: commands that resize nothing need not wait for Numba
+    if importlib.util.find_spec("numba") is None:
+        return _resize_with_pillow
+    from featuremill import bicubic
+
+    return bicubic.resize
+
+
+def _resize_with_pillow(rgb: Pixels, size: tuple[int, int]) -> Pixels:
+    height, width = size
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) -> Decoded | None:
     """Decode through libjpeg-turbo, or return None where Pillow has to judge."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(jpeg)
@@ -158,19 +195,33 @@ def _decode_jpeg(jpeg: bytes, limits: Limits) -> Pixels | None:
     if colorspace not in ("YCbCr", "RGB", "Gray"):
         return None
     _check_size(width, height, limits)
+    part = _part(min(height, width), max(target)) if target else 1
+    least = (0, 0) if part == 1 else (-(-height // part), -(-width // part))
     try:
-        rgb = simplejpeg.decode_jpeg(jpeg, "RGB")
+        rgb = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=least[0], min_width=least[1])
     except ValueError:  # mere warnings too, of which Pillow forgives some
         return None
     orientation = _orientation(_open(jpeg, limits)) if _may_have_exif(jpeg) else 1
-    return _upright(rgb, orientation)
+    rgb = _upright(rgb, orientation)
+    if orientation in _ON_THEIR_SIDE:
+        height, width = width, height
+    return Decoded(rgb, height, width)
 
 
-def _decode_with_pillow(data: bytes, limits: Limits) -> Pixels:
+def _part(shorter: int, target: int) -> int:
+    """Of 1, 2, 4 and 8 the largest by which the shorter side may be divided.
+
+    libjpeg can divide by 8/7, 8/6 … too, but not as faithfully.
+    """
+    return next(part for part in (8, 4, 2, 1) if part == 1 or shorter >= part * _SPARE * target)
+
+
+def _decode_with_pillow(data: bytes, limits: Limits) -> Decoded:
     image = _open(data, limits)
     rgb = _rgb(image)
     # Only now: PNG keeps EXIF behind its pixels, and TIFF turns itself while loading.
-    return _upright(rgb, _orientation(image))
+    rgb = _upright(rgb, _orientation(image))
+    return Decoded(rgb, *rgb.shape[:2])
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:

@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
-from featuremill.images import Limits
+from featuremill.images import Decoded, Limits
 
-Pixels = npt.NDArray[np.uint8]
+Size = tuple[int, int]
 
 _DECODER = "featuremill.images:decode"
 _TIMEOUT = 30.0  # seconds
@@ -41,7 +40,7 @@ _STDOUT, _STDERR = 1, 2
 class Decoder(Protocol):
     """What turns the bytes of one image into pixels; used in a ``with`` block."""
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes) -> Decoded:
         """Decode one image.
 
         Parameters
@@ -51,8 +50,8 @@ class Decoder(Protocol):
 
         Returns
         -------
-        ndarray of shape (height, width, 3), uint8
-            RGB pixels; may be read-only.
+        Decoded
+            RGB pixels, and the size of the image.
 
         Raises
         ------
@@ -84,7 +83,9 @@ class InProcess(Decoder):
     timeout : float
         Seconds that one image may take, above 0.
     decoder : str
-        ``module:function``, called with the bytes and the limits.
+        ``module:function``, called as :func:`featuremill.images.decode` is.
+    target : tuple of (int, int), optional
+        Height and width the pixels will be resized to, where fewer may be decoded.
 
     Raises
     ------
@@ -92,18 +93,25 @@ class InProcess(Decoder):
         If ``timeout`` is not above 0.
     """
 
-    def __init__(self, limits: Limits, timeout: float = _TIMEOUT, decoder: str = _DECODER) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        timeout: float = _TIMEOUT,
+        decoder: str = _DECODER,
+        target: Size | None = None,
+    ) -> None:
         self._limits = limits
+        self._target = target
         self._timeout = _checked(timeout)
         self._decode = _imported(decoder)
         # Says on stderr where the image hung, then lets the signal do what it does by default.
         faulthandler.register(signal.SIGALRM, file=_STDERR, chain=True)
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes) -> Decoded:
         """Decode one image, or end the process in the attempt; see :class:`Decoder`."""
         put_off = signal.setitimer(signal.ITIMER_REAL, self._timeout)
         try:
-            return self._decode(data, self._limits)
+            return self._decode(data, self._limits, self._target)
         finally:
             signal.setitimer(signal.ITIMER_REAL, *put_off)
 
@@ -126,8 +134,10 @@ class InChild(Decoder):
     timeout : float
         Seconds that one image may take, above 0.
     decoder : str
-        ``module:function``, called in the child with the bytes and the limits; it is looked up
-        on this process's ``sys.path``.
+        ``module:function``, called in the child as :func:`featuremill.images.decode` is; it is
+        looked up on this process's ``sys.path``.
+    target : tuple of (int, int), optional
+        Height and width the pixels will be resized to, where fewer may be decoded.
 
     Raises
     ------
@@ -135,13 +145,20 @@ class InChild(Decoder):
         If ``timeout`` is not above 0.
     """
 
-    def __init__(self, limits: Limits, timeout: float = _TIMEOUT, decoder: str = _DECODER) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        timeout: float = _TIMEOUT,
+        decoder: str = _DECODER,
+        target: Size | None = None,
+    ) -> None:
         self._limits = limits
+        self._target = target
         self._timeout = _checked(timeout)
         self._decoder = decoder
         self._child: subprocess.Popen[bytes] | None = None
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes) -> Decoded:
         """Decode one image in the child; see :class:`Decoder`.
 
         Raises
@@ -171,7 +188,11 @@ class InChild(Decoder):
             self._bury()
 
     def _start(self) -> None:
-        options = {"timeout": self._timeout, "decoder": self._decoder}
+        options = {
+            "timeout": self._timeout,
+            "decoder": self._decoder,
+            "target": self._target,
+        }
         arguments = json.dumps({"limits": asdict(self._limits), **options})
         path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
         self._child = subprocess.Popen(
@@ -208,10 +229,11 @@ def _checked(timeout: float) -> float:
     return timeout
 
 
-def _imported(decoder: str) -> Callable[[bytes, Limits], Pixels]:
+def _imported(decoder: str) -> Callable[[bytes, Limits, Size | None], Decoded]:
     module, _, function = decoder.partition(":")
     return cast(
-        "Callable[[bytes, Limits], Pixels]", getattr(importlib.import_module(module), function)
+        "Callable[[bytes, Limits, Size | None], Decoded]",
+        getattr(importlib.import_module(module), function),
     )
 
 
@@ -219,13 +241,14 @@ def _fate(returncode: int) -> str:
     return signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
 
 
-def _ask(child: "subprocess.Popen[bytes]", data: bytes) -> Pixels:
+def _ask(child: "subprocess.Popen[bytes]", data: bytes) -> Decoded:
     answers = cast("BinaryIO", child.stdout)
     _send(cast("BinaryIO", child.stdin), data)
     answer = json.loads(_receive(answers))
     if "reason" in answer:
         raise ImageRejected(answer["stage"], answer["reason"])
-    return np.frombuffer(_receive(answers), np.uint8).reshape(answer["shape"])
+    pixels = np.frombuffer(_receive(answers), np.uint8).reshape(answer["shape"])
+    return Decoded(pixels, *answer["size"])
 
 
 def _send(stream: BinaryIO, content: bytes | memoryview) -> None:
@@ -263,11 +286,11 @@ def _serve(arguments: str) -> None:
 
 def _answer(answers: BinaryIO, decoder: Decoder, data: bytes) -> None:
     try:
-        pixels = decoder.decode(data)
+        pixels, *size = decoder.decode(data)
     except ImageRejected as rejected:
         _send(answers, json.dumps({"stage": rejected.stage, "reason": rejected.reason}).encode())
         return
-    _send(answers, json.dumps({"shape": pixels.shape}).encode())
+    _send(answers, json.dumps({"shape": pixels.shape, "size": size}).encode())
     _send(answers, np.ascontiguousarray(pixels).data.cast("B"))
 
 

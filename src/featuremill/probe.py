@@ -6,8 +6,8 @@ It also readies every worker: the network is compiled when the first chunk comes
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,14 @@ from featuremill.dispatch import Work
 from featuremill.errors import PrecisionError
 from featuremill.extract import Picture, decode, fetch
 from featuremill.isolation import InChild
-from featuremill.models.engines import BATCH, native_bf16, open_engine
+from featuremill.models.engines import (
+    BATCH,
+    Engine,
+    Features,
+    Pixels,
+    native_bf16,
+    open_engine,
+)
 from featuremill.models.network import BOUNDS
 from featuremill.models.parity import smallest_cosine
 from featuremill.references import Reference, pack, unpack
@@ -26,17 +33,22 @@ if TYPE_CHECKING:
 
 SAMPLE_PER_SLOT = 2 * BATCH
 
+_WORTHWHILE = 1.1
+"""A fast precision has to beat fp32 by that much: some CPUs only emulate it."""
+
 
 @dataclass(frozen=True)
 class Verdict:
     """The precision of a run and the evidence for it.
 
-    ``smallest_cosine`` compares the fast precision that was tried with fp32 over ``compared``
-    images; it is None where nothing was tried or no image could be decoded.
+    ``smallest_cosine`` compares what was tried (an engine, or JPEGs decoded smaller) with fp32 on
+    every pixel over ``compared`` images; it is None where nothing was tried or no image could be
+    decoded. ``every_pixel`` tells whether large JPEGs are to be decoded at their full size.
     """
 
     precision: str
     tried: str
+    every_pixel: bool
     smallest_cosine: float | None
     compared: int
     images_per_second: float
@@ -44,36 +56,75 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What one worker found; ``refusal`` is why it cannot serve the precision, if so."""
+
+    refusal: str | None
+    native_bf16: bool
+    compared: int
+    cosine: float | None
+    images_per_second: float
+    """Of the engine that was tried, or of fp32 where that was refused."""
+    fp32_images_per_second: float
+
+
+@dataclass(frozen=True)
 class Examine:
-    """The function that runs on a worker: compare a fast precision with fp32 on some images."""
+    """The function that runs on a worker: compare a fast way to features with the exact one."""
 
     work: Work
 
     def __call__(self, payload: bytes, _: Attempt) -> bytes:
         """Answer, as JSON, what this worker can do."""
-        task, work = self.work.task, self.work
         references = [item for item in unpack(payload) if isinstance(item, Reference)]
+        exact = self._open("fp32")
+        refusal = None
+        try:
+            fast = self._open(self.work.precision)
+        except PrecisionError as error:
+            refusal, fast = error.problem, exact
+        every_pixel = self._decoded(references, None)
+        pixels = every_pixel
+        if not self.work.task.every_pixel:
+            pixels = self._decoded(references, self.work.task.target)
+            pixels = every_pixel if np.array_equal(pixels, every_pixel) else pixels
+        features, speed = _timed(fast, pixels)
+        expected, fp32_speed = features, speed
+        if fast is not exact or pixels is not every_pixel:
+            expected, fp32_speed = _timed(exact, every_pixel)
+        tried = len(pixels) > 0 and expected is not features
+        answer = Answer(
+            refusal=refusal,
+            native_bf16=native_bf16(),
+            compared=len(pixels) if tried else 0,
+            cosine=smallest_cosine(features, expected) if tried else None,
+            images_per_second=speed,
+            fp32_images_per_second=fp32_speed,
+        )
+        return json.dumps(asdict(answer)).encode()
+
+    def _open(self, precision: str) -> Engine:
+        return open_engine(self.work.network.value, precision, self.work.engine)
+
+    def _decoded(self, references: list[Reference], target: tuple[int, int] | None) -> Pixels:
+        """Pixels of the images that can be decoded, (n, H, W, 3)."""
+        task, work = self.work.task, self.work
         # a child, so that an image that kills its decoder cannot end the probe
-        with InChild(task.limits, work.image_timeout, work.decoder) as decoder:
+        with InChild(task.limits, work.image_timeout, work.decoder, target) as decoder:
             fetched = fetch(references, task.source, task.limits)
             pictures = list(decode(fetched, decoder, task.input_size))
-        stack = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
-        answer: dict[str, Any] = {"refusal": None, "compared": 0, "cosine": None}
-        try:
-            engine = open_engine(work.network.value, work.precision, work.engine)
-        except PrecisionError as error:
-            answer |= {"refusal": error.problem, "native_bf16": native_bf16()}
-            engine = open_engine(work.network.value, "fp32", work.engine)
-        pixels = np.stack(stack or [np.zeros((*task.input_size, 3), np.uint8)])  # (n, H, W, 3)
-        engine.embed(pixels[:1])
-        start = time.perf_counter()
-        fast = engine.embed(pixels)
-        batches = -(-len(pixels) // BATCH)
-        answer["images_per_second"] = batches * BATCH / (time.perf_counter() - start)
-        if stack and engine.precision != "fp32":
-            exact = open_engine(work.network.value, "fp32", work.engine).embed(pixels)
-            answer |= {"compared": len(stack), "cosine": smallest_cosine(fast, exact)}
-        return json.dumps(answer).encode()
+        pixels = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
+        return np.array(pixels, np.uint8).reshape(-1, *task.input_size, 3)
+
+
+def _timed(engine: Engine, pixels: Pixels) -> tuple[Features, float]:
+    """Features, and images a second; without images, of a black one."""
+    some = pixels if len(pixels) else np.zeros((1, *pixels.shape[1:]), np.uint8)
+    engine.embed(some[:1])
+    start = time.perf_counter()
+    features = engine.embed(some)
+    batches = -(-len(some) // BATCH)
+    return features, batches * BATCH / (time.perf_counter() - start)
 
 
 def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Reference]) -> Verdict:
@@ -96,54 +147,55 @@ def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Ref
     """
     count = slots(spark)
     payloads = [pack(sample[slot::count][:SAMPLE_PER_SLOT]) for slot in range(count)]
-    answers = [json.loads(a) for a in map_tasks(spark, payloads, Examine(work), "probe")]
-    cosines = [answer["cosine"] for answer in answers if answer["cosine"] is not None]
+    answers = [Answer(**json.loads(a)) for a in map_tasks(spark, payloads, Examine(work), "probe")]
+    cosines = [answer.cosine for answer in answers if answer.cosine is not None]
     verdict = Verdict(
         precision=work.precision,
         tried=work.precision,
+        every_pixel=work.task.every_pixel,
         smallest_cosine=min(cosines, default=None),
-        compared=sum(answer["compared"] for answer in answers),
-        images_per_second=sum(answer["images_per_second"] for answer in answers),
+        compared=sum(answer.compared for answer in answers),
+        images_per_second=sum(answer.images_per_second for answer in answers),
     )
-    refusals = [answer for answer in answers if answer["refusal"]]
+    return _kept(_affordable(verdict, wanted, answers), wanted, answers)
+
+
+def _affordable(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
+    """Take fp32 where a worker refuses the precision that was tried, or it does not pay."""
+    speed = sum(answer.fp32_images_per_second for answer in answers)
+    in_fp32 = replace(verdict, precision="fp32", images_per_second=speed)
+    refusals = [answer for answer in answers if answer.refusal]
     if refusals:
-        return _without(verdict, wanted, refusals)
-    return _decide(verdict, wanted)
+        # that a CPU has no bf16 is nothing to be warned of: it computes as fast as it can
+        unexpected = next((each for each in refusals if each.native_bf16), None)
+        refusal = (unexpected or refusals[0]).refusal
+        if wanted != "auto":
+            raise PrecisionError(
+                f"--precision is {wanted}, but a worker refuses it: {refusal}",
+                "Choose --precision fp32 or auto.",
+            )
+        warning = f"{refusal} This run computes in fp32." if unexpected else ""
+        return replace(in_fp32, tried="fp32", warning=warning)
+    if wanted == "auto" and verdict.images_per_second < _WORTHWHILE * speed:
+        return in_fp32
+    return verdict
 
 
-def _without(verdict: Verdict, wanted: str, refusals: Sequence[dict[str, Any]]) -> Verdict:
-    """Verdict where a worker refuses the precision that was tried."""
-    # that a CPU has no bf16 is nothing to be warned of: it computes as fast as it can
-    unexpected = next((each for each in refusals if each["native_bf16"]), None)
-    refusal = (unexpected or refusals[0])["refusal"]
-    if wanted != "auto":
-        raise PrecisionError(
-            f"--precision is {wanted}, but a worker refuses it: {refusal}",
-            "Choose --precision fp32 or auto.",
-        )
-    warning = f"{refusal} This run computes in fp32." if unexpected else ""
-    return Verdict("fp32", "fp32", None, 0, verdict.images_per_second, warning)
-
-
-def _decide(verdict: Verdict, wanted: str) -> Verdict:
-    if verdict.tried == "fp32":
-        return verdict
-    remedy = "Choose --precision fp32 or auto."
-    bound = BOUNDS["auto"]
-    cosine = verdict.smallest_cosine
+def _kept(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
+    """Take fp32 on every pixel where the contract was missed."""
+    bound, cosine = BOUNDS["auto"], verdict.smallest_cosine
     if verdict.tried == "bf16" or bound is None or cosine is None or cosine >= bound:
         return verdict
     problem = (
-        f"mixed precision comes to cosine {cosine:.6f} of fp32 on the first {verdict.compared}"
-        f" images, the contract is {bound}"
+        f"{verdict.tried} precision comes to cosine {cosine:.6f} of fp32 on the first"
+        f" {verdict.compared} images, the contract is {bound}"
     )
     if wanted == "mixed":
-        raise PrecisionError(problem, remedy)
-    return Verdict(
-        "fp32",
-        verdict.tried,
-        cosine,
-        verdict.compared,
-        verdict.images_per_second,
+        raise PrecisionError(problem, "Choose --precision fp32 or auto.")
+    return replace(
+        verdict,
+        precision="fp32",
+        every_pixel=True,
+        images_per_second=sum(answer.fp32_images_per_second for answer in answers),
         warning=f"{problem}; this run computes in fp32",
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INPUT_SIZE = (224, 224)
 N_FEATURES = 1280
-PREPROCESSING = "pillow-bicubic 224x224, x/127.5-1"
+PREPROCESSING = "pillow-bicubic 224x224 (JPEGs from 1/n, >= 4x, unless fp32), x/127.5-1"
 OPSET, IR_VERSION = 17, 8
 
 _STAGES = (  # expansion, channels, blocks, stride of the first block
