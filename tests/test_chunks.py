@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featuremill import chunks
 from featuremill.chunks import (
     FIRST_SECONDS,
     LONGEST_SECONDS,
@@ -74,13 +75,18 @@ class TestCutter:
         assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
         assert all(len(chunk) for chunk in chunks)
 
-    def test_chunks_start_at_five_seconds_and_double_to_a_minute(self):
+    def test_a_chunk_stays_within_the_drivers_memory_however_large_the_cluster(self, monkeypatch):
+        monkeypatch.setattr(chunks, "LARGEST", 30)
+        sizes = [len(chunk) for chunk in Cutter(1e6).cut((r, False) for r in references(100))]
+        assert sizes == [30, 30, 30, 10]
+
+    def test_chunks_start_at_two_seconds_and_double_to_a_minute(self):
         cutter = Cutter(2.0)
         seconds = []
         for chunk in cutter.cut((item, False) for item in references(500)):
             seconds.append(len(chunk) / 2.0)
             cutter.observe(len(chunk), len(chunk) / 2.0)
-        assert seconds[:6] == [FIRST_SECONDS, 10, 20, 40, LONGEST_SECONDS, LONGEST_SECONDS]
+        assert seconds[:7] == [FIRST_SECONDS, 4, 8, 16, 32, LONGEST_SECONDS, LONGEST_SECONDS]
 
     def test_chunks_follow_the_speed_seen(self):
         cutter = Cutter(1000.0)
@@ -109,7 +115,7 @@ class TestCutter:
 
     def test_a_chunk_is_given_before_the_rest_is_listed(self):
         endless = ((reference(number), False) for number in itertools.count())
-        assert len(next(Cutter(2.0).cut(endless))) == 10
+        assert len(next(Cutter(2.0).cut(endless))) == 4
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -18,7 +18,7 @@ import featuremill
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "featuremill"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+LOCKS = sorted(ROOT.glob("**/requirements/*.lock"))
 
 # Bottom first: a module imports only what stands before it, also inside its functions.
 LAYERS = [
@@ -42,6 +42,7 @@ LAYERS = [
     "pca",
     "extract",
     "tables",
+    "reuse",
     "session",
     "chunks",
     "dispatch",
@@ -54,6 +55,8 @@ LAYERS = [
     "prepare",
     "driver",
     "pipeline",
+    "forecast",
+    "estimation",
     "results",
     "console",
     "cli",

@@ -1,6 +1,9 @@
 """A run from the first picture to the report, on real Spark and drawn pictures."""
 
 import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pandas as pd
 import pytest
 
 import featuremill
+from featuremill import pipeline
 from featuremill.errors import DestinationError, PrecisionError
 from featuremill.models import registry
 from featuremill.pca import PCA
@@ -34,6 +38,19 @@ def few(tmp_path) -> Path:
     folder = tmp_path / "few"
     write(folder, SynthConfig(classes=2, per_class=4, seed=2), workers=1)
     return folder
+
+
+@pytest.fixture
+def no_spark(monkeypatch) -> Callable[[], AbstractContextManager[None]]:
+    """A block in which a run that asks for Spark fails."""
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "spark_session", lambda *_: pytest.fail("Spark was started"))
+            yield
+
+    return block
 
 
 def paths_in(folder: Path) -> list[str]:
@@ -178,6 +195,50 @@ def test_a_second_run_embeds_nothing_and_can_fit_another_pca(spark, pictures, tm
     header = (dest / "csv" / "reduced.csv").read_text().partition("\n")[0]
     assert header.replace('"', "") == "path,label,pc_1,pc_2,pc_3"
     assert len(list((dest / "runs").iterdir())) == 2
+
+
+def test_where_nothing_has_changed_spark_is_not_even_started(spark, few, tmp_path, no_spark):
+    dest = tmp_path / "results"
+    first = run(untrained(few, dest, n_components=3), spark=spark)
+    before = {path: path.read_bytes() for path in (dest / "reduced").rglob("*.parquet")}
+    (dest / "report.html").unlink()
+
+    with no_spark():
+        again = run(untrained(few, dest, n_components=3))
+
+    assert (again.record.ledger.already_done, again.record.status) == (8, "finished")
+    assert again.record.pca == first.record.pca
+    np.testing.assert_array_equal(again.pca.components_, first.pca.components_)
+    assert {path: path.read_bytes() for path in (dest / "reduced").rglob("*.parquet")} == before
+    assert (dest / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_components": 2},
+        {"n_components": None, "variance": 0.5},
+        {"n_components": 3, "standardize": False},
+    ],
+)
+def test_a_pca_of_other_options_is_fitted_anew(spark, few, tmp_path, change):
+    dest = tmp_path / "results"
+    run(untrained(few, dest, n_components=3), spark=spark)
+    again = run(untrained(few, dest, **change), spark=spark)
+    assert again.record.pca["run"] == again.record.run
+
+
+@pytest.mark.parametrize("lost", ["csv/reduced.csv", "model/pca.json", "reduced/_delta_log"])
+def test_an_output_that_is_gone_is_made_again(spark, few, tmp_path, lost):
+    dest = tmp_path / "results"
+    run(untrained(few, dest, n_components=3), spark=spark)
+    if (dest / lost).is_dir():
+        shutil.rmtree(dest / lost)
+    else:
+        (dest / lost).unlink()
+    run(untrained(few, dest, n_components=3), spark=spark)
+    assert (dest / lost).exists()
+    assert len(pd.read_csv(dest / "csv" / "reduced.csv")) == 8
 
 
 @pytest.mark.spark35

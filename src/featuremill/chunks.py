@@ -1,7 +1,7 @@
 """How the work is cut: references into chunks, a chunk into tasks.
 
 A chunk is what one commit makes visible and what a crash can cost, so chunks start at about
-five seconds of work and grow to a minute.
+two seconds of work and grow to a minute.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from featuremill.models.engines import BATCH
 from featuremill.references import Reference, Rejection
 
-FIRST_SECONDS = 5.0
+FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 60.0
+LARGEST = 200_000
+"""Images of a chunk at most, 50 MB of the driver's memory: on a large cluster a minute's work is
+millions."""
 _GROWTH = 2.0
 _TASKS_PER_SLOT = 4
 _SMALLEST_TASK = 2 * BATCH
@@ -47,7 +50,7 @@ class Cutter:
     @property
     def size(self) -> int:
         """Images of the next chunk."""
-        return max(1, round(self._rate * self._seconds))
+        return min(LARGEST, max(1, round(self._rate * self._seconds)))
 
     def observe(self, images: int, seconds: float) -> None:
         """Learn from all images so far and their time, and let the next chunks grow.

@@ -94,7 +94,7 @@ def embed_chunk(
                 "Install the same version of featuremill on every machine of the cluster.",
             )
     if fatal:
-        receipts.append(Receipt(None, 0, 0, tuple(fatal), work.precision, 0.0))
+        receipts.append(Receipt(None, 0, 0, tuple(fatal), work.precision, 0.0, 0.0))
     return receipts
 
 

@@ -8,6 +8,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import SparkSession
 
+Found = tuple[Reference | Rejection, bool]
+"""What is to be embedded, and whether it replaces rows of an older version."""
+
 IN_FLIGHT = 2
 """Chunks under way: while the last tasks of one end, those of the next fill the cores."""
 
@@ -48,10 +52,9 @@ _CANCEL_SECONDS = 30.0
 class Extraction:
     """One run's way from the listing to the features table."""
 
-    def __init__(
-        self, spark: "SparkSession", job: Job, record: RunRecord, progress: Progress
-    ) -> None:
-        self._spark = spark
+    _spark: "SparkSession"
+
+    def __init__(self, job: Job, record: RunRecord, progress: Progress) -> None:
         self._job = job
         self._record = record
         self._ledger = record.ledger
@@ -59,9 +62,30 @@ class Extraction:
         self._table = tables.features_table(job.destination)
         self._in_flight: deque[tuple[Chunk, Background]] = deque()
         self._started = 0.0
+        self._found: Iterator[Found] = iter(())
+        self._ready: Future[Network] | None = None
 
-    def run(self) -> None:
-        """Embed and commit all that is new.
+    def find_new(self) -> bool:
+        """Look for the first image that is not known yet; tells whether there is one.
+
+        Only if there is does Spark have to be started. Meanwhile the network is made ready.
+        """
+        known = Known(())
+        if self._table.exists():
+            known = tables.known_images(self._table, self._job.model_id)
+        new = self._new(known)
+        first = next(new, None)
+        if first is None:
+            self._progress.say("nothing new to embed")
+            return False
+        self._found = itertools.chain([first], new)
+        pool = ThreadPoolExecutor(1, "network")
+        self._ready = pool.submit(self._job.network.ready_for, self._job.fast_precision)
+        pool.shutdown(wait=False)
+        return True
+
+    def run(self, spark: "SparkSession") -> None:
+        """Embed and commit all that was found new.
 
         Raises
         ------
@@ -70,16 +94,11 @@ class Extraction:
         LedgerError
             If a chunk comes back with more or fewer images than it had.
         """
-        known = Known(())
-        if self._table.exists():
-            known = tables.known_images(self._table, self._job.model_id)
-        new = self._new(known)
-        head = list(itertools.islice(new, SAMPLE_PER_SLOT * slots(self._spark)))
-        if not head:
-            self._progress.say("nothing new to embed")
+        if self._ready is None:
             return
-        job = self._job
-        network = self._spark.sparkContext.broadcast(job.network.ready_for(job.fast_precision))
+        job, self._spark = self._job, spark
+        head = list(itertools.islice(self._found, SAMPLE_PER_SLOT * slots(spark)))
+        network = spark.sparkContext.broadcast(self._ready.result())
         try:
             work = self._work(network)
             verdict = self._examine(work, [item for item, _ in head])
@@ -89,15 +108,15 @@ class Extraction:
             write_network(job, replacing=job.replacing)
             self._table.create()
             self._cutter = Cutter(verdict.images_per_second)
-            self._embed(work, itertools.chain(head, new))
+            self._embed(work, itertools.chain(head, self._found))
         finally:
             self._cancel()
             # Java may be gone, which is then the failure under way
             with suppress(Exception):
                 network.destroy()
 
-    def _new(self, known: Known) -> Iterator[tuple[Reference | Rejection, bool]]:
-        """What is not known yet, and whether it replaces rows of an older version."""
+    def _new(self, known: Known) -> Iterator[Found]:
+        """What is not known yet."""
         self._record.not_listed = len(known)
         for item in self._job.listing:
             reference = item.reference if isinstance(item, Rejection) else item
@@ -152,7 +171,7 @@ class Extraction:
             self._progress.warn(verdict.warning)
         return verdict
 
-    def _embed(self, work: Work, new: Iterator[tuple[Reference | Rejection, bool]]) -> None:
+    def _embed(self, work: Work, new: Iterator[Found]) -> None:
         self._started = time.perf_counter()
         for chunk in self._cutter.cut(new):
             if len(self._in_flight) == IN_FLIGHT:
@@ -218,6 +237,7 @@ class Extraction:
         for receipt in receipts:
             self._record.precision[receipt.precision] += receipt.rows
             self._record.worker_cpu_seconds += receipt.cpu_seconds
+            self._record.worker_seconds += receipt.seconds
         self._cutter.observe(self._ledger.embedded + self._ledger.rejected, self._elapsed())
         self._show_progress(None)
         self._judge()

@@ -67,6 +67,7 @@ class Receipt:
     rejections: tuple[Rejection, ...]
     precision: str
     cpu_seconds: float
+    seconds: float
     schema: str = SCHEMA_FINGERPRINT
 
 
@@ -219,7 +220,7 @@ def run_task(
     StorageError
         If the file cannot be written.
     """
-    started = time.process_time()
+    started, cpu_started = time.perf_counter(), time.process_time()
     fetched = fetch(references, task.source, task.limits)
     rows = embed(decode(fetched, decoder, task.input_size), engine)
     data, count, rejections = write_features(rows, task.model_id, task.run)
@@ -231,7 +232,8 @@ def run_task(
         size=len(data),
         rejections=tuple(rejections),
         precision=engine.precision,
-        cpu_seconds=time.process_time() - started,
+        cpu_seconds=time.process_time() - cpu_started,
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -75,6 +75,8 @@ class RunRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
     worker_cpu_seconds: float = 0.0
+    worker_seconds: float = 0.0
+    """Time that tasks took, all added up: what goes beyond their CPU time was spent waiting."""
     pca: Mapping[str, Any] | None = None
     not_listed: int = 0
     """Rows of earlier runs whose image this run did not meet in its listing."""

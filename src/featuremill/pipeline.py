@@ -62,25 +62,41 @@ def run(
         from there.
     """
     progress = progress or Silent()
-    job = prepare(config, progress, own_session=spark is None)
+    return run_job(prepare(config, progress, own_session=spark is None), spark, progress)
+
+
+def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunResult:
+    """The part of :func:`run` that comes after all that can be refused was."""
+    config = job.config
     record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
     with interrupts.deferred(), _held(job, record, progress):
-        if spark is None:
-            progress.say(f"starting Spark on {config.master}")
-        with spark_session(config.master, spark) as session:
-            with record.timed("extract"):
-                _extract(session, job, record, progress)
-            with record.timed("reduce"):
-                pca = _reduce(session, job, record, progress)
+        extraction = Extraction(job, record, progress)
+        with record.timed("extract"):
+            new = extraction.find_new() or job.replacing
+        pca = kept = None if new else _kept_pca(job, record, progress)
+        if new or (config.reduce and pca is None):
+            if spark is None:
+                progress.say(f"starting Spark on {config.master}")
+            with spark_session(config.master, spark) as session:
+                with record.timed("extract"):
+                    extraction.run(session)
+                    _account(job, record, progress)
+                with record.timed("reduce"):
+                    pca = _reduce(session, job, record, progress)
+        else:
+            _account(job, record, progress)
         with record.timed("write"):
-            _write_outputs(job, record, pca)
+            matrix.write_rejects(job.destination, job.model_id)
+            if pca is not None and pca is not kept:
+                matrix.write_matrix(job.destination, pca.n_components_)
+            write_report(job.destination, job.source, record, pca)
         record.status = "finished"
     _judge_rejects(record, config.max_rejects)
     return RunResult(job.destination.url, f"{job.destination.url}/{REPORT}", record, pca)
 
 
-def _extract(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> None:
-    Extraction(spark, job, record, progress).run()
+def _account(job: Job, record: RunRecord, progress: Progress) -> None:
+    """Close the books on the listing, after everything new was embedded."""
     if job.replacing:
         _drop_other_models(job, record)
         write_network(job, replacing=False)
@@ -132,10 +148,33 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
         progress.say(f"removed {removed} files that run {run} had not committed")
 
 
+def _kept_pca(job: Job, record: RunRecord, progress: Progress) -> PCA | None:
+    """The PCA of an earlier run, if it is just what this one would fit, and its CSV is there."""
+    config = job.config
+    wanted = {
+        "n_components_requested": _components(config),
+        "variance_requested": config.variance,
+        "standardize": config.standardize,
+        "network": dict(record.network),
+    }
+    description = reduce.still_fits(job.destination, wanted) if config.reduce else None
+    if description is None or job.destination.size(matrix.MATRIX) is None:
+        return None
+    record.pca = description
+    progress.say("the features are those of the last PCA: it is kept, and so are its outputs")
+    return reduce.load_model(job.destination)
+
+
+def _components(config: RunConfig) -> int | None:
+    default = DEFAULT_COMPONENTS if config.variance is None else None
+    return config.n_components or default
+
+
 def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:
     config, destination = job.config, job.destination
     if not config.reduce:
         return None
+    version = tables.features_table(destination).version()
     sums = partial(reduce.compute_moments, spark, destination, job.model_id)
     moments: Moments = Background(partial(sums, job.network.n_features)).result()
     if moments.n < 2:
@@ -144,10 +183,9 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
     if not moments.variance().any():
         _warn(record, progress, f"no PCA: all {moments.n} images have the same features")
         return None
-    default = DEFAULT_COMPONENTS if config.variance is None else None
     pca = PCA.fit(
         moments,
-        n_components=config.n_components or default,
+        n_components=_components(config),
         variance=config.variance,
         standardize=config.standardize,
     )
@@ -159,17 +197,10 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
             f" {moments.n} images hold no more",
         )
     Background(partial(reduce.project, spark, destination, job.model_id, pca, job.run)).result()
-    record.pca = reduce.save_model(destination, pca, record.network, job.run)
+    record.pca = reduce.save_model(destination, pca, record.network, job.run, version)
     held = record.pca["variance_held"]
     progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")
     return pca
-
-
-def _write_outputs(job: Job, record: RunRecord, pca: PCA | None) -> None:
-    matrix.write_rejects(job.destination, job.model_id)
-    if pca is not None:
-        matrix.write_matrix(job.destination, pca.n_components_)
-    write_report(job.destination, job.source, record, pca)
 
 
 def _drop_other_models(job: Job, record: RunRecord) -> None:

@@ -63,9 +63,11 @@ class Answer:
     native_bf16: bool
     compared: int
     cosine: float | None
-    images_per_second: float
-    """Of the engine that was tried, or of fp32 where that was refused."""
-    fp32_images_per_second: float
+    decode_seconds: float
+    """For one image, resizing and fetching included."""
+    embed_seconds: float
+    """For one image: by the engine that was tried, or in fp32 where that was refused."""
+    fp32_seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,48 +85,58 @@ class Examine:
             fast = self._open(self.work.precision)
         except PrecisionError as error:
             refusal, fast = error.problem, exact
-        every_pixel = self._decoded(references, None)
+        every_pixel, decoding = self._decoded(references, None)
         pixels = every_pixel
         if not self.work.task.every_pixel:
-            pixels = self._decoded(references, self.work.task.target)
-            pixels = every_pixel if np.array_equal(pixels, every_pixel) else pixels
-        features, speed = _timed(fast, pixels)
-        expected, fp32_speed = features, speed
+            smaller, decoding = self._decoded(references, self.work.task.target)
+            pixels = every_pixel if np.array_equal(smaller, every_pixel) else smaller
+        features, embedding = _timed(fast, pixels)
+        expected, in_fp32 = features, embedding
         if fast is not exact or pixels is not every_pixel:
-            expected, fp32_speed = _timed(exact, every_pixel)
+            expected, in_fp32 = _timed(exact, every_pixel)
         tried = len(pixels) > 0 and expected is not features
         answer = Answer(
             refusal=refusal,
             native_bf16=native_bf16(),
             compared=len(pixels) if tried else 0,
             cosine=smallest_cosine(features, expected) if tried else None,
-            images_per_second=speed,
-            fp32_images_per_second=fp32_speed,
+            decode_seconds=decoding,
+            embed_seconds=embedding,
+            fp32_seconds=in_fp32,
         )
         return json.dumps(asdict(answer)).encode()
 
     def _open(self, precision: str) -> Engine:
         return open_engine(self.work.network.value, precision, self.work.engine)
 
-    def _decoded(self, references: list[Reference], target: tuple[int, int] | None) -> Pixels:
-        """Pixels of the images that can be decoded, (n, H, W, 3)."""
+    def _decoded(
+        self, references: list[Reference], target: tuple[int, int] | None
+    ) -> tuple[Pixels, float]:
+        """Pixels (n, H, W, 3) of the images that can be decoded, and seconds for one of them."""
         task, work = self.work.task, self.work
+        pixels: list[Pixels] = []
+        moments: list[float] = []
         # a child, so that an image that kills its decoder cannot end the probe
         with InChild(task.limits, work.image_timeout, work.decoder, target) as decoder:
-            fetched = fetch(references, task.source, task.limits)
-            pictures = list(decode(fetched, decoder, task.input_size))
-        pixels = [picture.pixels for picture in pictures if isinstance(picture, Picture)]
-        return np.array(pixels, np.uint8).reshape(-1, *task.input_size, 3)
+            for item in decode(
+                fetch(references, task.source, task.limits), decoder, task.input_size
+            ):
+                moments.append(time.perf_counter())
+                if isinstance(item, Picture):
+                    pixels.append(item.pixels)
+        # the first one waits for the child's start
+        seconds = (moments[-1] - moments[0]) / (len(moments) - 1) if len(moments) > 1 else 0.0
+        return np.array(pixels, np.uint8).reshape(-1, *task.input_size, 3), seconds
 
 
 def _timed(engine: Engine, pixels: Pixels) -> tuple[Features, float]:
-    """Features, and images a second; without images, of a black one."""
+    """Features, and seconds for one image of a full batch; without images, of a black one."""
     some = pixels if len(pixels) else np.zeros((1, *pixels.shape[1:]), np.uint8)
     engine.embed(some[:1])
     start = time.perf_counter()
     features = engine.embed(some)
     batches = -(-len(some) // BATCH)
-    return features, batches * BATCH / (time.perf_counter() - start)
+    return features, (time.perf_counter() - start) / (batches * BATCH)
 
 
 def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Reference]) -> Verdict:
@@ -155,15 +167,22 @@ def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Ref
         every_pixel=work.task.every_pixel,
         smallest_cosine=min(cosines, default=None),
         compared=sum(answer.compared for answer in answers),
-        images_per_second=sum(answer.images_per_second for answer in answers),
+        images_per_second=_speed(answers),
     )
     return _kept(_affordable(verdict, wanted, answers), wanted, answers)
 
 
+def _speed(answers: Sequence[Answer], *, fp32: bool = False) -> float:
+    """Images a second of all workers together, decoding included."""
+    return sum(
+        1 / (answer.decode_seconds + (answer.fp32_seconds if fp32 else answer.embed_seconds))
+        for answer in answers
+    )
+
+
 def _affordable(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
     """Take fp32 where a worker refuses the precision that was tried, or it does not pay."""
-    speed = sum(answer.fp32_images_per_second for answer in answers)
-    in_fp32 = replace(verdict, precision="fp32", images_per_second=speed)
+    in_fp32 = replace(verdict, precision="fp32", images_per_second=_speed(answers, fp32=True))
     refusals = [answer for answer in answers if answer.refusal]
     if refusals:
         # that a CPU has no bf16 is nothing to be warned of: it computes as fast as it can
@@ -176,7 +195,8 @@ def _affordable(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Ver
             )
         warning = f"{refusal} This run computes in fp32." if unexpected else ""
         return replace(in_fp32, tried="fp32", warning=warning)
-    if wanted == "auto" and verdict.images_per_second < _WORTHWHILE * speed:
+    gain = sum(a.fp32_seconds for a in answers) / sum(a.embed_seconds for a in answers)
+    if wanted == "auto" and gain < _WORTHWHILE:
         return in_fp32
     return verdict
 
@@ -196,6 +216,6 @@ def _kept(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
         verdict,
         precision="fp32",
         every_pixel=True,
-        images_per_second=sum(answer.fp32_images_per_second for answer in answers),
+        images_per_second=_speed(answers, fp32=True),
         warning=f"{problem}; this run computes in fp32",
     )

@@ -59,13 +59,41 @@ def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, 
 
 
 def save_model(
-    destination: Store, pca: PCA, network: Mapping[str, Any], run: str
+    destination: Store, pca: PCA, network: Mapping[str, Any], run: str, features_version: int
 ) -> dict[str, Any]:
-    """Write the fitted PCA and its description; returns the description."""
-    description = pca.description() | {"network": dict(network), "run": run}
+    """Write the fitted PCA and its description; returns the description.
+
+    Parameters
+    ----------
+    features_version : int
+        Version of the features table that it was fitted to.
+    """
+    versions = {
+        FEATURES_FOLDER: features_version,
+        REDUCED_FOLDER: reduced_table(destination).version(),
+    }
+    description = pca.description() | {"network": dict(network), "run": run, "versions": versions}
     destination.write(MODEL_ARRAYS, pca.to_safetensors())
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
+
+
+def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Description of the PCA at a destination, if it is of the tables as they are now.
+
+    Parameters
+    ----------
+    wanted : mapping
+        Entries that the description must have besides.
+    """
+    try:
+        description: dict[str, Any] = json.loads(destination.read(MODEL_DESCRIPTION))
+    except (FileNotFoundError, ValueError):
+        return None
+    tables = (features_table(destination), reduced_table(destination))
+    now = {table.folder: table.version() for table in tables if table.exists()}
+    fits = description.get("versions") == now and wanted.items() <= description.items()
+    return description if fits else None
 
 
 def load_model(destination: Store) -> PCA | None:

@@ -21,6 +21,7 @@ from featuremill import errors, interrupts
 from featuremill.errors import ConfigError, FeaturemillError, RunError
 from featuremill.jvm import check_java
 from featuremill.machine import usable_cores
+from featuremill.reuse import ease_reuse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -149,11 +150,15 @@ def _with_attempts(master: str) -> str:
 def _settings(master: str) -> dict[str, str]:
     # a URI, since Java splits its options at spaces
     log4j = Path(str(resources.files("featuremill") / "log4j2.properties")).as_uri()
+    java = f"-Dlog4j2.configurationFile={log4j}"
+    if master.startswith("local"):
+        # this Java only hands out work: what the second compiler gains it never earns back
+        java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     settings = {
         "spark.task.maxFailures": str(TASK_ATTEMPTS),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j}",
+        "spark.driver.extraJavaOptions": java,
         "spark.python.worker.reuse": "true",
         "spark.sql.shuffle.partitions": "8",
         **{f"spark.executorEnv.{name}": value for name, value in _ONE_THREAD.items()},
@@ -241,6 +246,7 @@ def _mapped(
         for batch in batches:
             for task in batch.column(0).to_pylist():
                 yield _answer_batch(task, function(broadcast.value[task], Attempt(task, number)))
+        ease_reuse(type(function).__name__)
 
     try:
         yield spark.range(0, len(payloads), 1, len(payloads)).mapInArrow(run, _ANSWER)

@@ -96,6 +96,11 @@ class Table:
                 "Choose another destination, or rewrite the table without them.",
             )
 
+    def version(self) -> int:
+        """Number of the newest version."""
+        version: int = self._open().version()
+        return version
+
     def files(self, **partition: str) -> list[DataFile]:
         """Files of the newest version, of one partition if given."""
         return [
