@@ -4,17 +4,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from featuremill.config import RejectLimit, RunConfig
+    from featuremill.estimation import Estimate, estimate
     from featuremill.pipeline import RunResult, run
     from featuremill.results import load_features
 
 __version__ = "0.1.0"
 
-__all__ = ["RejectLimit", "RunConfig", "RunResult", "load_features", "run"]
+__all__ = [
+    "Estimate",
+    "RejectLimit",
+    "RunConfig",
+    "RunResult",
+    "estimate",
+    "load_features",
+    "run",
+]
 
 _HOMES = {
+    "Estimate": "estimation",
     "RejectLimit": "config",
     "RunConfig": "config",
     "RunResult": "pipeline",
+    "estimate": "estimation",
     "load_features": "results",
     "run": "pipeline",
 }

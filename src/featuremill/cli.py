@@ -3,18 +3,28 @@
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from featuremill import __version__
-from featuremill.config import DEFAULT_COMPONENTS, ENGINES, PRECISIONS, RejectLimit, RunConfig
+from featuremill.config import (
+    DEFAULT_COMPONENTS,
+    DEFAULT_SAMPLE,
+    ENGINES,
+    PRECISIONS,
+    RejectLimit,
+    RunConfig,
+)
 from featuremill.errors import FeaturemillError
 
 if TYPE_CHECKING:
+    from featuremill.estimation import Estimate
     from featuremill.pipeline import RunResult
 
 INTERRUPTED = 130
@@ -54,6 +64,98 @@ def _s3_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--endpoint-url", help="Address of a store that speaks S3.")(command)
 
 
+_RUN_OPTIONS = (
+    click.option(
+        "--components",
+        "n_components",
+        type=int,
+        metavar="K",
+        help=f"Components to keep.  [default: {DEFAULT_COMPONENTS}]",
+    ),
+    click.option(
+        "--variance",
+        type=float,
+        metavar="V",
+        help="Instead: the fewest components that hold this share of the variance.",
+    ),
+    click.option(
+        "--standardize/--no-standardize",
+        default=True,
+        show_default=True,
+        help="Divide each feature by its standard deviation.",
+    ),
+    click.option(
+        "--no-reduce",
+        "reduce",
+        flag_value=False,
+        default=True,
+        help="Stop after the features: no PCA.",
+    ),
+    click.option(
+        "--model", default="mobilenetv2", show_default=True, help="See `featuremill models`."
+    ),
+    click.option("--weights", metavar="FILE", help="Keras .h5 file instead of the published one."),
+    click.option(
+        "--precision",
+        default="auto",
+        show_default=True,
+        metavar="|".join(PRECISIONS),
+        help="auto: as fast as cosine 0.999 to float32 allows.",
+    ),
+    click.option(
+        "--engine",
+        default="auto",
+        show_default=True,
+        metavar="|".join(ENGINES),
+        help="What computes the network.",
+    ),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Only paths below SRC that match; may be repeated.",
+    ),
+    click.option(
+        "--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated."
+    ),
+    click.option("--classes", metavar="A,B", help="Only images in folders of these names."),
+    click.option(
+        "--max-rejects",
+        default="5%",
+        show_default=True,
+        metavar="N|P%",
+        help="Fail above so many rejected images.",
+    ),
+    click.option(
+        "--max-bytes", type=int, default=100_000_000, show_default=True, help="Reject larger files."
+    ),
+    click.option(
+        "--max-pixels",
+        type=int,
+        default=100_000_000,
+        show_default=True,
+        help="Reject larger pictures.",
+    ),
+    click.option(
+        "--image-timeout",
+        type=float,
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Reject images that take longer to decode.",
+    ),
+    click.option("--master", default="local[*]", show_default=True, help="Spark master."),
+)
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that is told what a run should be."""
+    command = _s3_options(command)
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.group(
     cls=_Commands,
     epilog=_EXIT_CODES,
@@ -74,81 +176,11 @@ def main() -> None:
 @main.command(epilog=_EXIT_CODES)
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DEST")
-@click.option(
-    "--components",
-    "n_components",
-    type=int,
-    metavar="K",
-    help=f"Components to keep.  [default: {DEFAULT_COMPONENTS}]",
-)
-@click.option(
-    "--variance",
-    type=float,
-    metavar="V",
-    help="Instead: the fewest components that hold this share of the variance.",
-)
-@click.option(
-    "--standardize/--no-standardize",
-    default=True,
-    show_default=True,
-    help="Divide each feature by its standard deviation.",
-)
-@click.option(
-    "--no-reduce", "reduce", flag_value=False, default=True, help="Stop after the features: no PCA."
-)
-@click.option("--model", default="mobilenetv2", show_default=True, help="See `featuremill models`.")
-@click.option("--weights", metavar="FILE", help="Keras .h5 file instead of the published one.")
-@click.option(
-    "--precision",
-    default="auto",
-    show_default=True,
-    metavar="|".join(PRECISIONS),
-    help="auto: as fast as cosine 0.999 to float32 allows.",
-)
-@click.option(
-    "--engine",
-    default="auto",
-    show_default=True,
-    metavar="|".join(ENGINES),
-    help="What computes the network.",
-)
+@_run_options
 @click.option(
     "--replace-model", is_flag=True, help="Compute anew what DEST holds of another model."
 )
-@click.option(
-    "--include",
-    multiple=True,
-    metavar="GLOB",
-    help="Only paths below SRC that match; may be repeated.",
-)
-@click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated."
-)
-@click.option("--classes", metavar="A,B", help="Only images in folders of these names.")
-@click.option(
-    "--max-rejects",
-    default="5%",
-    show_default=True,
-    metavar="N|P%",
-    help="Fail above so many rejected images.",
-)
-@click.option(
-    "--max-bytes", type=int, default=100_000_000, show_default=True, help="Reject larger files."
-)
-@click.option(
-    "--max-pixels", type=int, default=100_000_000, show_default=True, help="Reject larger pictures."
-)
-@click.option(
-    "--image-timeout",
-    type=float,
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Reject images that take longer to decode.",
-)
-@click.option("--master", default="local[*]", show_default=True, help="Spark master.")
-@_s3_options
-def run(classes: str | None, max_rejects: str, **options: Any) -> None:
+def run(**options: Any) -> None:
     """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
 
     SRC and DEST are folders or s3://bucket/prefix. The name of an image's parent folder is its
@@ -164,14 +196,45 @@ def run(classes: str | None, max_rejects: str, **options: Any) -> None:
     from featuremill.console import ConsoleProgress
     from featuremill.pipeline import run as run_pipeline
 
-    config = RunConfig(
-        classes=tuple(name.strip() for name in (classes or "").split(",") if name.strip()),
-        max_rejects=RejectLimit.parse(max_rejects),
-        **options,
-    )
     with ConsoleProgress() as progress:
-        result = run_pipeline(config, progress=progress)
+        result = run_pipeline(_config(**options), progress=progress)
     _print_result(result)
+
+
+@main.command(epilog=_EXIT_CODES)
+@click.argument("source", metavar="SRC")
+@click.option(
+    "--sample",
+    type=int,
+    default=DEFAULT_SAMPLE,
+    show_default=True,
+    metavar="N",
+    help="Images to try it with.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON: counts, seconds, bytes."
+)
+@_run_options
+def estimate(sample: int, as_json: bool, **options: Any) -> None:
+    """Predict time, memory and output sizes of a run over SRC on this machine.
+
+    Images drawn evenly from SRC go through the whole job in a temporary folder, of which nothing
+    is left. The options are those of the run.
+
+    \b
+    Examples:
+      featuremill estimate photos
+      featuremill estimate photos --sample 4000 --precision fp32 --json
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.estimation import estimate as predict
+
+    with ConsoleProgress() as progress:
+        predicted = predict(_config(destination="", **options), sample=sample, progress=progress)
+    if as_json:
+        click.echo(json.dumps(asdict(predicted)))
+    else:
+        _print_estimate(predicted)
 
 
 @main.command()
@@ -291,6 +354,15 @@ def models_fetch(name: str) -> None:
     click.echo(f"{network.name} is ready (weights {network.weights_sha256})")
 
 
+def _config(classes: str | None, max_rejects: str, **options: Any) -> RunConfig:
+    """What was asked for on the command line."""
+    return RunConfig(
+        classes=tuple(name.strip() for name in (classes or "").split(",") if name.strip()),
+        max_rejects=RejectLimit.parse(max_rejects),
+        **options,
+    )
+
+
 def _print_result(result: "RunResult") -> None:
     record = result.record
     if record.pca is not None:
@@ -304,3 +376,25 @@ def _print_result(result: "RunResult") -> None:
         click.echo(f"speed     {record.images_per_second:,.0f} images/s while embedding")
     click.echo(f"ledger    {record.ledger}")
     click.echo(f"report    {result.report}")
+
+
+def _print_estimate(predicted: "Estimate") -> None:
+    seconds, sizes = dict(predicted.seconds), predicted.output_bytes
+    click.echo(
+        f"source    {predicted.images:,} images in {predicted.classes:,} classes,"
+        f" {predicted.image_bytes / 1e6:,.1f} MB, {predicted.skipped:,} entries skipped"
+    )
+    whole = ", which is all" if predicted.sample == predicted.images else ""
+    click.echo(
+        f"sample    {predicted.sample:,} images{whole}, {predicted.rejected:,} rejected,"
+        f" precision {predicted.precision or 'unknown'}"
+    )
+    total, listing = seconds.pop("total"), seconds.pop("list")
+    stages = " + ".join(f"{name} {spent:,.1f}" for name, spent in seconds.items())
+    click.echo(f"time      {total:,.1f} s = {stages}; meanwhile listing {listing:,.1f}")
+    click.echo(f"speed     {predicted.images_per_second:,.0f} images/s while embedding")
+    click.echo(f"memory    {predicted.peak_bytes / 1e6:,.0f} MB at its peak")
+    parts = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in sizes.items())
+    click.echo(f"output    {parts} MB")
+    for warning in predicted.warnings:
+        click.echo(f"warning   {warning}")

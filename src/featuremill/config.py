@@ -12,6 +12,7 @@ from featuremill.errors import ConfigError
 PRECISIONS = ("auto", "fp32", "mixed", "bf16")
 ENGINES = ("auto", "openvino", "onnxruntime")
 DEFAULT_COMPONENTS = 50
+DEFAULT_SAMPLE = 1_000
 
 _SECONDS = (0.1, 86_400.0)
 _MASTERS = ("spark://", "yarn", "k8s://", "local-cluster[", "sc://")

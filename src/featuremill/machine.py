@@ -2,6 +2,9 @@
 
 import os
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from typing import Any
 
@@ -19,6 +22,7 @@ _PACKAGES = (
     "deltalake",
     "obstore",
 )
+_LOOKS_PER_SECOND = 4
 
 
 def usable_cores() -> int:
@@ -48,6 +52,53 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+class Peak:
+    """The most memory that this process and all it started held at one moment, in bytes.
+
+    Memory that processes share counts once.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Since the start, or since :meth:`restart`."""
+        self._process = psutil.Process()
+
+    def restart(self) -> int:
+        """Forget the peak so far; returns what is held now."""
+        self.bytes = 0
+        return self.look()
+
+    def look(self) -> int:
+        """What is held now."""
+        total = 0
+        for process in [self._process, *self._process.children(recursive=True)]:
+            # a process may end while it is looked at
+            with suppress(psutil.Error):
+                memory = process.memory_full_info()
+                total += getattr(memory, "pss", memory.uss)
+        self.bytes = max(self.bytes, total)
+        return total
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """Sample the memory all the time that the block takes."""
+    peak, ended = Peak(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1 / _LOOKS_PER_SECOND):
+            peak.look()
+
+    peak.look()
+    thread = threading.Thread(target=watch, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _cpu_name() -> str:

@@ -20,7 +20,7 @@ from featuremill.tables import features_table, reduced_table
 
 REPORT = "report.html"
 
-_MOST_POINTS = 20_000
+MOST_POINTS = 20_000
 _MOST_REJECTS = 200
 _MOST_THUMBNAILS = 600
 _THUMBNAILS_PER_CLASS = 4
@@ -110,10 +110,10 @@ def _rejects(destination: Store, model_id: str) -> tuple[Counter[tuple[str, str]
 
 
 def _points(destination: Store) -> Iterator[Point]:
-    """A seeded sample of the reduced rows, of about ``_MOST_POINTS``."""
+    """A seeded sample of the reduced rows, of about ``MOST_POINTS``."""
     table = reduced_table(destination)
     files = table.files()
-    share = _MOST_POINTS / max(1, sum(file.rows for file in files))
+    share = MOST_POINTS / max(1, sum(file.rows for file in files))
     random = np.random.default_rng(0)
     for file in files:
         for batch in table.read(file):
