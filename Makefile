@@ -14,7 +14,7 @@ resolve := .venv/bin/uv pip compile --quiet --generate-hashes --universal --pyth
 	--no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo test test-spark35 lint lock build clean
+.PHONY: help demo test test-spark35 lint lock bench build clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -35,10 +35,16 @@ lint: .venv/.stamp ## ruff check, ruff format, mypy
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 
-lock: .venv/.stamp ## resolve the lock files in requirements/ again
+lock: .venv/.stamp ## resolve all lock files again
 	$(resolve) pyproject.toml --group dev --output-file requirements/dev.lock
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
+	$(resolve) benchmarks/requirements/keras.in --output-file benchmarks/requirements/keras.lock
+	$(foreach name,ray daft torch,$(resolve) --constraints requirements/dev.lock \
+		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :
+
+bench: .venv/.stamp ## measure everything (hours); BENCH="whole_job --quick" says what and how
+	@$(with_java) $(python) -m benchmarks $(BENCH)
 
 build: .venv/.stamp ## build the wheel and the source archive into dist/
 	@$(python) -m hatchling build

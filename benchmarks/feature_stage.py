@@ -1,112 +1,77 @@
-"""The feature stage against a bare loop: how much of the machine reaches the network.
+"""The feature stage against the ceiling: how much of the machine reaches the network.
 
-The bare loop is as many processes as there are cores, each one read, decode, resize, embed with
-the same engine; no Spark, nothing written, nothing recorded. Both run in turn on the same
-drawn pictures, and only their ratio is worth quoting: machines are noisy.
-
-    python benchmarks/feature_stage.py --images 8000 --rounds 3
+The ceiling is as many bare processes as there are cores, each one read, decode, resize, embed with
+the same engine, no Spark, nothing written, nothing recorded.
 """
 
-import argparse
-import json
-import multiprocessing
 import statistics
+import sys
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+from benchmarks.datasets import fruits
+from benchmarks.measure import FEATUREMILL, in_turn, newest_record, run_measured
+from benchmarks.options import Options
+from benchmarks.results import Result
 
-from featuremill import RunConfig, images, machine, run
-from featuremill.images import Limits
-from featuremill.models import registry
-from featuremill.models.engines import BATCH, open_engine
-from featuremill.synth import SynthConfig, write
+NAME = "feature_stage"
+TITLE = "Feature stage against bare processes (the ceiling)"
 
-CLASSES = 131
-LIMITS = Limits()
+PRECISIONS = ("fp32", "auto")
 
 
-def main() -> None:
-    """Measure and print a table and its JSON."""
-    options = _options()
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder, "pictures")
-        write(pictures, SynthConfig(CLASSES, -(-options.images // CLASSES)))
-        paths = sorted(pictures.rglob("*.jpg"))
-        results = [
-            {"precision": precision, "round": number, **_round(options, paths, precision, folder)}
-            for precision in options.precisions
-            for number in range(options.rounds)
-        ]
-    for precision in options.precisions:
-        rows = [row for row in results if row["precision"] == precision]
-        middle = {name: statistics.median(row[name] for row in rows) for name in ("bare", "stage")}
-        ratio = statistics.median(row["ratio"] for row in rows)
-        print(
-            f"{precision:5}  bare loop {middle['bare']:6.1f} images/s"
-            f"   feature stage {middle['stage']:6.1f} images/s   ratio {ratio:.3f}"
+def measure(options: Options) -> Result:
+    """Images per second while embedding, ours and the ceiling's."""
+    pictures = fruits(options)
+    pairs = {name: partial(_pair, options, pictures, name) for name in PRECISIONS}
+    rounds = in_turn(pairs, options.rounds)
+    rows = []
+    for precision in PRECISIONS:
+        of_precision = [answers[precision] for answers in rounds]
+        rows.append(
+            (
+                precision,
+                of_precision[0]["computed_in"],
+                *(
+                    statistics.median(pair[name] for pair in of_precision)
+                    for name in ("ceiling", "stage", "ratio")
+                ),
+            )
         )
-    facts = {"images": len(paths), "hardware": machine.hardware(), "versions": machine.versions()}
-    print(json.dumps({**facts, "results": results}, indent=2))
-
-
-def _round(
-    options: argparse.Namespace, paths: list[Path], precision: str, folder: str
-) -> dict[str, float]:
-    destination = tempfile.mkdtemp(dir=folder)
-    config = RunConfig(
-        str(paths[0].parents[1]),
-        destination,
-        model=options.model,
-        weights=options.weights,
-        precision=precision,
-        reduce=False,
+    return Result(
+        NAME,
+        TITLE,
+        ("precision", "computed in", "ceiling images/s", "stage images/s", "ratio"),
+        rows,
+        notes=[
+            f"{options.images:,} JPEGs of 100x100 pixels.",
+            "Stage: from the first chunk sent to the last chunk committed, workers being warm, as"
+            " the run's own record gives it. Ceiling: from the first image to the last.",
+        ],
+        measurements=[
+            {"round": number, "precision": precision, **pair}
+            for number, answers in enumerate(rounds, 1)
+            for precision, pair in answers.items()
+        ],
     )
-    record = run(config).record
-    stage = record.images_per_second or 0.0
-    # the precision that auto chose, so that both compute the same
-    chosen = record.precision.most_common(1)[0][0]
-    bare = _bare_loop(options, paths, chosen)
-    return {"bare": bare, "stage": stage, "ratio": stage / bare}
 
 
-def _bare_loop(options: argparse.Namespace, paths: list[Path], precision: str) -> float:
-    """Images a second of all processes together, from the first to the last image."""
-    cores = machine.usable_cores()
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Manager().Barrier(cores)
-    with ProcessPoolExecutor(cores, context) as pool:
-        model = options.model, options.weights
-        shares = [paths[core::cores] for core in range(cores)]
-        arguments = [(*model, share, precision, barrier) for share in shares]
-        spans = list(pool.map(_embed_all, arguments))
-    return len(paths) / (max(end for _, end in spans) - min(start for start, _ in spans))
-
-
-def _embed_all(arguments: tuple) -> tuple[float, float]:
-    model, weights, paths, precision, barrier = arguments
-    network = registry.load(model, Path(weights) if weights else None)
-    engine = open_engine(network, precision)
-    engine.embed(np.zeros((BATCH, *network.input_size, 3), np.uint8))
-    barrier.wait()
-    start = time.time()
-    for first in range(0, len(paths), BATCH):
-        batch = [images.decode(path.read_bytes(), LIMITS) for path in paths[first : first + BATCH]]
-        engine.embed(np.stack([images.resize(rgb, network.input_size) for rgb in batch]))
-    return start, time.time()
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=8_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "auto"])
-    parser.add_argument("--model", default="mobilenetv2-untrained")
-    parser.add_argument("--weights")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+def _pair(options: Options, pictures: Path, precision: str) -> dict[str, float | str]:
+    with tempfile.TemporaryDirectory(dir=options.data) as destination:
+        arguments = ["--no-reduce", "--precision", precision, *options.model_arguments()]
+        run_measured([FEATUREMILL, "run", pictures, destination, *arguments])
+        record = newest_record(Path(destination))
+    # what auto chose, so that both compute the same
+    computed_in = max(record["precision"], key=record["precision"].get)
+    bare_loop = [sys.executable, "-m", "benchmarks.contenders.bare_loop", pictures]
+    arguments = ["--precision", computed_in, *options.model_arguments()]
+    answer = run_measured([*bare_loop, *arguments], cwd=Path(__file__).parents[1]).answer
+    ceiling = answer["images_per_second"]
+    stage = record["images_per_second"]
+    return {
+        "computed_in": computed_in,
+        "ceiling": ceiling,
+        "stage": stage,
+        "ratio": stage / ceiling,
+    }

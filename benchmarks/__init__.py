@@ -1,0 +1,16 @@
+"""Every figure that featuremill claims, measured again by ``python -m benchmarks``."""
+
+BENCHMARKS = (
+    "whole_job",
+    "frameworks",
+    "feature_stage",
+    "pca",
+    "small_objects",
+    "growth",
+    "startup",
+    "memory",
+    "ordinary",
+    "large_photos",
+    "estimate",
+)
+"""The modules with a benchmark each, in the order in which they run and stand in RESULTS.md."""

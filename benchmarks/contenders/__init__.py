@@ -1,0 +1,1 @@
+"""What featuremill is measured against: small complete programs, most for other environments."""

@@ -1,0 +1,56 @@
+"""featuremill's reduce stage alone: moments, components, the reduced table, in a warm session."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from benchmarks.contenders.peaks import peak_bytes
+from featuremill.ledger import new_run_id
+from featuremill.pca import PCA
+from featuremill.reduce import compute_moments, project
+from featuremill.session import Attempt, map_tasks, slots, spark_session
+from featuremill.storage import open_store
+
+
+def main() -> None:
+    """Fit and project once and print how long that took."""
+    options = _options()
+    destination = open_store(str(options.destination))
+    with spark_session("local[*]") as spark:
+        map_tasks(spark, [b""] * slots(spark), _warm_up, "warm-up")
+        began = time.perf_counter()
+        moments = compute_moments(spark, destination, options.model_id, options.n_features)
+        pca = PCA.fit(moments, n_components=options.components)
+        fitted = time.perf_counter()
+        rows = project(spark, destination, options.model_id, pca, new_run_id())
+        ended = time.perf_counter()
+        peaks = peak_bytes()
+    answer = {
+        "rows": rows,
+        "fit": fitted - began,
+        "project": ended - fitted,
+        "ratios": pca.explained_variance_ratio_.tolist(),
+        "peaks": peaks,
+    }
+    print(json.dumps(answer))
+
+
+def _warm_up(payload: bytes, _: Attempt) -> bytes:
+    # a run's workers have embedded before they reduce
+    import featuremill.dispatch  # noqa: F401
+
+    return payload
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("destination", type=Path)
+    parser.add_argument("--model-id", required=True)
+    parser.add_argument("--n-features", type=int, required=True)
+    parser.add_argument("--components", type=int, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
