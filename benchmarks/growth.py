@@ -62,8 +62,7 @@ def measure(options: Options) -> Result:
             " images are names of a few 8x8 JPEGs. Everything else is real, features of 1280"
             " numbers in Delta tables included; --no-reduce.",
             "Memory: largest resident set of the driver's Python over its whole life, of its JVM"
-            " and of one worker until the end of the extraction. Without the network's work,"
-            " chunks of a minute hold far more images than they otherwise would.",
+            " and of one worker until the end of the extraction; none where nothing is new.",
         ],
         measurements=rounds,
     )

@@ -1,6 +1,7 @@
 """What the documents say is what the program does."""
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -85,3 +86,14 @@ def test_the_architecture_lists_every_extension_that_is_skipped() -> None:
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_speed_is_the_measured_one() -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / "whole_job.json").read_text())
+    rows = {row[0]: dict(zip(measured["columns"], row, strict=True)) for row in measured["rows"]}
+    auto, notebook = rows["featuremill auto"], rows["usual notebook"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{auto['times faster']:.1f} times as fast" in readme
+    assert "a quarter of its memory" in readme
+    assert auto["peak MB"] / notebook["peak MB"] == pytest.approx(0.25, abs=0.03)
+    assert f"{auto['images']:,} images" in readme

@@ -36,6 +36,7 @@ def main() -> int:
         (dispatch, "split", "plan"),
         (dispatch, "pack", "plan"),
         (tables.Table, "commit", "commit"),
+        (Extraction, "find_new", "extraction"),
         (Extraction, "run", "extraction"),
         (pipeline, "write_report", "report"),
     ):
@@ -115,8 +116,8 @@ def _peaks_after_extraction() -> dict[str, int]:
     peaks: dict[str, int] = {}
     extract = Extraction.run
 
-    def run(extraction: Extraction) -> None:
-        extract(extraction)
+    def run(extraction: Extraction, spark: Any) -> None:
+        extract(extraction, spark)
         peaks.update(peak_bytes())
 
     Extraction.run = run  # type: ignore[method-assign]
