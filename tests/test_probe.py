@@ -1,6 +1,7 @@
 """A precision that a worker refuses costs speed, not the run."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -98,3 +99,12 @@ def test_large_jpegs_decoded_smaller_are_held_against_every_pixel(work, tmp_path
     verdict = probe.examine(None, work, "auto", sample)
     assert verdict.every_pixel
     assert "the contract is 1.0" in verdict.warning
+
+
+def test_what_other_workers_found_of_a_refused_precision_is_no_evidence(work, monkeypatch):
+    mixed = probe.Answer(None, True, 16, 0.98, 0.0, 0.004, 0.008)
+    refusing = probe.Answer("no bf16 here", False, 0, None, 0.0, 0.008, 0.008)
+    answers = [json.dumps(asdict(answer)).encode() for answer in (mixed, refusing)]
+    monkeypatch.setattr(probe, "map_tasks", lambda *_: answers)
+    verdict = probe.examine(None, work, "auto", [])
+    assert (verdict.precision, verdict.smallest_cosine, verdict.warning) == ("fp32", None, "")

@@ -241,6 +241,22 @@ def test_an_output_that_is_gone_is_made_again(spark, few, tmp_path, lost):
     assert len(pd.read_csv(dest / "csv" / "reduced.csv")) == 8
 
 
+def test_a_csv_that_a_dying_run_left_behind_is_not_kept(spark, few, tmp_path, monkeypatch):
+    dest = tmp_path / "results"
+    run(untrained(few, dest, n_components=3), spark=spark)
+    (few / "Late").mkdir()
+    (few / "Late" / "one.jpg").write_bytes(other_picture())
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.matrix, "write_matrix", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            run(untrained(few, dest, n_components=3), spark=spark)
+
+    run(untrained(few, dest, n_components=3), spark=spark)
+
+    csv = pd.read_csv(dest / "csv" / "reduced.csv")
+    assert sorted(csv.path) == sorted(pd.read_parquet(dest / "reduced").path) == paths_in(few)
+
+
 @pytest.mark.spark35
 def test_an_added_image_is_the_only_one_embedded(spark, few, tmp_path):
     dest = tmp_path / "results"

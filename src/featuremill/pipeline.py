@@ -89,6 +89,8 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
             matrix.write_rejects(job.destination, job.model_id)
             if pca is not None and pca is not kept:
                 matrix.write_matrix(job.destination, pca.n_components_)
+                # after the CSV: where it is of these very tables, the next run keeps all outputs
+                record.pca = reduce.save_model(job.destination, pca, record.network, job.run)
             write_report(job.destination, job.source, record, pca)
         record.status = "finished"
     _judge_rejects(record, config.max_rejects)
@@ -174,7 +176,6 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
     config, destination = job.config, job.destination
     if not config.reduce:
         return None
-    version = tables.features_table(destination).version()
     sums = partial(reduce.compute_moments, spark, destination, job.model_id)
     moments: Moments = Background(partial(sums, job.network.n_features)).result()
     if moments.n < 2:
@@ -197,8 +198,7 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
             f" {moments.n} images hold no more",
         )
     Background(partial(reduce.project, spark, destination, job.model_id, pca, job.run)).result()
-    record.pca = reduce.save_model(destination, pca, record.network, job.run, version)
-    held = record.pca["variance_held"]
+    held = pca.description()["variance_held"]
     progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")
     return pca
 

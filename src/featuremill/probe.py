@@ -160,16 +160,22 @@ def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Ref
     count = slots(spark)
     payloads = [pack(sample[slot::count][:SAMPLE_PER_SLOT]) for slot in range(count)]
     answers = [Answer(**json.loads(a)) for a in map_tasks(spark, payloads, Examine(work), "probe")]
-    cosines = [answer.cosine for answer in answers if answer.cosine is not None]
+    smallest, compared = _evidence(answers)
     verdict = Verdict(
         precision=work.precision,
         tried=work.precision,
         every_pixel=work.task.every_pixel,
-        smallest_cosine=min(cosines, default=None),
-        compared=sum(answer.compared for answer in answers),
+        smallest_cosine=smallest,
+        compared=compared,
         images_per_second=_speed(answers),
     )
     return _kept(_affordable(verdict, wanted, answers), wanted, answers)
+
+
+def _evidence(answers: Sequence[Answer]) -> tuple[float | None, int]:
+    """Smallest cosine, if any was found, and over how many images."""
+    cosines = [answer.cosine for answer in answers if answer.cosine is not None]
+    return min(cosines, default=None), sum(answer.compared for answer in answers)
 
 
 def _speed(answers: Sequence[Answer], *, fp32: bool = False) -> float:
@@ -194,7 +200,15 @@ def _affordable(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Ver
                 "Choose --precision fp32 or auto.",
             )
         warning = f"{refusal} This run computes in fp32." if unexpected else ""
-        return replace(in_fp32, tried="fp32", warning=warning)
+        # what other workers found of the refused precision says nothing of what will run
+        smallest, compared = _evidence(refusals)
+        return replace(
+            in_fp32,
+            tried="fp32",
+            smallest_cosine=smallest,
+            compared=compared,
+            warning=warning,
+        )
     gain = sum(a.fp32_seconds for a in answers) / sum(a.embed_seconds for a in answers)
     if wanted == "auto" and gain < _WORTHWHILE:
         return in_fp32

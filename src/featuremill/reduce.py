@@ -59,19 +59,14 @@ def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, 
 
 
 def save_model(
-    destination: Store, pca: PCA, network: Mapping[str, Any], run: str, features_version: int
+    destination: Store, pca: PCA, network: Mapping[str, Any], run: str
 ) -> dict[str, Any]:
-    """Write the fitted PCA and its description; returns the description.
+    """Write the PCA, and of which versions of the tables it is; returns its description.
 
-    Parameters
-    ----------
-    features_version : int
-        Version of the features table that it was fitted to.
+    Only for a run that holds the destination, so that the tables are those it was fitted to.
     """
-    versions = {
-        FEATURES_FOLDER: features_version,
-        REDUCED_FOLDER: reduced_table(destination).version(),
-    }
+    tables = (features_table(destination), reduced_table(destination))
+    versions = {table.folder: table.version() for table in tables}
     description = pca.description() | {"network": dict(network), "run": run, "versions": versions}
     destination.write(MODEL_ARRAYS, pca.to_safetensors())
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
