@@ -12,16 +12,17 @@ pip := $(python) -m pip --disable-pip-version-check --no-input install --quiet
 # Pins stay as they are; `make lock UPGRADE=1` moves them.
 resolve := .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
+training := PYTHONPATH="$(CURDIR)/.train" $(python)
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo test test-spark35 lint lock bench build clean
+.PHONY: help demo test test-spark35 lint lock bench train build clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job on it, say where the report is
 	@$(with_java) .venv/bin/featuremill run demo/images demo/out \
-		--model mobilenetv2-untrained --components 20
+		--model embedded --components 20
 
 test: lint .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
 	@$(with_java) $(python) -m pytest
@@ -40,11 +41,26 @@ lock: .venv/.stamp ## resolve all lock files again
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
 	$(resolve) benchmarks/requirements/keras.in --output-file benchmarks/requirements/keras.lock
+	$(resolve) --constraints requirements/dev.lock training/requirements/torch.in \
+		--output-file training/requirements/torch.lock
 	$(foreach name,ray daft torch,$(resolve) --constraints requirements/dev.lock \
 		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :
 
 bench: .venv/.stamp ## measure everything (hours); BENCH="whole_job --quick" says what and how
 	@$(with_java) $(python) -m benchmarks $(BENCH)
+
+# WEIGHTS: the teacher's, a Keras .h5. DATA: pictures to measure with. OUT: photographs, crops and
+# checkpoints, 20 GB. What is there already is not done again.
+train: .venv/.stamp .train/.stamp ## train the embedded network anew (hours): WEIGHTS=… DATA=… OUT=…
+	@: $${WEIGHTS:?} $${DATA:?} $${OUT:?}
+	$(training) training/collect.py --out "$(OUT)/photographs" \
+		--exclude "$(DATA)/photos" --exclude "$(DATA)/shapes"
+	$(training) training/teach.py --photographs "$(OUT)/photographs" --weights "$(WEIGHTS)" \
+		--out "$(OUT)/crops"
+	$(training) training/distil.py --crops "$(OUT)/crops" --out "$(OUT)/run"
+	$(training) training/export.py --run "$(OUT)/run" --out src/featuremill/models/embedded.safetensors
+	$(training) training/evaluate.py --photographs "$(OUT)/photographs" --data "$(DATA)" \
+		--weights "$(WEIGHTS)" --out training/results.json
 
 build: .venv/.stamp ## build the wheel and the source archive into dist/
 	@$(python) -m hatchling build
@@ -52,6 +68,7 @@ build: .venv/.stamp ## build the wheel and the source archive into dist/
 clean: ## remove what make itself made
 	@test ! -e .venv/.stamp || rm -rf .venv
 	@test ! -e .spark35/.stamp || rm -rf .spark35
+	@test ! -e .train/.stamp || rm -rf .train
 	@rm -rf demo/images demo/.stamp demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@test ! -d demo || rmdir demo
@@ -74,4 +91,12 @@ demo/.stamp: | .venv/.stamp
 	@rm -rf .spark35
 	@echo "Installing Spark 3.5 into .spark35"
 	@$(pip) --no-build-isolation --no-deps --require-hashes --target .spark35 -r $<
+	@touch $@
+
+# No hash fits all builds of PyTorch; everything that comes with it is locked.
+.train/.stamp: training/requirements/torch.lock | .venv/.stamp
+	@rm -rf .train
+	@echo "Installing PyTorch into .train"
+	@$(pip) --no-deps --require-hashes --target .train -r $<
+	@$(pip) --no-deps --target .train torch==2.13.0
 	@touch $@
