@@ -94,7 +94,9 @@ _RUN_OPTIONS = (
     click.option(
         "--model", default="mobilenetv2", show_default=True, help="See `featuremill models`."
     ),
-    click.option("--weights", metavar="FILE", help="Keras .h5 file instead of the published one."),
+    click.option(
+        "--weights", metavar="FILE", help="Keras .h5 file instead of mobilenetv2's published one."
+    ),
     click.option(
         "--precision",
         default="auto",
@@ -168,7 +170,7 @@ def main() -> None:
     \b
     Examples:
       featuremill synth pictures --classes 12 --per-class 50
-      featuremill run pictures results --model mobilenetv2-untrained
+      featuremill run pictures results --model embedded
       featuremill run s3://fruits/training s3://fruits/results --variance 0.9
     """
 
@@ -317,29 +319,14 @@ def models_show(name: str) -> None:
     """
     from featuremill.models import registry
 
-    spec = registry.get(name)
-    weights = spec.weights
-    height, width = spec.input_size
-    facts = {
-        "name": spec.name,
-        "summary": spec.summary,
-        "licence": spec.licence,
-        "features": spec.n_features,
-        "input": f"{height} x {width}",
-        "preprocessing": spec.preprocessing,
-        "weights": weights.url if weights else "drawn from a seed",
-        "sha256": weights.sha256 if weights else "",
-        "bytes": f"{weights.size:,}" if weights else "",
-    }
-    for fact, value in facts.items():
-        if value:
-            click.echo(f"{fact:14}  {value}")
+    for fact, value in registry.get(name).description().items():
+        click.echo(f"{fact:14}  {value}")
 
 
 @models.command("fetch")
 @click.argument("name", default="mobilenetv2")
 def models_fetch(name: str) -> None:
-    """Download a network's weights into the cache and check them.
+    """Download a network's weights into the cache, if it needs any, and check them.
 
     \b
     Example:
@@ -349,9 +336,12 @@ def models_fetch(name: str) -> None:
     from featuremill.models import registry
     from featuremill.prepare import download_progress
 
+    weights = registry.get(name).weights
     with ConsoleProgress() as progress:
         network = registry.load(name, progress=download_progress(progress))
     click.echo(f"{network.name} is ready (weights {network.weights_sha256})")
+    if not isinstance(weights, registry.Published):
+        click.echo(f"nothing to fetch: its weights are {weights.origin}")
 
 
 def _config(classes: str | None, max_rejects: str, **options: Any) -> RunConfig:

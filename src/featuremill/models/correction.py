@@ -48,19 +48,27 @@ def correct_biases(onnx_model: bytes, size: tuple[int, int], exact: Collection[s
     Returns
     -------
     bytes
-        The same graph with the same kernels, which are left to the engine to round.
+        The same graph with the same kernels, which are left to the engine to round; the very same
+        object where rounding changes no kernel.
     """
     from onnx import load_from_string, numpy_helper
 
     model = load_from_string(onnx_model)
-    means = channel_means(model, calibration_pictures(size))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    errors = {
+        name: error
+        for name, tensor in tensors.items()
+        if name.endswith("/kernel") and name.removesuffix("/kernel") not in exact
+        if (error := _rounding_error(numpy_helper.to_array(tensor))).any()
+    }
+    if not errors:
+        return onnx_model
+    means = channel_means(model, calibration_pictures(size))
     for node in _convolutions(model):
         read, kernel_name, bias_name = node.input
-        if kernel_name.removesuffix("/kernel") not in exact:
-            kernel = numpy_helper.to_array(tensors[kernel_name])
+        if kernel_name in errors:
             bias = numpy_helper.to_array(tensors[bias_name])
-            bias = bias + lost_mean(kernel - to_bf16(kernel), means[read])
+            bias = bias + lost_mean(errors[kernel_name], means[read])
             tensors[bias_name].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), bias_name))
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -75,6 +83,11 @@ def to_bf16(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     even = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + even) & np.uint32(0xFFFF0000)
     return np.asarray(rounded.view(np.float32))
+
+
+def _rounding_error(kernel: Kernel) -> Kernel:
+    """The kernel less the rounded kernel."""
+    return kernel - to_bf16(kernel)
 
 
 def lost_mean(error: Kernel, means: Means) -> Means:

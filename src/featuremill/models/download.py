@@ -27,8 +27,8 @@ BACKOFF_S = (0.5, 1.0, 2.0)
 _BLOCK = 1 << 18
 _TRANSIENT_STATUS = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 _OFFLINE_REMEDY = (
-    f"Without a network: give a copy of the file with --weights FILE, name a mirror's folder in "
-    f"{MIRROR_VARIABLE}, or try the pipeline with --model mobilenetv2-untrained."
+    f"Without a network: choose --model embedded, which ships in the package, give a copy of the "
+    f"file with --weights FILE, or name a mirror's folder in {MIRROR_VARIABLE}."
 )
 _WRONG_FILE_REMEDY = (
     f"Try again; if it stays so, see what {MIRROR_VARIABLE} or a proxy serves, "

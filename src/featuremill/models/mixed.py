@@ -37,7 +37,8 @@ def keep_fp32(core: Core, model: Model, plan: MixedPlan) -> Model:
     """
     name_clamps(model)
     keep_biases(model, plan.fp32_biases)
-    return mark_precise(core, model, names_to_mark(model, plan.fp32))
+    marked = names_to_mark(model, plan.fp32)
+    return mark_precise(core, model, marked) if marked else model
 
 
 def name_clamps(model: Model) -> None:
@@ -143,5 +144,6 @@ def precisions(compiled: CompiledModel) -> Iterator[tuple[str, str]]:
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = node.get_rt_info()
         if info["layerType"].astype(str) == "Convolution":
-            origin = info["originalLayersNames"].astype(str)
-            yield origin.partition("/")[0], info["runtimePrecision"].astype(str)
+            # its own name, as <layer>/..., then those of the sum and activation fused into it
+            own = info["originalLayersNames"].astype(str).partition(",")[0]
+            yield own.partition("/")[0], info["runtimePrecision"].astype(str)

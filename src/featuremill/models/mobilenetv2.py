@@ -2,28 +2,21 @@
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2.
 Preprocessing is part of the graph and batch normalisation is folded into the convolutions.
-
-onnx is imported where it is used: listing the models must not wait for it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from featuremill.models import graph
 from featuremill.models.keras_h5 import Array, fold_batch_norm
 from featuremill.models.network import MixedPlan
-
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
 
 INPUT_SIZE = (224, 224)
 N_FEATURES = 1280
 PREPROCESSING = "pillow-bicubic 224x224 (JPEGs from 1/n, >= 4x, unless fp32), x/127.5-1"
-OPSET, IR_VERSION = 17, 8
 
 _STAGES = (  # expansion, channels, blocks, stride of the first block
     (1, 16, 1, 1),
@@ -153,84 +146,36 @@ def build_onnx(weights: Mapping[str, Mapping[str, Array]]) -> bytes:
     Returns
     -------
     bytes
-        Input ``pixels``: uint8 of shape (N, 224, 224, 3), RGB. Output ``features``: float32 of
-        shape (N, 1280), the global average pool.
+        See :func:`featuremill.models.graph.build`: 224 x 224 pixels in, 1280 features out.
     """
-    from onnx import TensorProto, checker, helper
-
-    nodes, constants = _preprocessing()
-    tensor = "normalised"
+    convolutions, tensor = [], "normalised"
     for layer in LAYERS:
-        layer_nodes, layer_constants = _convolution(layer, tensor, weights)
-        nodes += layer_nodes
-        constants += layer_constants
+        convolutions.append(_convolution(layer, tensor, weights))
         tensor = layer.output
-    nodes.append(helper.make_node("GlobalAveragePool", [tensor], ["pooled"]))
-    nodes.append(helper.make_node("Flatten", ["pooled"], ["features"], axis=1))
-    graph = helper.make_graph(
-        nodes,
-        "mobilenetv2",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ("N", *INPUT_SIZE, 3))],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ("N", N_FEATURES))],
-        initializer=constants,
-    )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
-    checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _preprocessing() -> tuple[list[NodeProto], list[TensorProto]]:
-    """Nodes from RGB bytes to [-1, 1], and the constants that all layers share."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["levels"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["levels", "half_range"], ["scaled"]),
-        helper.make_node("Sub", ["scaled", "one"], ["centred"]),
-        # (N, height, width, 3) -> (N, 3, height, width)
-        helper.make_node("Transpose", ["centred"], ["normalised"], perm=(0, 3, 1, 2)),
-    ]
-    values = {"half_range": 127.5, "one": 1.0, "zero": 0.0, "six": 6.0}
-    return nodes, [
-        numpy_helper.from_array(np.array(v, np.float32), name) for name, v in values.items()
-    ]
+    return graph.build("mobilenetv2", INPUT_SIZE, convolutions)
 
 
 def _convolution(
     layer: Layer, tensor: str, weights: Mapping[str, Mapping[str, Array]]
-) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Convolution, folded batch norm, then either ReLU6 or the residual sum or nothing."""
-    from onnx import helper, numpy_helper
-
+) -> graph.Convolution:
+    """Convolution with its batch norm folded in."""
     depthwise = layer.kind == "depthwise"
     kernel, bias = fold_batch_norm(
         weights[layer.name]["kernel"], weights[layer.norm], axis=2 if depthwise else 3
     )
-    # Keras' (height, width, in, out) -> ONNX' (out, in, height, width)
-    kernel = np.ascontiguousarray(kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)))
-    constants = [
-        numpy_helper.from_array(kernel, f"{layer.name}/kernel"),
-        numpy_helper.from_array(bias, f"{layer.name}/bias"),
-    ]
-    followed = layer.relu6 or layer.residual
-    result = f"{layer.name}/sum" if followed else layer.output
-    nodes = [
-        helper.make_node(
-            "Conv",
-            [tensor, *(constant.name for constant in constants)],
-            [result],
-            kernel_shape=kernel.shape[2:],
-            strides=(layer.stride, layer.stride),
-            pads=_padding(layer),
-            group=layer.channels if depthwise else 1,
-        )
-    ]
-    if layer.relu6:
-        nodes.append(helper.make_node("Clip", [result, "zero", "six"], [layer.output]))
-    if layer.residual:
-        nodes.append(helper.make_node("Add", [layer.residual, result], [layer.output]))
-    return nodes, constants
+    return graph.Convolution(
+        name=layer.name,
+        reads=tensor,
+        # Keras' (height, width, in, out) -> ONNX' (out, in, height, width)
+        kernel=kernel.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1)),
+        bias=bias,
+        output=layer.output,
+        stride=layer.stride,
+        pads=_padding(layer),
+        depthwise=depthwise,
+        adds=layer.residual,
+        activation="relu6" if layer.relu6 else None,
+    )
 
 
 def _padding(layer: Layer) -> tuple[int, int, int, int]:

@@ -7,8 +7,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 BOUNDS: Mapping[str, float | None] = MappingProxyType({"fp32": 0.9999, "auto": 0.999, "bf16": None})
-"""Smallest cosine to Keras' float32 features that each accuracy contract allows for any image;
-``bf16`` promises nothing and reports what was measured."""
+"""Smallest cosine to the network's float32 features (Keras', for MobileNetV2) that each accuracy
+contract allows for any image; ``bf16`` promises nothing and reports what was measured."""
 
 CONTRACTS = tuple(BOUNDS)
 
@@ -21,7 +21,7 @@ class MixedPlan:
     ----------
     fp32 : tuple of str
         Layers computed in fp32; all others are computed in bf16, with corrected biases. None may
-        end in a residual sum: OpenVINO cannot compile that.
+        end in a residual sum: OpenVINO cannot compile that. Empty for a network trained in bf16.
     fp32_biases : tuple of str
         Layers among the others that add their bias in float32, before they round the result.
     """
@@ -34,8 +34,8 @@ class MixedPlan:
 class Network:
     """A feature extractor in fp32, with everything that its identity depends on.
 
-    Small (9 MB, or 18 with corrected biases) and picklable, because it goes to every executor as a
-    Spark broadcast.
+    Small (10 MB, or 20 with corrected biases) and picklable, because it goes to every executor as
+    a Spark broadcast.
 
     Parameters
     ----------
@@ -81,6 +81,7 @@ class Network:
         """The graph with biases corrected for mixed precision.
 
         It takes a second where it is first asked for, and travels with the network from then on.
+        Where all kernels are bf16 already, it is the graph itself.
         """
         from featuremill.models.correction import correct_biases
 

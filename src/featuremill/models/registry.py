@@ -7,11 +7,13 @@ import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
 
 from featuremill.errors import ModelError
-from featuremill.models import mobilenetv2
+from featuremill.models import embedded, mobilenetv2
 from featuremill.models.download import Progress, cache_dir, fetch, mirrored
 from featuremill.models.keras_h5 import Array, read_weights
 from featuremill.models.network import MixedPlan, Network
@@ -20,15 +22,48 @@ UNTRAINED_SEED = 20180113
 """The day MobileNetV2 was published; any other would do."""
 
 
+class Architecture(Protocol):
+    """What a module such as ``mobilenetv2`` says of its network."""
+
+    INPUT_SIZE: tuple[int, int]
+    N_FEATURES: int
+    PREPROCESSING: str
+    MIXED: MixedPlan
+
+    def build_onnx(self, weights: Any, /) -> bytes:
+        """Write the network as an ONNX model."""
+
+
 @dataclass(frozen=True)
-class Weights:
-    """A published file of weights."""
+class Published:
+    """Weights that are downloaded once, unless other ones are given in their place."""
 
     file: str
     url: str
     size: int
     """Bytes."""
     sha256: str
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for people."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Weights in a file beside this module."""
+
+    file: str
+    sha256: str
+    origin: ClassVar[str] = "shipped with featuremill"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Random weights, the same ones every time."""
+
+    origin: ClassVar[str] = "drawn from a seed"
 
 
 @dataclass(frozen=True)
@@ -37,18 +72,47 @@ class ModelSpec:
 
     name: str
     summary: str
-    weights: Weights | None
-    """None for weights that are drawn on the spot."""
+    architecture: Architecture
+    weights: Published | Packaged | Drawn
     licence: str
-    input_size: tuple[int, int] = mobilenetv2.INPUT_SIZE
-    n_features: int = mobilenetv2.N_FEATURES
-    preprocessing: str = mobilenetv2.PREPROCESSING
-    mixed: MixedPlan | None = mobilenetv2.MIXED
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the pixels."""
+        return self.architecture.INPUT_SIZE
+
+    @property
+    def n_features(self) -> int:
+        """Length of a row of features."""
+        return self.architecture.N_FEATURES
+
+    @property
+    def preprocessing(self) -> str:
+        """How an image becomes pixels and these become numbers."""
+        return self.architecture.PREPROCESSING
 
     @property
     def trained(self) -> bool:
         """False for weights that only keep machines busy."""
-        return self.weights is not None
+        return not isinstance(self.weights, Drawn)
+
+    def description(self) -> dict[str, str]:
+        """Everything about the model, for people."""
+        height, width = self.input_size
+        facts = {
+            "name": self.name,
+            "summary": self.summary,
+            "licence": self.licence,
+            "features": str(self.n_features),
+            "input": f"{height} x {width}",
+            "preprocessing": self.preprocessing,
+            "weights": self.weights.origin,
+        }
+        if not isinstance(self.weights, Drawn):
+            facts["sha256"] = self.weights.sha256
+        if isinstance(self.weights, Published):
+            facts["bytes"] = f"{self.weights.size:,}"
+        return facts
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
@@ -59,9 +123,20 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
         spec.name: spec
         for spec in (
             ModelSpec(
+                "embedded",
+                "A small network that imitates mobilenetv2: faster, needs no download",
+                embedded,
+                Packaged(
+                    file="embedded.safetensors",
+                    sha256="b05e89ea58579daec3461806544bfec89b3361d3472f07894d13f34b46ed9489",
+                ),
+                licence="MIT",
+            ),
+            ModelSpec(
                 "mobilenetv2",
                 "MobileNetV2 1.0, trained on ImageNet, by Keras Applications",
-                Weights(
+                mobilenetv2,
+                Published(
                     file=_FILE,
                     url=_KERAS + _FILE,
                     size=9_406_464,
@@ -72,7 +147,8 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
             ModelSpec(
                 "mobilenetv2-untrained",
                 "The same network with random weights: needs no download, its features mean little",
-                None,
+                mobilenetv2,
+                Drawn(),
                 licence="MIT",
             ),
         )
@@ -112,14 +188,14 @@ def get(name: str) -> ModelSpec:
 
 
 def load(name: str, weights: Path | None = None, progress: Progress | None = None) -> Network:
-    """Build a network, fetching its weights if they are not in the cache.
+    """Build a network, fetching its weights if they are neither shipped nor in the cache.
 
     Parameters
     ----------
     name : str
         As given to ``--model``.
     weights : Path, optional
-        A Keras .h5 file to take in place of the published one.
+        A Keras .h5 file to take in place of a published one.
     progress : callable, optional
         Told how a download goes: bytes so far, bytes expected.
 
@@ -133,15 +209,25 @@ def load(name: str, weights: Path | None = None, progress: Progress | None = Non
         If there is no such model, or its weights are missing, damaged or of another network.
     """
     spec = get(name)
-    if spec.weights is None and weights is not None:
+    if isinstance(spec.weights, Published):
+        return _published(spec, spec.weights, weights, progress)
+    if weights is not None:
         raise ModelError(
-            f"Model {name} draws its own weights, but --weights is {weights}.",
+            f"Model {name} has weights of its own, {spec.weights.origin},"
+            f" but --weights is {weights}.",
             "Leave one of the two out, or choose --model mobilenetv2.",
         )
-    if spec.weights is None:
-        layers = mobilenetv2.untrained_weights(UNTRAINED_SEED)
-        return _build(spec, layers, _sha256_of_arrays(layers), spec.licence)
-    published = spec.weights
+    if isinstance(spec.weights, Packaged):
+        content = _packaged(spec.weights)
+        return _build(spec, embedded.read_weights(content), spec.weights.sha256, spec.licence)
+    layers = mobilenetv2.untrained_weights(UNTRAINED_SEED)
+    return _build(spec, layers, _sha256_of_arrays(layers), spec.licence)
+
+
+def _published(
+    spec: ModelSpec, published: Published, weights: Path | None, progress: Progress | None
+) -> Network:
+    """Build a network from the file given, else from the published one."""
     path = weights or fetch(
         mirrored(published.url),
         cache_dir() / published.file,
@@ -155,16 +241,32 @@ def load(name: str, weights: Path | None = None, progress: Progress | None = Non
     return _build(spec, layers, sha256, spec.licence if known else "as of the weights given")
 
 
-def _build(
-    spec: ModelSpec, layers: Mapping[str, Mapping[str, Array]], sha256: str, licence: str
-) -> Network:
+def _packaged(weights: Packaged) -> bytes:
+    """Read a file of this package, if it is the one that belongs here."""
+    path = files(__package__) / weights.file
+    remedy = "Install featuremill again."
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}.", remedy) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != weights.sha256:
+        raise ModelError(
+            f"{path} is not the file that ships with featuremill:"
+            f" SHA-256 {found}, expected {weights.sha256}.",
+            remedy,
+        )
+    return content
+
+
+def _build(spec: ModelSpec, weights: Any, sha256: str, licence: str) -> Network:
     return Network(
         name=spec.name,
-        onnx=mobilenetv2.build_onnx(layers),
+        onnx=spec.architecture.build_onnx(weights),
         weights_sha256=sha256,
         input_size=spec.input_size,
         n_features=spec.n_features,
-        mixed=spec.mixed,
+        mixed=spec.architecture.MIXED,
         preprocessing=spec.preprocessing,
         trained=spec.trained,
         licence=licence,
