@@ -2,6 +2,7 @@
 
 BENCHMARKS = (
     "whole_job",
+    "embedded",
     "frameworks",
     "feature_stage",
     "pca",
