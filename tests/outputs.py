@@ -10,11 +10,12 @@ from featuremill import RunConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-MODEL = "mobilenetv2-untrained"
+MODEL = "embedded"
+OTHER_MODEL = "mobilenetv2-untrained"
 
 
-def untrained(source: Path, destination: Path, **options) -> RunConfig:
-    """A run with random weights in fp32, which needs no download and no probe."""
+def offline(source: Path, destination: Path, **options) -> RunConfig:
+    """A run in fp32 of the model that ships in the package: no download, and no probe."""
     options = {"model": MODEL, "precision": "fp32", **options}
     return RunConfig(str(source), str(destination), **options)
 

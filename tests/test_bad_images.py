@@ -16,7 +16,7 @@ from featuremill import RejectLimit, names
 from featuremill.dispatch import Work
 from featuremill.errors import TooManyRejectsError
 from featuremill.pipeline import RunResult, run
-from outputs import features, uncommitted, untrained
+from outputs import features, offline, uncommitted
 
 ANY_NUMBER = RejectLimit(share=1)
 
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory) -> tuple[Path, dict[str, str]]:
 def result(spark, corpus, tmp_path_factory) -> RunResult:
     folder, _ = corpus
     dest = tmp_path_factory.mktemp("nasty") / "results"
-    return run(untrained(folder, dest, max_rejects=ANY_NUMBER), spark=spark)
+    return run(offline(folder, dest, max_rejects=ANY_NUMBER), spark=spark)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_running_again_tries_only_what_may_have_changed(spark, result, corpus, r
     folder, expected = corpus
     stages = list(expected.values())
     again = run(
-        untrained(folder, Path(result.destination), max_rejects=ANY_NUMBER, reduce=False),
+        offline(folder, Path(result.destination), max_rejects=ANY_NUMBER, reduce=False),
         spark=spark,
     ).record.ledger
     retried = stages.count("list") + stages.count("fetch") + stages.count("limit")
@@ -157,7 +157,7 @@ def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
     workers_use(partial(Work, decoder=decoder))
     dest = tmp_path / "results"
 
-    result = run(untrained(twenty, dest, reduce=False, image_timeout=2.0), spark=spark)
+    result = run(offline(twenty, dest, reduce=False, image_timeout=2.0), spark=spark)
 
     assert outcomes(dest) == only(poisonous, reason)
     assert (result.record.ledger.embedded, result.record.ledger.rejected) == (19, 1)
@@ -173,7 +173,7 @@ def test_an_image_on_which_the_worker_dies_is_found_by_halving(spark, tmp_path, 
     poisonous.write_bytes(encoded("PNG", Image.new("RGB", (9, 9), "white")))
     workers_use(poison.DeadlyWork)
 
-    config = untrained(source, dest, reduce=False, max_rejects=ANY_NUMBER)
+    config = offline(source, dest, reduce=False, max_rejects=ANY_NUMBER)
     result = run(config, spark=spark)
 
     assert outcomes(dest) == only(poisonous, "worker: the worker died on this image")
@@ -190,7 +190,7 @@ def test_too_many_rejects_fail_the_run_after_everything_is_written(spark, twenty
     dest = tmp_path / "results"
 
     with pytest.raises(TooManyRejectsError, match=r"2 of 20 images .* is 5%"):
-        run(untrained(twenty, dest), spark=spark)
+        run(offline(twenty, dest), spark=spark)
 
     assert len(features(dest)) == 20
     assert {path.name for path in dest.iterdir()} >= {"reduced", "csv", "report.html"}
@@ -200,7 +200,7 @@ def test_too_many_rejects_fail_the_run_after_everything_is_written(spark, twenty
 def test_a_number_of_rejects_is_allowed_and_no_more(spark, twenty, tmp_path):
     (twenty / "03.jpg").write_bytes(b"spoilt")
     dest = tmp_path / "results"
-    allowed = untrained(twenty, dest, reduce=False, max_rejects=RejectLimit(count=1))
+    allowed = offline(twenty, dest, reduce=False, max_rejects=RejectLimit(count=1))
     assert run(allowed, spark=spark).record.ledger.rejected == 1
 
     (twenty / "11.jpg").write_bytes(b"spoilt")

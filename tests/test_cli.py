@@ -14,12 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.models import registry
 from featuremill.pipeline import run
 from featuremill.synth import SynthConfig, write
-from outputs import MODEL, everything_in, features, uncommitted, untrained
+from outputs import MODEL, OTHER_MODEL, everything_in, features, offline, uncommitted
 
-UNTRAINED = ("--model", MODEL, "--precision", "fp32")
+OFFLINE = ("--model", MODEL, "--precision", "fp32")
 
 HEAVY = "boto3 botocore deltalake obstore onnx onnxruntime openvino pandas plotly pyarrow pyspark"
 
@@ -77,8 +76,9 @@ def test_models_are_listed_with_what_they_are():
     listed = featuremill("models", "list")
     assert listed.exit_code == 0
     names = [line.split()[0] for line in listed.output.splitlines()]
-    assert names == ["mobilenetv2", "mobilenetv2-untrained"]
+    assert names == ["embedded", "mobilenetv2", "mobilenetv2-untrained"]
     assert "ImageNet" in listed.output
+    assert "no download" in listed.output.splitlines()[0]
 
 
 def test_a_model_is_shown_with_its_licence_and_its_checksum():
@@ -91,8 +91,30 @@ def test_a_model_is_shown_with_its_licence_and_its_checksum():
     assert re.fullmatch(r"[0-9a-f]{64}", facts["sha256"])
 
 
+def test_the_model_that_ships_in_the_package_is_shown_like_any_other():
+    shown = featuremill("models", "show", "embedded")
+    facts = dict(line.split(maxsplit=1) for line in shown.output.splitlines())
+    assert facts["licence"] == "MIT"
+    assert facts["input"] == "96 x 96"
+    assert facts["weights"] == "shipped with featuremill"
+    assert re.fullmatch(r"[0-9a-f]{64}", facts["sha256"])
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [("embedded", "shipped with featuremill"), ("mobilenetv2-untrained", "drawn from a seed")],
+)
+def test_where_there_is_nothing_to_fetch_that_is_said(name, origin, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATUREMILL_CACHE", str(tmp_path / "cache"))
+    fetched = featuremill("models", "fetch", name)
+    assert fetched.exit_code == 0
+    assert f"{name} is ready" in fetched.stdout
+    assert f"nothing to fetch: its weights are {origin}" in fetched.stdout
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_model_without_weights_has_no_checksum():
-    shown = featuremill("models", "show", MODEL)
+    shown = featuremill("models", "show", OTHER_MODEL)
     assert "sha256" not in shown.output
     assert "drawn from a seed" in shown.output
 
@@ -149,7 +171,7 @@ def a_file(source: Path) -> Path:
 )
 def test_a_source_without_images(source, tmp_path, made: Callable[[Path], Path], problem, remedy):
     dest = tmp_path / "results"
-    assert_refused(featuremill("run", made(source), dest, *UNTRAINED), problem, remedy)
+    assert_refused(featuremill("run", made(source), dest, *OFFLINE), problem, remedy)
     assert not dest.exists()
 
 
@@ -174,20 +196,20 @@ def test_a_source_without_images(source, tmp_path, made: Callable[[Path], Path],
 )
 def test_an_option_out_of_its_bounds(source, tmp_path, options, problem, remedy):
     dest = tmp_path / "results"
-    assert_refused(featuremill("run", source, dest, *UNTRAINED, *options), problem, remedy)
+    assert_refused(featuremill("run", source, dest, *OFFLINE, *options), problem, remedy)
     assert not dest.exists()
 
 
 def test_a_destination_inside_the_source(source):
     before = everything_in(source)
-    refused = featuremill("run", source, source / "results", *UNTRAINED)
+    refused = featuremill("run", source, source / "results", *OFFLINE)
     assert_refused(refused, "lies inside source", "Choose a destination outside")
     assert everything_in(source) == before
 
 
 def test_a_destination_that_cannot_be_a_folder(source, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    refused = featuremill("run", source, tmp_path / "file" / "results", *UNTRAINED)
+    refused = featuremill("run", source, tmp_path / "file" / "results", *OFFLINE)
     assert_refused(refused, "cannot write", "Choose a destination you may write to")
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -196,25 +218,24 @@ def test_a_destination_that_is_no_table_of_ours(source, tmp_path):
     strange = tmp_path / "results" / "features" / "thesis.txt"
     strange.parent.mkdir(parents=True)
     strange.write_text("precious")
-    refused = featuremill("run", source, tmp_path / "results", *UNTRAINED)
+    refused = featuremill("run", source, tmp_path / "results", *OFFLINE)
     assert_refused(refused, "no features table", "Choose another destination")
     assert list((tmp_path / "results").rglob("*.*")) == [strange]
 
 
-def test_a_destination_with_features_of_another_model(spark, source, tmp_path, monkeypatch):
+def test_a_destination_with_features_of_another_model(spark, source, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(source, dest, reduce=False), spark=spark)
+    run(offline(source, dest, reduce=False), spark=spark)
     before = everything_in(dest)
-    monkeypatch.setattr(registry, "UNTRAINED_SEED", 7)
-    refused = featuremill("run", source, dest, *UNTRAINED)
-    assert_refused(refused, "holds features of mobilenetv2-untrained", "--replace-model")
+    refused = featuremill("run", source, dest, *OFFLINE, "--model", OTHER_MODEL)
+    assert_refused(refused, "holds features of embedded", "--replace-model")
     assert everything_in(dest) == before
 
 
 def test_a_machine_without_java(source, tmp_path, monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "")
-    refused = featuremill("run", source, tmp_path / "results", *UNTRAINED)
+    refused = featuremill("run", source, tmp_path / "results", *OFFLINE)
     assert_refused(refused, "no Java was found", "openjdk-17-jre-headless")
     assert not (tmp_path / "results").exists()
 
@@ -225,7 +246,7 @@ def test_a_java_too_old_for_spark(source, tmp_path, monkeypatch):
     java.write_text("""#!/bin/sh\necho 'openjdk version "11.0.2" 2019-01-15' >&2\n""")
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
-    refused = featuremill("run", source, tmp_path / "results", *UNTRAINED)
+    refused = featuremill("run", source, tmp_path / "results", *OFFLINE)
     assert_refused(refused, "is Java 11, Spark needs 17 to 21", "openjdk-17-jre-headless")
     assert not (tmp_path / "results").exists()
 
@@ -239,7 +260,7 @@ def test_a_report_of_nothing(tmp_path):
 
 def test_a_run_ends_with_its_figures_and_where_the_report_is(spark, pictures, tmp_path):
     dest = tmp_path / "results"
-    ended = featuremill("run", pictures, dest, *UNTRAINED, "--components", "5")
+    ended = featuremill("run", pictures, dest, *OFFLINE, "--components", "5")
     assert ended.exit_code == 0, ended.stderr
     said = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
     assert said.keys() == {"PCA", "speed", "ledger", "report"}
@@ -255,7 +276,7 @@ def test_a_run_ends_with_its_figures_and_where_the_report_is(spark, pictures, tm
 def test_too_many_rejects_end_with_3_and_everything_written(spark, source, tmp_path):
     (source / "spoilt.jpg").write_bytes(b"no image")
     dest = tmp_path / "results"
-    ended = featuremill("run", source, dest, *UNTRAINED)
+    ended = featuremill("run", source, dest, *OFFLINE)
     assert ended.exit_code == 3
     assert "1 of 2 images were rejected, --max-rejects is 5%" in ended.stderr
     assert "rejects.csv" in ended.stderr
@@ -269,7 +290,7 @@ def test_too_many_rejects_end_with_3_and_everything_written(spark, source, tmp_p
 _SMALL_CHUNKS = """
 import featuremill.chunks
 from featuremill.cli import main
-featuremill.chunks.FIRST_SECONDS = featuremill.chunks.LONGEST_SECONDS = 0.1
+featuremill.chunks.FIRST_SECONDS = featuremill.chunks.LONGEST_SECONDS = 0.02
 main()
 """
 
@@ -277,7 +298,7 @@ main()
 def test_an_interrupted_run_goes_on_where_it_was(spark, tmp_path):
     folder, dest = tmp_path / "pictures", tmp_path / "results"
     write(folder, SynthConfig(classes=4, per_class=40, seed=3), workers=1)
-    arguments = ["run", folder, dest, *UNTRAINED, "--no-reduce"]
+    arguments = ["run", folder, dest, *OFFLINE, "--no-reduce"]
 
     stderr = interrupted_after_a_commit(list(map(str, arguments)), dest)
 

@@ -91,6 +91,15 @@ class TestNetwork:
         arrived = pickle.loads(pickle.dumps(untrained))
         assert arrived.corrected == untrained.corrected
 
+    def test_kernels_that_are_bf16_already_need_no_correction(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(correction, "calibration_pictures")
+        embedded = registry.load("embedded")
+        travelling = len(pickle.dumps(embedded))
+        assert embedded.ready_for("mixed").corrected is embedded.onnx
+        assert len(pickle.dumps(embedded)) < travelling + 100
+
     def test_other_precisions_do_without(self) -> None:
         network = registry.load("mobilenetv2-untrained")
         assert "corrected" not in vars(network.ready_for("fp32").ready_for("bf16"))

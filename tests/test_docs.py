@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from featuremill.cli import main
 from featuremill.listing import NEVER_IMAGES
+from featuremill.models import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -63,7 +65,7 @@ def test_the_readme_shows_what_the_quick_start_prints(tmp_path: Path) -> None:
     runner = CliRunner()
     pictures, results = str(tmp_path / "pictures"), str(tmp_path / "results")
     drawn = runner.invoke(main, ["synth", pictures, "--classes", "2", "--per-class", "12"])
-    options = ["--model", "mobilenetv2-untrained", "--components", "20"]
+    options = ["--model", "embedded", "--components", "20"]
     ran = runner.invoke(main, ["run", pictures, results, *options])
     shown = [shape(line) for line in transcript[1].splitlines() if line]
     for line in [*drawn.stdout.splitlines(), *ran.stdout.splitlines()]:
@@ -74,6 +76,25 @@ def shape(line: str) -> str:
     """A line without its numbers and paths, which differ from run to run."""
     line = re.sub(r"\S*/\S+", "PATH", line)
     return re.sub(r"[\d,.]*\d", "N", line)
+
+
+def test_the_models_page_has_the_facts_of_every_model() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    for spec in registry.MODELS.values():
+        [row] = re.findall(rf"^\| `{spec.name}`.*$", page, re.MULTILINE)
+        height, width = spec.input_size
+        for fact in (f"{height}×{width}", str(spec.n_features), spec.licence):
+            assert f"| {fact} |" in row
+
+
+def test_the_model_card_names_every_source_of_photographs() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    sources = tomllib.loads((ROOT / "training" / "sources.toml").read_text())["source"]
+    for each in sources:
+        row = f"| {each['name']} | `{each['repository']}` | {each['photographs']:,} |"
+        assert f"{row} {each['licence']}" in page
+    total = sum(each["photographs"] for each in sources)
+    assert f"{total:,} photographs of {len(sources)} public" in page
 
 
 def test_the_architecture_lists_every_extension_that_is_skipped() -> None:

@@ -213,7 +213,7 @@ def test_a_server_that_sends_too_much_is_cut_off(mirror: Mirror, target: Path) -
 def test_offline_the_error_names_every_way_out(target: Path) -> None:
     with pytest.raises(ModelError) as error:
         fetch("http://127.0.0.1:9/weights.h5", target, SHA256, len(CONTENT))
-    for way_out in ("--weights FILE", "--model mobilenetv2-untrained", "FEATUREMILL_WEIGHTS_URL"):
+    for way_out in ("--model embedded", "--weights FILE", "FEATUREMILL_WEIGHTS_URL"):
         assert way_out in error.value.remedy
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from featuremill.errors import PrecisionError
-from featuremill.models import correction, engines, mixed, registry
+from featuremill.images import resize
+from featuremill.models import correction, embedded, engines, mixed, registry
 from featuremill.models.engines import BATCH, native_bf16, open_engine
 from featuremill.models.network import BOUNDS, Network
 from featuremill.models.parity import smallest_cosine
+from featuremill.synth import SynthConfig, draw
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -181,6 +183,104 @@ class TestPrecision:
         with pytest.raises(PrecisionError, match="AMX or AVX512-BF16") as error:
             open_engine(untrained, precision, "openvino")
         assert "--precision fp32" in error.value.remedy
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """The one that ships in the package, trained for bf16 in all its layers."""
+    return registry.load("embedded")
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Pixels:
+    """Drawn pictures of 16 classes: (64, 96, 96, 3)."""
+    config = SynthConfig(classes=16, per_class=4, seed=5)
+    pictures = [draw(kind, number, config) for kind in range(16) for number in range(4)]
+    return np.stack([resize(picture, embedded.INPUT_SIZE) for picture in pictures])
+
+
+class TestEmbedded:
+    @needs_openvino
+    def test_fp32_is_the_same_in_every_engine(self, network: Network, drawn: Pixels) -> None:
+        fast = open_engine(network, "fp32", "openvino").embed(drawn)
+        slow = open_engine(network, "fp32", "onnxruntime").embed(drawn)
+        assert smallest_cosine(fast, slow) >= 0.999999
+
+    @needs_bf16
+    def test_every_layer_computes_in_bf16(self, network: Network) -> None:
+        engine = open_engine(network, "mixed")
+        assert isinstance(engine, engines.OpenVinoEngine)
+        found = dict(mixed.precisions(engine._request.get_compiled_model()))
+        assert found == {layer.name: "bf16" for layer in embedded.LAYERS}
+
+    @needs_bf16
+    def test_a_layer_left_in_fp32_would_be_noticed(
+        self, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engines, "_open", {})
+        marked = mixed.names_to_mark
+        monkeypatch.setattr(mixed, "names_to_mark", lambda model, _: marked(model, ["head"]))
+        with pytest.raises(PrecisionError, match="head in f32, not in bf16"):
+            open_engine(network, "mixed", "openvino")
+
+    @needs_bf16
+    def test_a_plan_without_layers_costs_no_detour(
+        self, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engines, "_open", {})
+        monkeypatch.delattr(mixed, "mark_precise")
+        assert open_engine(network, "mixed", "openvino").precision == "mixed"
+
+    @needs_bf16
+    def test_bf16_keeps_the_contract_on_drawn_pictures(
+        self, network: Network, drawn: Pixels
+    ) -> None:
+        assert bf16_cosine(network, drawn) >= 0.999
+
+    @needs_bf16
+    @pytest.mark.filterwarnings("ignore:Palette images with Transparency:UserWarning")
+    def test_bf16_keeps_the_contract_on_photographs(
+        self, network: Network, shared_data: Path
+    ) -> None:
+        paths = np.load(shared_data / "reference" / "keras_features.npz")["path"]
+        photographs = [
+            resize(np.asarray(Image.open(shared_data / path).convert("RGB")), embedded.INPUT_SIZE)
+            for path in paths
+            if path.startswith("photos/")
+        ]
+        assert len(photographs) == 100
+        assert bf16_cosine(network, np.stack(photographs)) >= 0.999
+
+
+def bf16_cosine(network: Network, pixels: Pixels) -> float:
+    """Smallest cosine of the fast precision to the network's own float32."""
+    return smallest_cosine(
+        open_engine(network, "mixed").embed(pixels), open_engine(network, "fp32").embed(pixels)
+    )
+
+
+def test_a_layer_is_known_by_its_own_name_whatever_is_fused_into_it() -> None:
+    names = {"a/sum/WithoutBiases,a": "bf16", "b,c/added,c": "f32", "d": "bf16"}
+    nodes = [
+        executed(layerType="Convolution", originalLayersNames=origin, runtimePrecision=precision)
+        for origin, precision in names.items()
+    ]
+    nodes.append(executed(layerType="Subgraph", originalLayersNames="e", runtimePrecision="f32"))
+    runtime = SimpleNamespace(get_ordered_ops=lambda: nodes)
+    compiled = SimpleNamespace(get_runtime_model=lambda: runtime)
+    assert dict(mixed.precisions(compiled)) == {"a": "bf16", "b": "f32", "d": "bf16"}
+    assert mixed.departures(compiled, ["d"]) == [
+        "b in f32, not in bf16",
+        "d in bf16, not in f32",
+    ]
+
+
+def executed(**info: str) -> SimpleNamespace:
+    """A node of a compiled network, as OpenVINO shows it."""
+    values = {
+        name: SimpleNamespace(astype=lambda _, value=value: value) for name, value in info.items()
+    }
+    return SimpleNamespace(get_rt_info=lambda: values)
 
 
 class TestOpening:

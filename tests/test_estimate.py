@@ -14,9 +14,9 @@ from featuremill.errors import ConfigError, SourceError
 from featuremill.estimation import choose
 from featuremill.forecast import Line, Measurement, largest_task
 from featuremill.references import Reference
-from outputs import MODEL, everything_in, untrained
+from outputs import MODEL, everything_in, offline
 
-UNTRAINED = ("--model", MODEL, "--precision", "fp32")
+OFFLINE = ("--model", MODEL, "--precision", "fp32")
 
 
 def measurement(**changed: object) -> Measurement:
@@ -43,7 +43,7 @@ def measurement(**changed: object) -> Measurement:
 
 
 def config(source: Path, **options) -> RunConfig:
-    return untrained(source, Path("nowhere"), **options)
+    return offline(source, Path("nowhere"), **options)
 
 
 def estimated(*arguments: str | Path) -> Result:
@@ -144,7 +144,7 @@ def test_an_estimate_knows_what_the_run_will_count_and_write(spark, pictures, tm
     assert seconds["total"] >= seconds["start"] + seconds["features"]
 
     actual = tmp_path / "actual"
-    run(untrained(pictures, actual), spark=spark)
+    run(offline(pictures, actual), spark=spark)
     for name, entry in {"features": "features", "csv": "csv", "report": "report.html"}.items():
         found = actual / entry
         size = sum(path.stat().st_size for path in [found, *found.rglob("*")] if path.is_file())
@@ -176,7 +176,7 @@ def test_rejected_images_of_the_sample_are_told_with_what_would_come_of_them(spa
 
 
 def test_the_command_prints_json_for_programs(spark, pictures):
-    ended = estimated(pictures, *UNTRAINED, "--sample", "100", "--json")
+    ended = estimated(pictures, *OFFLINE, "--sample", "100", "--json")
     assert ended.exit_code == 0, ended.stderr
     answer = json.loads(ended.stdout)
     assert answer["images"] == answer["sample"] == 60
@@ -185,7 +185,7 @@ def test_the_command_prints_json_for_programs(spark, pictures):
 
 
 def test_the_command_prints_a_table_for_people(spark, pictures):
-    ended = estimated(pictures, *UNTRAINED, "--sample", "60", "--no-reduce")
+    ended = estimated(pictures, *OFFLINE, "--sample", "60", "--no-reduce")
     assert ended.exit_code == 0, ended.stderr
     said = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
     assert said.keys() == {"source", "sample", "time", "speed", "memory", "output"}
@@ -204,7 +204,7 @@ def test_the_command_prints_a_table_for_people(spark, pictures):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_estimated_is_refused(pictures, options, problem):
-    refused = estimated(pictures, *UNTRAINED, *options)
+    refused = estimated(pictures, *OFFLINE, *options)
     assert refused.exit_code == 2
     assert refused.stdout == ""
     assert problem in refused.stderr

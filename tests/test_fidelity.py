@@ -10,9 +10,10 @@ import pytest
 from featuremill.models.engines import native_bf16
 from featuremill.models.parity import smallest_cosine
 from featuremill.pipeline import RunResult, run
-from outputs import features, reduced, untrained
+from outputs import features, offline, reduced
 
 K = 10
+EMBEDDED = {"model": "embedded", "weights": None, "reduce": False}
 
 needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="this CPU does not compute bf16")
 
@@ -30,7 +31,7 @@ def run_at(spark, shared_data, weights, tmp_path_factory) -> Callable[..., RunRe
     def run_at(precision: str, **options) -> RunResult:
         dest = tmp_path_factory.mktemp(precision) / "results"
         real = {"model": "mobilenetv2", "weights": weights, "precision": precision}
-        return run(untrained(shared_data / "photos", dest, **real, **options), spark=spark)
+        return run(offline(shared_data / "photos", dest, **real | options), spark=spark)
 
     return run_at
 
@@ -80,6 +81,14 @@ def test_auto_keeps_its_promise_for_every_photograph(run_at, keras, shared_data)
     assert result.record.warnings == []
     assert cosines(result, keras, shared_data).min() >= 0.999
     assert result.record.precision == {"mixed" if native_bf16() else "fp32": 100}
+
+
+def test_auto_keeps_its_promise_for_the_embedded_network_too(run_at):
+    results = [run_at(precision, **EMBEDDED) for precision in ("auto", "fp32")]
+    assert results[0].record.warnings == []
+    ours, exact = (np.stack(features(Path(each.destination)).features) for each in results)
+    assert len(ours) == 100
+    assert smallest_cosine(ours, exact) >= 0.999
 
 
 @needs_bf16

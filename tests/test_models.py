@@ -6,15 +6,16 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import h5py
 import numpy as np
 import onnx
 import pytest
+from safetensors.numpy import save
 
 from featuremill.errors import ModelError
-from featuremill.models import download, keras_h5, mobilenetv2, registry
+from featuremill.models import correction, download, embedded, keras_h5, mobilenetv2, registry
 from featuremill.models.network import BOUNDS, CONTRACTS, MixedPlan, Network
 
 Weights = dict[str, dict[str, Any]]
@@ -267,6 +268,88 @@ class TestMobileNetV2:
         assert not np.array_equal(other["Conv1"]["kernel"], first["Conv1"]["kernel"])
 
 
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """The one that ships in the package."""
+    return registry.load("embedded")
+
+
+class TestEmbedded:
+    def test_it_loads_without_a_network_or_a_cache(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def offline(*_: object) -> Never:
+            pytest.fail("something was fetched")
+
+        monkeypatch.setattr(registry, "fetch", offline)
+        monkeypatch.setenv("FEATUREMILL_CACHE", str(tmp_path / "cache"))
+        network = registry.load("embedded")
+        assert network.trained
+        assert network.licence == "MIT"
+        assert not (tmp_path / "cache").exists()
+
+    def test_it_is_small(self) -> None:
+        assert sum(int(np.prod(shape)) for shape in embedded.TENSORS.values()) == 2_558_672
+
+    def test_the_graph_says_what_goes_in_and_out(self, network: Network) -> None:
+        graph = onnx.load_from_string(network.onnx).graph
+        assert [describe(value) for value in (*graph.input, *graph.output)] == [
+            ("pixels", onnx.TensorProto.UINT8, ["N", 96, 96, 3]),
+            ("features", onnx.TensorProto.FLOAT, ["N", 1280]),
+        ]
+        assert (network.input_size, network.n_features) == ((96, 96), 1280)
+
+    def test_the_last_stage_keeps_its_resolution(self, network: Network) -> None:
+        graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(network.onnx)).graph
+        shapes = {value.name: describe(value)[2] for value in graph.value_info}
+        assert {layer.name for layer in embedded.LAYERS} <= set(shapes)
+        assert shapes["stage3_block3_second"] == ["N", 144, 6, 6]
+        assert shapes["head"] == ["N", 1280, 6, 6]
+
+    def test_its_kernels_are_the_same_in_bf16(self, network: Network) -> None:
+        for tensor in onnx.load_from_string(network.onnx).graph.initializer:
+            if tensor.name.endswith("/kernel"):
+                kernel = onnx.numpy_helper.to_array(tensor)
+                np.testing.assert_array_equal(correction.to_bf16(kernel), kernel)
+
+    def test_a_damaged_installation_is_told_apart(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        packaged = registry.files("featuremill.models") / "embedded.safetensors"
+        content = bytearray(packaged.read_bytes())
+        monkeypatch.setattr(registry, "files", lambda _: tmp_path)
+        with pytest.raises(ModelError, match=r"Cannot read .*embedded\.safetensors") as error:
+            registry.load("embedded")
+        assert error.value.remedy == "Install featuremill again."
+
+        content[-1] ^= 1
+        (tmp_path / "embedded.safetensors").write_bytes(content)
+        with pytest.raises(ModelError, match=r"not the file that ships.* SHA-256 [0-9a-f]{64}, "):
+            registry.load("embedded")
+
+    @pytest.mark.parametrize(
+        ("changes", "problem"),
+        [
+            ({"stem/bias": None}, "lack tensor 'stem/bias'"),
+            ({"tail/bias": np.zeros(3)}, "have the unknown tensor 'tail/bias'"),
+            ({"stem/bias": np.zeros(31)}, r"'stem/bias' in shape \(31,\), expected \(32,\)"),
+            ({"stem/bias": np.full(32, np.nan)}, "'stem/bias' that is not finite"),
+        ],
+        ids=["missing", "unknown", "of another shape", "not finite"],
+    )
+    def test_weights_of_another_network_are_refused(
+        self, changes: dict[str, Any], problem: str
+    ) -> None:
+        arrays = {name: np.zeros(shape, np.float16) for name, shape in embedded.TENSORS.items()}
+        arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
+        with pytest.raises(ModelError, match=problem):
+            embedded.read_weights(save(arrays))
+
+    def test_what_is_no_safetensors_file_is_refused(self) -> None:
+        with pytest.raises(ModelError, match="are no safetensors file"):
+            embedded.read_weights(b"version https://git-lfs.github.com/spec/v1")
+
+
 def describe(value: onnx.ValueInfoProto) -> tuple[str, int, list[str | int]]:
     tensor = value.type.tensor_type
     return value.name, tensor.elem_type, [d.dim_param or d.dim_value for d in tensor.shape.dim]
@@ -280,14 +363,14 @@ def untrained() -> Network:
 class TestRegistry:
     def test_the_published_weights_are_pinned(self) -> None:
         weights = registry.get("mobilenetv2").weights
-        assert weights is not None
+        assert isinstance(weights, registry.Published)
         assert weights.url.startswith("https://storage.googleapis.com/tensorflow/")
         assert weights.url.endswith("/" + weights.file)
         assert weights.size == 9_406_464
         assert len(bytes.fromhex(weights.sha256)) == 32
 
     def test_names_are_sorted_and_can_be_looked_up(self) -> None:
-        assert registry.names() == ("mobilenetv2", "mobilenetv2-untrained")
+        assert registry.names() == ("embedded", "mobilenetv2", "mobilenetv2-untrained")
         assert [registry.get(name).name for name in registry.names()] == list(registry.names())
 
     @pytest.mark.parametrize(
@@ -299,7 +382,7 @@ class TestRegistry:
         ],
     )
     def test_an_unknown_name_gets_the_closest(self, name: str, remedy: str) -> None:
-        with pytest.raises(ModelError, match="there are mobilenetv2, mobilenetv2-untrained") as e:
+        with pytest.raises(ModelError, match="there are embedded, mobilenetv2, mobilenetv2") as e:
             registry.get(name)
         assert e.value.remedy == remedy
 
@@ -307,9 +390,16 @@ class TestRegistry:
         assert not untrained.trained
         assert registry.load("mobilenetv2-untrained") == untrained
 
-    def test_untrained_takes_no_weights(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelError, match="draws its own weights"):
-            registry.load("mobilenetv2-untrained", tmp_path / "w.h5")
+    @pytest.mark.parametrize(
+        ("name", "origin"),
+        [("embedded", "shipped with featuremill"), ("mobilenetv2-untrained", "drawn from a seed")],
+    )
+    def test_models_with_weights_of_their_own_take_no_others(
+        self, tmp_path: Path, name: str, origin: str
+    ) -> None:
+        with pytest.raises(ModelError, match=f"weights of its own, {origin}, but --weights") as e:
+            registry.load(name, tmp_path / "w.h5")
+        assert "--model mobilenetv2" in e.value.remedy
 
     def test_given_weights_are_taken_and_identified(
         self, tmp_path: Path, untrained: Network
@@ -335,7 +425,7 @@ class TestRegistry:
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         with pytest.raises(ModelError, match=r"127\.0\.0\.1:9/mirror/mobilenet_v2") as error:
             registry.load("mobilenetv2")
-        assert "--model mobilenetv2-untrained" in error.value.remedy
+        assert "--model embedded" in error.value.remedy
 
     def test_listing_models_loads_no_engine(self) -> None:
         heavy = ("h5py", "onnx", "onnxruntime", "openvino")

@@ -5,7 +5,9 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +191,20 @@ def test_locks_pin_by_hash_and_name_no_address(lock: Path) -> None:
         assert re.match(r"[\w.-]+(\[.*?\])?==", entry), entry
         assert "--hash=sha256:" in entry, entry
         assert not set(re.findall(r"--(\w+)", entry)) - {"hash"}, entry
+
+
+def test_what_is_installed_has_the_embedded_weights_and_stays_small(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    [wheel], [archive] = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    weights = PACKAGE / "models" / "embedded.safetensors"
+    with zipfile.ZipFile(wheel) as packed:
+        inside = str(weights.relative_to(PACKAGE.parent))
+        assert packed.read(inside) == weights.read_bytes()
+    with tarfile.open(archive) as packed:
+        names = [name.partition("/")[2] for name in packed.getnames()]
+    assert str(weights.relative_to(ROOT)) in names
+    assert wheel.stat().st_size <= 8_000_000
 
 
 def test_no_file_names_a_package_index() -> None:

@@ -1,5 +1,6 @@
 """A run from the first picture to the report, on real Spark and drawn pictures."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,18 +14,17 @@ import pytest
 import featuremill
 from featuremill import pipeline
 from featuremill.errors import DestinationError, PrecisionError
-from featuremill.models import registry
 from featuremill.pca import PCA
 from featuremill.pipeline import RunResult, run
 from featuremill.synth import SynthConfig, draw, encode, write
-from outputs import MODEL, everything_in, features, reduced, uncommitted, untrained
+from outputs import MODEL, OTHER_MODEL, everything_in, features, offline, reduced, uncommitted
 
 
 @pytest.fixture(scope="module")
 def first(spark, pictures, tmp_path_factory) -> RunResult:
     """The first run on 60 pictures; not to be changed."""
     destination = tmp_path_factory.mktemp("first") / "results"
-    return run(untrained(pictures, destination, n_components=10), spark=spark)
+    return run(offline(pictures, destination, n_components=10), spark=spark)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +182,10 @@ def test_the_report_tells_the_counts(first, dest):
 @pytest.mark.spark35
 def test_a_second_run_embeds_nothing_and_can_fit_another_pca(spark, pictures, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(pictures, dest, n_components=10), spark=spark)
+    run(offline(pictures, dest, n_components=10), spark=spark)
     before = features(dest)
 
-    again = run(untrained(pictures, dest, n_components=3), spark=spark)
+    again = run(offline(pictures, dest, n_components=3), spark=spark)
 
     assert (again.record.ledger.already_done, again.record.ledger.embedded) == (60, 0)
     pd.testing.assert_frame_equal(features(dest), before)
@@ -199,12 +199,12 @@ def test_a_second_run_embeds_nothing_and_can_fit_another_pca(spark, pictures, tm
 
 def test_where_nothing_has_changed_spark_is_not_even_started(spark, few, tmp_path, no_spark):
     dest = tmp_path / "results"
-    first = run(untrained(few, dest, n_components=3), spark=spark)
+    first = run(offline(few, dest, n_components=3), spark=spark)
     before = {path: path.read_bytes() for path in (dest / "reduced").rglob("*.parquet")}
     (dest / "report.html").unlink()
 
     with no_spark():
-        again = run(untrained(few, dest, n_components=3))
+        again = run(offline(few, dest, n_components=3))
 
     assert (again.record.ledger.already_done, again.record.status) == (8, "finished")
     assert again.record.pca == first.record.pca
@@ -223,35 +223,35 @@ def test_where_nothing_has_changed_spark_is_not_even_started(spark, few, tmp_pat
 )
 def test_a_pca_of_other_options_is_fitted_anew(spark, few, tmp_path, change):
     dest = tmp_path / "results"
-    run(untrained(few, dest, n_components=3), spark=spark)
-    again = run(untrained(few, dest, **change), spark=spark)
+    run(offline(few, dest, n_components=3), spark=spark)
+    again = run(offline(few, dest, **change), spark=spark)
     assert again.record.pca["run"] == again.record.run
 
 
 @pytest.mark.parametrize("lost", ["csv/reduced.csv", "model/pca.json", "reduced/_delta_log"])
 def test_an_output_that_is_gone_is_made_again(spark, few, tmp_path, lost):
     dest = tmp_path / "results"
-    run(untrained(few, dest, n_components=3), spark=spark)
+    run(offline(few, dest, n_components=3), spark=spark)
     if (dest / lost).is_dir():
         shutil.rmtree(dest / lost)
     else:
         (dest / lost).unlink()
-    run(untrained(few, dest, n_components=3), spark=spark)
+    run(offline(few, dest, n_components=3), spark=spark)
     assert (dest / lost).exists()
     assert len(pd.read_csv(dest / "csv" / "reduced.csv")) == 8
 
 
 def test_a_csv_that_a_dying_run_left_behind_is_not_kept(spark, few, tmp_path, monkeypatch):
     dest = tmp_path / "results"
-    run(untrained(few, dest, n_components=3), spark=spark)
+    run(offline(few, dest, n_components=3), spark=spark)
     (few / "Late").mkdir()
     (few / "Late" / "one.jpg").write_bytes(other_picture())
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.matrix, "write_matrix", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
-            run(untrained(few, dest, n_components=3), spark=spark)
+            run(offline(few, dest, n_components=3), spark=spark)
 
-    run(untrained(few, dest, n_components=3), spark=spark)
+    run(offline(few, dest, n_components=3), spark=spark)
 
     csv = pd.read_csv(dest / "csv" / "reduced.csv")
     assert sorted(csv.path) == sorted(pd.read_parquet(dest / "reduced").path) == paths_in(few)
@@ -260,12 +260,12 @@ def test_a_csv_that_a_dying_run_left_behind_is_not_kept(spark, few, tmp_path, mo
 @pytest.mark.spark35
 def test_an_added_image_is_the_only_one_embedded(spark, few, tmp_path):
     dest = tmp_path / "results"
-    first = run(untrained(few, dest, reduce=False), spark=spark)
+    first = run(offline(few, dest, reduce=False), spark=spark)
     added = few / "Late" / "one.jpg"
     added.parent.mkdir()
     added.write_bytes(other_picture())
 
-    second = run(untrained(few, dest, reduce=False), spark=spark)
+    second = run(offline(few, dest, reduce=False), spark=spark)
 
     assert (second.record.ledger.already_done, second.record.ledger.embedded) == (8, 1)
     rows = features(dest).set_index("path")
@@ -277,12 +277,12 @@ def test_an_added_image_is_the_only_one_embedded(spark, few, tmp_path):
 @pytest.mark.spark35
 def test_a_changed_image_replaces_its_row(spark, few, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(few, dest), spark=spark)
+    run(offline(few, dest), spark=spark)
     before = features(dest)
     changed = paths_in(few)[3]
     Path(changed).write_bytes(other_picture())
 
-    second = run(untrained(few, dest), spark=spark)
+    second = run(offline(few, dest), spark=spark)
 
     assert (second.record.ledger.already_done, second.record.ledger.embedded) == (7, 1)
     after = features(dest)
@@ -301,11 +301,11 @@ def test_an_image_that_became_unreadable_is_rejected_and_one_repaired_is_embedde
     good = Path(repaired).read_bytes()
     Path(repaired).write_bytes(b"\xff\xd8 no more")
     anything = featuremill.RejectLimit(share=1)
-    run(untrained(few, dest, reduce=False, max_rejects=anything), spark=spark)
+    run(offline(few, dest, reduce=False, max_rejects=anything), spark=spark)
     Path(repaired).write_bytes(good)
     Path(spoilt).write_bytes(b"\xff\xd8 no more")
 
-    run(untrained(few, dest, reduce=False, max_rejects=anything), spark=spark)
+    run(offline(few, dest, reduce=False, max_rejects=anything), spark=spark)
 
     rows = features(dest)
     assert rows.path.tolist() == paths_in(few)
@@ -319,13 +319,13 @@ def test_an_image_that_became_unreadable_is_rejected_and_one_repaired_is_embedde
 def test_classes_choose_folders_and_without_them_the_rest_follows(spark, few, tmp_path):
     dest = tmp_path / "results"
     chosen = sorted(folder.name for folder in few.iterdir())[0]
-    some = run(untrained(few, dest, classes=(chosen, "Typo"), reduce=False), spark=spark).record
+    some = run(offline(few, dest, classes=(chosen, "Typo"), reduce=False), spark=spark).record
     assert (some.ledger.embedded, some.ledger.skipped) == (4, 4)
     assert some.skipped == {"not selected": 4}
     assert set(features(dest).label) == {chosen}
     assert some.warnings == [f"no image of class Typo in {few}"]
 
-    everything = run(untrained(few, dest, reduce=False), spark=spark).record
+    everything = run(offline(few, dest, reduce=False), spark=spark).record
     assert (everything.ledger.already_done, everything.ledger.embedded) == (4, 4)
 
 
@@ -333,7 +333,7 @@ def test_include_and_exclude_choose_paths_below_the_source(spark, few, tmp_path)
     (few / "notes.txt").write_text("no image")
     dest = tmp_path / "results"
     globs = {"include": ("*_[012].jpg",), "exclude": ("*_1.jpg",)}
-    record = run(untrained(few, dest, reduce=False, **globs), spark=spark).record
+    record = run(offline(few, dest, reduce=False, **globs), spark=spark).record
     names = {path.rpartition("_")[2] for path in features(dest).path}
     assert names == {"0.jpg", "2.jpg"}
     assert record.skipped == {"not selected": 4, ".txt": 1}
@@ -344,7 +344,7 @@ def test_include_and_exclude_choose_paths_below_the_source(spark, few, tmp_path)
 
 
 def test_without_reduction_there_are_features_only(spark, few, tmp_path):
-    result = run(untrained(few, tmp_path / "results", reduce=False), spark=spark)
+    result = run(offline(few, tmp_path / "results", reduce=False), spark=spark)
     assert result.pca is None
     assert result.record.pca is None
     names = {path.name for path in (tmp_path / "results").iterdir()}
@@ -354,7 +354,7 @@ def test_without_reduction_there_are_features_only(spark, few, tmp_path):
 
 @pytest.mark.spark35
 def test_more_components_than_the_images_hold_are_lowered_with_a_warning(spark, few, tmp_path):
-    result = run(untrained(few, tmp_path / "results"), spark=spark)
+    result = run(offline(few, tmp_path / "results"), spark=spark)
     assert result.pca is not None
     assert result.pca.n_components_ == 7
     assert result.record.warnings == ["7 components instead of 50: 8 images hold no more"]
@@ -366,7 +366,7 @@ def test_one_image_alone_has_features_but_no_pca(spark, tmp_path):
     source.mkdir()
     (source / "alone.jpg").write_bytes(other_picture())
 
-    result = run(untrained(source, dest), spark=spark)
+    result = run(offline(source, dest), spark=spark)
 
     assert result.pca is None
     assert result.record.status == "finished"
@@ -376,7 +376,7 @@ def test_one_image_alone_has_features_but_no_pca(spark, tmp_path):
 
 
 def test_a_share_of_the_variance_chooses_the_components(spark, first, pictures, tmp_path):
-    result = run(untrained(pictures, tmp_path / "results", variance=0.8), spark=spark)
+    result = run(offline(pictures, tmp_path / "results", variance=0.8), spark=spark)
     assert result.pca is not None
     assert first.pca is not None
     cumulative = np.cumsum(first.pca.spectrum_)
@@ -387,7 +387,7 @@ def test_a_share_of_the_variance_chooses_the_components(spark, first, pictures, 
 
 
 def test_without_standardisation_the_features_keep_their_spread(spark, few, tmp_path):
-    result = run(untrained(few, tmp_path / "results", standardize=False), spark=spark)
+    result = run(offline(few, tmp_path / "results", standardize=False), spark=spark)
     matrix = np.stack(features(tmp_path / "results").features).astype(np.float64)
     assert result.pca is not None
     total = matrix.var(axis=0, ddof=1).sum()
@@ -397,35 +397,29 @@ def test_without_standardisation_the_features_keep_their_spread(spark, few, tmp_
 # Models and precision
 
 
-def other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "UNTRAINED_SEED", 7)
-
-
-def test_features_of_another_model_are_refused_and_left_alone(spark, few, tmp_path, monkeypatch):
+def test_features_of_another_model_are_refused_and_left_alone(spark, few, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(few, dest, reduce=False), spark=spark)
+    run(offline(few, dest, reduce=False), spark=spark)
     before = everything_in(dest)
-    other_weights(monkeypatch)
-    with pytest.raises(DestinationError, match="holds features of") as refused:
-        run(untrained(few, dest, reduce=False), spark=spark)
+    with pytest.raises(DestinationError, match="holds features of embedded") as refused:
+        run(offline(few, dest, reduce=False, model=OTHER_MODEL), spark=spark)
     assert "--replace-model" in refused.value.remedy
     assert everything_in(dest) == before
 
 
 def test_another_contract_is_another_model(spark, few, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(few, dest, reduce=False), spark=spark)
+    run(offline(few, dest, reduce=False), spark=spark)
     with pytest.raises(DestinationError, match="contract fp32"):
-        run(untrained(few, dest, reduce=False, precision="bf16"), spark=spark)
+        run(offline(few, dest, reduce=False, precision="bf16"), spark=spark)
 
 
-def test_a_model_can_be_replaced(spark, few, tmp_path, monkeypatch):
+def test_a_model_can_be_replaced(spark, few, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(few, dest), spark=spark)
+    run(offline(few, dest), spark=spark)
     before = features(dest)
-    other_weights(monkeypatch)
 
-    result = run(untrained(few, dest, replace_model=True), spark=spark)
+    result = run(offline(few, dest, model=OTHER_MODEL, replace_model=True), spark=spark)
 
     after = features(dest)
     assert result.record.ledger.embedded == 8
@@ -438,17 +432,17 @@ def test_a_precision_that_workers_refuse_leaves_the_destination_as_it_was(
     spark, few, tmp_path, monkeypatch
 ):
     dest = tmp_path / "results"
-    run(untrained(few, dest, reduce=False), spark=spark)
+    run(offline(few, dest, reduce=False), spark=spark)
     before = {path: path.read_bytes() for path in everything(dest)}
-    other_weights(monkeypatch)
 
     def refuse(*_):
         raise PrecisionError("--precision is bf16, but a worker refuses it")
 
     monkeypatch.setattr("featuremill.driver.examine", refuse)
+    options = {"model": OTHER_MODEL, "precision": "bf16", "replace_model": True}
     for target, expected in ((dest, before), (tmp_path / "new", {})):
         with pytest.raises(PrecisionError):
-            run(untrained(few, target, precision="bf16", replace_model=True), spark=spark)
+            run(offline(few, target, **options), spark=spark)
         assert {path: path.read_bytes() for path in everything(target)} == expected
 
 
@@ -460,15 +454,15 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
     spark, few, tmp_path, monkeypatch
 ):
     dest = tmp_path / "results"
-    run(untrained(few, dest, reduce=False), spark=spark)
-    other_weights(monkeypatch)
+    run(offline(few, dest, reduce=False), spark=spark)
+    other = offline(few, dest, reduce=False, model=OTHER_MODEL)
     with monkeypatch.context() as patched:
         patched.setattr("featuremill.pipeline._drop_other_models", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            run(untrained(few, dest, reduce=False, replace_model=True), spark=spark)
+            run(dataclasses.replace(other, replace_model=True), spark=spark)
     assert len(features(dest)) == 16
 
-    record = run(untrained(few, dest, reduce=False), spark=spark).record
+    record = run(other, spark=spark).record
 
     assert record.ledger.already_done == 8
     assert set(features(dest).model_id) == {record.network["model_id"]}
@@ -480,17 +474,18 @@ def interrupt(*_):
 
 def test_auto_keeps_the_precision_that_the_destination_holds(spark, few, tmp_path):
     dest = tmp_path / "results"
-    run(untrained(few, dest, reduce=False), spark=spark)
+    run(offline(few, dest, reduce=False), spark=spark)
     (few / "late.jpg").write_bytes(other_picture())
-    record = run(untrained(few, dest, reduce=False, precision="auto"), spark=spark).record
+    record = run(offline(few, dest, reduce=False, precision="auto"), spark=spark).record
     assert record.network["contract"] == "fp32"
     assert record.precision == {"fp32": 1}
     assert record.ledger.already_done == 8
 
 
-def test_auto_proves_itself_where_it_is_faster(spark, few, tmp_path):
+def test_auto_proves_itself_where_it_is_faster(spark, few, tmp_path, monkeypatch):
+    monkeypatch.setattr("featuremill.probe._WORTHWHILE", 0)  # whatever else this machine does
     record = run(
-        untrained(few, tmp_path / "results", reduce=False, precision="auto"), spark=spark
+        offline(few, tmp_path / "results", reduce=False, precision="auto"), spark=spark
     ).record
     assert record.network["contract"] == "auto"
     if record.parity is None:  # no worker computes bf16 natively
@@ -511,7 +506,7 @@ def test_the_session_handed_in_goes_on(spark, first):
 
 
 def test_a_session_that_is_already_there_is_taken_and_left(spark, few, tmp_path):
-    run(untrained(few, tmp_path / "results", reduce=False, master="local[1]"))
+    run(offline(few, tmp_path / "results", reduce=False, master="local[1]"))
     assert spark.range(3).count() == 3
 
 

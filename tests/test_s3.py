@@ -36,11 +36,11 @@ from featuremill.pipeline import RunResult, run
 from featuremill.references import Reference
 from featuremill.storage import Store, open_store, s3_clients
 from featuremill.tables import DataFile, features_table, reduced_table
+from outputs import MODEL
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-UNTRAINED = "mobilenetv2-untrained"
 REGION = "eu-west-3"
 PAGE = 10
 """Keys in one answer to a listing; S3 itself gives a thousand."""
@@ -545,7 +545,7 @@ class TestTrouble:
     def test_the_command_line_refuses_a_source_that_cannot_be_listed(
         self, tmp_path: Path, endpoint: str
     ) -> None:
-        arguments = ["s3://no-such-bucket/in", str(tmp_path / "out"), "--model", UNTRAINED]
+        arguments = ["s3://no-such-bucket/in", str(tmp_path / "out"), "--model", MODEL]
         result = CliRunner().invoke(main, ["run", *arguments, "--endpoint-url", endpoint])
         assert result.exit_code == 2
         assert "error: cannot list s3://no-such-bucket/in" in result.stderr
@@ -556,7 +556,7 @@ class TestTrouble:
         self, pictures: Path, bucket: str, endpoint: str, destination: str
     ) -> None:
         where = destination.format(bucket=bucket)
-        config = RunConfig(str(pictures), where, model=UNTRAINED, endpoint_url=endpoint)
+        config = RunConfig(str(pictures), where, model=MODEL, endpoint_url=endpoint)
         with pytest.raises(DestinationError, match=where):
             run(config)
 
@@ -602,7 +602,7 @@ class TestPermissions:
     ) -> None:
         only("s3:ListBucket", "s3:GetObject")
         where = f"s3://{bucket}/out"
-        config = RunConfig(str(pictures), where, model=UNTRAINED, endpoint_url=endpoint)
+        config = RunConfig(str(pictures), where, model=MODEL, endpoint_url=endpoint)
         with pytest.raises(DestinationError, match=f"cannot write {where}/run.lock: AccessDenied"):
             run(config)
 
@@ -651,7 +651,7 @@ def config(run_bucket: str, endpoint: str, client: Any, pictures: Path) -> RunCo
         f"s3://{run_bucket}/pictures",
         f"s3://{run_bucket}/results",
         n_components=5,
-        model=UNTRAINED,
+        model=MODEL,
         precision="fp32",
         endpoint_url=endpoint,
     )
@@ -703,7 +703,7 @@ class TestARun:
             config.source,
             str(tmp_path / "results"),
             reduce=False,
-            model=UNTRAINED,
+            model=MODEL,
             precision="fp32",
             endpoint_url=config.endpoint_url,
         )
@@ -717,7 +717,7 @@ class TestARun:
             str(pictures),
             f"s3://{run_bucket}/from-here",
             reduce=False,
-            model=UNTRAINED,
+            model=MODEL,
             precision="fp32",
             endpoint_url=endpoint,
         )
