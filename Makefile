@@ -13,6 +13,10 @@ pip := $(python) -m pip --disable-pip-version-check --no-input install --quiet
 resolve := .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
 training := PYTHONPATH="$(CURDIR)/.train" $(python)
+# What the cluster unpacks: the same versions for one kind of machine, without what a cluster brings.
+resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
+	--constraints requirements/dev.lock \
+	$(foreach name,pyspark py4j pyelftools,--no-emit-package $(name))
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
 .PHONY: help demo test test-spark35 lint lock bench train build clean
@@ -43,6 +47,8 @@ lock: .venv/.stamp ## resolve all lock files again
 	$(resolve) benchmarks/requirements/keras.in --output-file benchmarks/requirements/keras.lock
 	$(resolve) --constraints requirements/dev.lock training/requirements/torch.in \
 		--output-file training/requirements/torch.lock
+	$(foreach machine,x86_64 aarch64,$(resolve_archive) --python-platform $(machine)-manylinux_2_28 \
+		--output-file src/featuremill/cloud/locks/$(machine).lock &&) :
 	$(foreach name,ray daft torch,$(resolve) --constraints requirements/dev.lock \
 		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :
 

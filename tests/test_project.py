@@ -60,8 +60,11 @@ LAYERS = [
     "forecast",
     "estimation",
     "results",
+    "cloud",
     "console",
+    "cloud_cli",
     "cli",
+    "job",
     "__init__",
     "__main__",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill import __version__
+from featuremill.cloud_cli import cloud
 from featuremill.config import (
     DEFAULT_COMPONENTS,
     DEFAULT_SAMPLE,
@@ -182,7 +183,8 @@ def main() -> None:
 @click.option(
     "--replace-model", is_flag=True, help="Compute anew what DEST holds of another model."
 )
-def run(**options: Any) -> None:
+@click.pass_obj
+def run(spark: Any, /, **options: Any) -> None:
     """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
 
     SRC and DEST are folders or s3://bucket/prefix. The name of an image's parent folder is its
@@ -199,7 +201,7 @@ def run(**options: Any) -> None:
     from featuremill.pipeline import run as run_pipeline
 
     with ConsoleProgress() as progress:
-        result = run_pipeline(_config(**options), progress=progress)
+        result = run_pipeline(_config(**options), spark=spark, progress=progress)
     _print_result(result)
 
 
@@ -342,6 +344,9 @@ def models_fetch(name: str) -> None:
     click.echo(f"{network.name} is ready (weights {network.weights_sha256})")
     if not isinstance(weights, registry.Published):
         click.echo(f"nothing to fetch: its weights are {weights.origin}")
+
+
+main.add_command(cloud)
 
 
 def _config(classes: str | None, max_rejects: str, **options: Any) -> RunConfig:

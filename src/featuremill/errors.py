@@ -80,6 +80,10 @@ class WorkerError(RunError):
     """Workers kept dying for a reason that is not one single image."""
 
 
+class CloudError(RunError):
+    """AWS refused or failed what was asked of it."""
+
+
 class LedgerError(RunError):
     """The ledger of a run does not balance: an image was lost or counted twice."""
 

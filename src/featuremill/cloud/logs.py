@@ -1,0 +1,148 @@
+"""Logs of a job, as AWS leaves them in the bucket.
+
+EMR Serverless renews them every 15 seconds, EMR on EC2 every five minutes. That they really lie
+where this looks, only real AWS shows: unverified here.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from featuremill.cloud import fleets, jobs, serverless
+from featuremill.cloud.aws import Aws, explained
+from featuremill.cloud.diagnose import Diagnosis, diagnose
+from featuremill.cloud.jobs import Job
+from featuremill.cloud.place import Place
+
+DRIVER = "driver"
+_MOST_READ = 64
+"""Logs that are read for a diagnosis: what fails on one executor fails on others."""
+
+_SERVERLESS = re.compile(r"(?:attempts/\d+/)?SPARK_(DRIVER|EXECUTOR)/(?:([^/]+)/)?.*(std\w+)[^/]*")
+_STEP = re.compile(r"steps/[^/]+/(\w+)\.gz")
+_CONTAINER = re.compile(r"containers/[^/]+/([^/]+)/(\w+)\.gz[^/]*")
+_BOOTSTRAP = re.compile(r"node/([^/]+)/bootstrap-actions/.*/(\w+)\.gz")
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One log.
+
+    Parameters
+    ----------
+    key, name : str
+        Where it lies in the bucket, and below the job's folder.
+    role : str
+        Whose it is: ``driver``, ``executor 3``, ``bootstrap i-0ab``.
+    stream : str
+        ``stderr``, ``stdout``, ``controller``.
+    size : int
+        Bytes, compressed.
+    """
+
+    key: str
+    name: str
+    role: str
+    stream: str
+    size: int
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.role} {self.stream}"
+
+
+def files(aws: Aws, place: Place, job: Job) -> list[LogFile]:
+    """Logs of a job that are there: the driver's first, errors before output."""
+    bucket, prefix = place.output("Bucket"), _prefix(job)
+    found = []
+    for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            name = entry["Key"].removeprefix(prefix)
+            whose = _whose(name, job)
+            if whose:
+                found.append(LogFile(entry["Key"], name, *whose, entry["Size"]))
+    return sorted(found, key=_order)
+
+
+def lines(aws: Aws, place: Place, log: LogFile) -> Iterator[str]:
+    """Lines of a log, as far as it was written when it was asked for.
+
+    Raises
+    ------
+    CloudError
+        If it cannot be read.
+    """
+    try:
+        answer = aws.client("s3").get_object(Bucket=place.output("Bucket"), Key=log.key)
+        with answer["Body"] as body, gzip.GzipFile(fileobj=body) as file:
+            try:
+                for line in file:
+                    yield line.decode("utf-8", "replace").rstrip("\n")
+            except (EOFError, zlib.error):
+                # still being written
+                return
+    except Exception as error:
+        raise explained(error, f"read {log.key}") from error
+
+
+def fetch(aws: Aws, place: Place, job: Job, folder: Path) -> list[Path]:
+    """Write all logs of a job to a folder, decompressed.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+    """
+    written = []
+    for log in files(aws, place, job):
+        target = folder / re.sub(r"\.gz", "", log.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines(aws, place, log))
+        written.append(target)
+    return written
+
+
+def explain(aws: Aws, place: Place, job: Job, ended: str = "") -> Diagnosis | None:
+    """Name the cause of a job's failure; None where nothing is said of it yet.
+
+    Parameters
+    ----------
+    ended : str
+        AWS' own reason.
+    """
+    found = files(aws, place, job)[:_MOST_READ]
+    return diagnose(((log.title, lines(aws, place, log)) for log in found), ended)
+
+
+def _prefix(job: Job) -> str:
+    if job.kind == jobs.SERVERLESS:
+        return f"{serverless.LOGS}/applications/{job.where}/jobs/{job.id}/"
+    return f"{fleets.LOGS}/{job.where}/"
+
+
+def _whose(name: str, job: Job) -> tuple[str, str] | None:
+    """Role and stream of a log, or None for what is none of this job's."""
+    if job.kind == jobs.SERVERLESS:
+        match = _SERVERLESS.fullmatch(name)
+        if match is None:
+            return None
+        driver = match[1] == "DRIVER"
+        return (DRIVER if driver else f"executor {match[2]}"), match[3].partition("_")[0]
+    if name.startswith("steps/"):
+        step = _STEP.fullmatch(name)
+        return (DRIVER, step[1]) if step and f"/{job.id}/" in name else None
+    for pattern, role in ((_CONTAINER, "executor"), (_BOOTSTRAP, "bootstrap")):
+        if match := pattern.fullmatch(name):
+            return f"{role} {match[1]}", match[2]
+    return None
+
+
+def _order(log: LogFile) -> tuple[bool, bool, list[str | int], str]:
+    """By number where a name holds one: executor 2 comes before executor 10."""
+    parts = [part.zfill(12) if part.isdigit() else part for part in re.split(r"(\d+)", log.role)]
+    return log.role != DRIVER, log.stream != "stderr", [*parts], log.name

@@ -1,0 +1,97 @@
+"""Which stack belongs to this folder: one small file, safe to commit, without secrets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featuremill.cloud.regions import check_region
+from featuremill.errors import ConfigError
+
+FILE = "featuremill-cloud.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A deployed stack, as later commands need to know it.
+
+    Parameters
+    ----------
+    stack : str
+        Name of the CloudFormation stack.
+    region : str
+        Where it is.
+    account : str
+        Twelve digits.
+    outputs : mapping
+        The stack's outputs: names of bucket, application, roles and so on.
+    allowed_regions : tuple of str
+        Regions outside the EU that were allowed on purpose.
+    last_job : mapping
+        What the newest submitted job was: kind, identifiers, destination.
+    """
+
+    stack: str
+    region: str
+    account: str
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    allowed_regions: tuple[str, ...] = ()
+    last_job: Mapping[str, Any] = field(default_factory=dict)
+
+    def output(self, name: str) -> str:
+        """One of the stack's outputs.
+
+        Raises
+        ------
+        ConfigError
+            If the stack has no such output: it was deployed by another version or without a part.
+        """
+        if name not in self.outputs:
+            known = ", ".join(self.outputs) or "none"
+            raise ConfigError(
+                f"stack {self.stack} has no output {name}; it has {known}",
+                "Deploy it again: `featuremill cloud deploy`.",
+            )
+        return self.outputs[name]
+
+
+def save(place: Place, folder: Path) -> Path:
+    """Write the file of a folder, whole or not at all."""
+    file = folder / FILE
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(place), indent=2) + "\n", encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+def load(folder: Path) -> Place:
+    """Read the file of a folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it is not what :func:`save` writes.
+    """
+    file = folder / FILE
+    if not file.exists():
+        raise ConfigError(
+            f"{folder} belongs to no stack: it has no {FILE}",
+            "Run `featuremill cloud deploy` here first, or go to the folder where you did.",
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        allowed = tuple(content.pop("allowed_regions", ()))
+        place = Place(**content, allowed_regions=allowed)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{file} is damaged: {error}",
+            "Delete it and run `featuremill cloud deploy` again, which finds the stack.",
+        ) from error
+    check_region(place.region, place.allowed_regions)
+    return place
+
+
+def forget(folder: Path) -> None:
+    """Remove the file, after the stack is gone."""
+    (folder / FILE).unlink(missing_ok=True)

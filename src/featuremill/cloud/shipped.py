@@ -1,0 +1,53 @@
+"""The archive and the entry point that `featuremill cloud package` left in the bucket."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Answers, Work
+from featuremill.errors import CloudError
+
+CODE = "code"
+"""Name under which :func:`find_code` keeps its answer: ``archive`` and ``entry``, s3:// URLs."""
+
+_ARCHIVE = re.compile(r"code/featuremill-.+-(x86_64|arm64)-([0-9a-f]{12})\.tar\.gz")
+_ENTRY = re.compile(r"code/featuremill-job-([0-9a-f]{12})\.py")
+
+
+def find_code(place: Place, architecture: str) -> Work:
+    """Step that finds the archive packaged last for an architecture, and its entry point.
+
+    Parameters
+    ----------
+    place : Place
+        Whose bucket to look in.
+    architecture : str
+        ``x86_64`` or ``arm64``.
+    """
+    bucket = place.output("Bucket")
+
+    def find(aws: Aws, _answers: Answers) -> dict[str, str]:
+        objects = list(_objects(aws, bucket))
+        archives = [match for each in objects if (match := _ARCHIVE.fullmatch(each["Key"]))]
+        fitting = {match[2]: match[0] for match in archives if match[1] == architecture}
+        # packaging what is there already renews the entry point, and nothing else
+        for entry in sorted(objects, key=lambda each: each["LastModified"], reverse=True):
+            match = _ENTRY.fullmatch(entry["Key"])
+            if match and match[1] in fitting:
+                archive = fitting[match[1]]
+                return {"archive": f"s3://{bucket}/{archive}", "entry": f"s3://{bucket}/{match[0]}"}
+        there = ", ".join(sorted({match[1] for match in archives})) or "none"
+        raise CloudError(
+            f"s3://{bucket}/code holds no archive for {architecture} (there: {there})",
+            f"Build it: `featuremill cloud package --architecture {architecture}`.",
+        )
+
+    why = f"find the newest archive for {architecture} in s3://{bucket}/code"
+    return Work(why, find, CODE, ("s3.list_objects_v2",), changes=False)
+
+
+def _objects(aws: Aws, bucket: str) -> Iterator[dict[str, Any]]:
+    for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix="code/featuremill-"):
+        yield from page.get("Contents", ())

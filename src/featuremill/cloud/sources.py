@@ -1,0 +1,291 @@
+"""What `cloud upload` takes: a folder, an archive, an address of one, or a known name.
+
+Archives are read from beginning to end and never unpacked on disk. A zip at an address is read
+by ranges, because its table of contents stands at its end; a server that gives no ranges is
+refused with what to do instead.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Literal, cast
+
+from featuremill import names
+from featuremill.cloud.web import is_address, opened, ranged
+from featuremill.errors import ConfigError, SourceError
+
+LARGEST = 256 << 20
+"""Bytes of the largest file that is sent; whatever is larger is no picture."""
+
+HIDDEN = "hidden or a system's own"
+TOO_LARGE = f"larger than {LARGEST >> 20} MiB"
+NO_FILE = "a link or a device"
+NOT_TEXT = "a name that is not UTF-8"
+
+_SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file to be sent.
+
+    Parameters
+    ----------
+    name : str
+        Path below the source, with ``/`` between its parts.
+    size : int
+        Bytes.
+    read : callable
+        Gives its content, in any thread.
+    """
+
+    name: str
+    size: int
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is not sent, and why."""
+
+    name: str
+    why: str
+
+
+Found = Entry | LeftOut
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files come from.
+
+    Parameters
+    ----------
+    where : str
+        As a person wrote it: a path or an address.
+    kind : {'folder', 'tar', 'zip'}
+        How it is read.
+    strip : int
+        Leading folders taken off each name.
+    """
+
+    where: str
+    kind: Literal["folder", "tar", "zip"]
+    strip: int = 0
+
+    def entries(self) -> Iterator[Found]:
+        """Every file, in an order that stays the same.
+
+        Raises
+        ------
+        SourceError
+            If the source cannot be read, or a name leads out of it.
+        """
+        found = {"folder": _folder, "tar": _tar, "zip": _zip}[self.kind](self.where)
+        for each in found:
+            name = _checked(each.name, self.where)
+            below = "/".join(name.split("/")[self.strip :])
+            if below:
+                yield _judged(replace(each, name=below))
+
+
+# unverified: written down from public references, never fetched by the project's tests
+_FRUITS_360 = (
+    "https://codeload.github.com/fruits-360/fruits-360-100x100/tar.gz/"
+    "2f981c83e352a9d4c15fb8c886034c817052c80b"
+)
+
+KNOWN: Mapping[str, Source] = MappingProxyType({"fruits-360": Source(_FRUITS_360, "tar", strip=1)})
+"""Name → public archive of a data set, at one commit, so that everyone gets the same pictures."""
+
+
+def open_source(where: str) -> Source:
+    """Tell what a source is, from its name and the disk alone.
+
+    Raises
+    ------
+    ConfigError
+        If it is no folder, no archive and no known name.
+    """
+    if where in KNOWN and not Path(where).exists():
+        return KNOWN[where]
+    if "://" in where and not is_address(where):
+        raise ConfigError(
+            f"{where} is no https address", "Take its https address, or download it and name it."
+        )
+    if is_address(where):
+        return Source(where, _kind(where.partition("?")[0].partition("#")[0], where))
+    path = Path(where)
+    if path.is_dir():
+        return Source(where, "folder")
+    if not path.is_file():
+        known = ", ".join(KNOWN)
+        raise ConfigError(
+            f"{where} does not exist",
+            f"Name a folder, a zip or tar archive, an https address of one, or: {known}.",
+        )
+    return Source(where, _kind(where, where))
+
+
+def _kind(name: str, where: str) -> Literal["tar", "zip"]:
+    name = name.lower().rstrip("/")
+    if name.endswith(".zip") or "/zip/" in name:
+        return "zip"
+    if name.endswith(_TAR) or "/tar.gz/" in name:
+        return "tar"
+    raise ConfigError(
+        f"{where} is neither a folder nor an archive that is known by its name",
+        f"Archives end in .zip or in one of {' '.join(_TAR)}.",
+    )
+
+
+def _checked(name: str, where: str) -> str:
+    """Refuse names that lead out of where they are unpacked."""
+    parts = name.removeprefix("./").replace("\\", "/").split("/")
+    if {"", ".", ".."} & set(parts) or "\0" in name:
+        raise SourceError(
+            f"{where} holds a file named {name!r}, which leads out of its folder",
+            "Do not trust this archive; unpack it with care and upload the folder.",
+        )
+    return name.removeprefix("./")
+
+
+def _judged(found: Found) -> Found:
+    if isinstance(found, LeftOut):
+        return found
+    parts = found.name.split("/")
+    if any(part.startswith(".") or part.lower() in _SYSTEM for part in parts):
+        return LeftOut(found.name, HIDDEN)
+    if found.size > LARGEST:
+        return LeftOut(found.name, TOO_LARGE)
+    try:
+        found.name.encode()
+    except UnicodeEncodeError:
+        return LeftOut(found.name, NOT_TEXT)
+    return found
+
+
+def _folder(where: str) -> Iterator[Found]:
+    from featuremill.storage.local import LocalStore
+
+    root = os.path.abspath(where)  # noqa: PTH100  (names are bytes here)
+    for listed in LocalStore(root).list():
+        path = names.decode(listed.path)
+        name = os.fsdecode(os.path.relpath(path, os.fsencode(root)))
+        if listed.problem:
+            yield LeftOut(name, listed.problem)
+        else:
+            yield Entry(name, listed.size, partial(_content, os.fsdecode(path)))
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SourceError(
+            f"{path!r} cannot be read: {error.strerror}", "Check its permissions, then repeat."
+        ) from error
+
+
+def _tar(where: str) -> Iterator[Found]:
+    with _failures(where), _stream(where) as stream:
+        plain = _decompressed(stream)
+        with tarfile.open(fileobj=plain, mode="r|") as tar:
+            for member in tar:
+                # or it would keep a record of each of millions of files
+                tar.members.clear()  # type: ignore[attr-defined]
+                if not member.isdir():
+                    yield _member(tar, member)
+        # the checksum of what was compressed stands behind the end of the archive
+        while plain.read(1 << 20):
+            pass
+
+
+def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Found:
+    content = tar.extractfile(member) if member.isfile() else None
+    if content is None:
+        return LeftOut(member.name, NO_FILE)
+    if member.size > LARGEST:
+        return LeftOut(member.name, TOO_LARGE)
+    data = content.read()
+    return Entry(member.name, len(data), partial(_same, data))
+
+
+def _decompressed(stream: io.BufferedReader) -> BinaryIO:
+    """A stream without its compression, which is told by its first bytes.
+
+    tarfile's own streams do not notice where compressed data ends too early.
+    """
+    start = stream.peek(6)
+    if start.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+    if start.startswith(b"\xfd7zXZ\0"):
+        return cast(BinaryIO, lzma.LZMAFile(stream))
+    if start.startswith(b"BZh"):
+        return cast(BinaryIO, bz2.BZ2File(stream))
+    return stream
+
+
+def _zip(where: str) -> Iterator[Found]:
+    with _failures(where), _seekable(where) as file, zipfile.ZipFile(file) as archive:
+        # in the order in which they lie, so that the file is read from beginning to end
+        for info in sorted(archive.infolist(), key=lambda each: each.header_offset):
+            if info.is_dir():
+                continue
+            if info.file_size > LARGEST:
+                yield LeftOut(info.filename, TOO_LARGE)
+            elif info.external_attr >> 28 == 0xA:
+                yield LeftOut(info.filename, NO_FILE)
+            else:
+                data = archive.read(info)
+                yield Entry(info.filename, len(data), partial(_same, data))
+
+
+def _same(data: bytes) -> bytes:
+    return data
+
+
+@contextmanager
+def _stream(where: str) -> Iterator[io.BufferedReader]:
+    with opened(where) if is_address(where) else open(where, "rb") as stream:
+        yield stream
+
+
+@contextmanager
+def _seekable(where: str) -> Iterator[BinaryIO]:
+    with ranged(where) if is_address(where) else open(where, "rb") as file:
+        yield file
+
+
+@contextmanager
+def _failures(where: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise SourceError(
+            f"{where} cannot be read: {error}",
+            "It is damaged, or not what its name says: get it again.",
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:
+        # zipfile's words for unknown compression and for a password
+        raise SourceError(
+            f"{where} cannot be read: {error}", "Unpack it and upload the folder."
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"{where} cannot be read: {error.strerror or error}",
+            "Check the file, its address and the network.",
+        ) from error

@@ -1,0 +1,194 @@
+"""From an empty account to results: the other commands' plans, one after the other.
+
+Every part is skipped, by the part itself, where it has been done already; so after whatever went
+wrong the same command goes on.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from featuremill.cloud import architecture, serverless, stack
+from featuremill.cloud.archive import Recipe
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.events import describe
+from featuremill.cloud.fetch import fetch
+from featuremill.cloud.jobs import (
+    SERVERLESS,
+    Job,
+    Submission,
+    destination_of,
+    last_job,
+    source_of,
+)
+from featuremill.cloud.package import package
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Answers, Call, Plan, Step, Work
+from featuremill.cloud.regions import DEFAULT_REGION
+from featuremill.cloud.serverless import Limits
+from featuremill.cloud.sources import Source
+from featuremill.cloud.status import Status, status
+from featuremill.cloud.upload import INPUT, Progress, upload
+from featuremill.cloud.wanted import DEFAULT_STACK, Wanted
+from featuremill.config import RunConfig
+from featuremill.errors import ConfigError
+
+_OUTPUTS = ("Bucket", "ApplicationId", "JobRoleArn")
+"""Of the stack's outputs, those that the parts after it need."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is to be brought up, run and brought home.
+
+    Parameters
+    ----------
+    source : Source
+        The images.
+    name : str
+        Of the results.
+    model : str
+        Name of the network.
+    limits : Limits
+        What the job may use.
+    destination : Path
+        Folder for the results.
+    """
+
+    source: Source
+    name: str
+    model: str
+    limits: Limits
+    destination: Path
+
+    def recipe(self, place: Place) -> Recipe:
+        """The archive that the stack's machines need.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        """
+        recipe = Recipe(architecture.get(place.output("Architecture")), self.model)
+        recipe.check()
+        return recipe
+
+    def config(self, place: Place) -> RunConfig:
+        """The run, with all that a person may choose at its default but for the network.
+
+        Raises
+        ------
+        ConfigError
+            If the name cannot be one of results.
+        """
+        ends = source_of(place), destination_of(place, self.name)
+        return RunConfig(*ends, model=self.model, region=place.region)
+
+
+def who() -> Call:
+    """Step that tells who is signed in, before time is spent on an estimate."""
+    why = "see who is signed in"
+    return Call("sts", "get_caller_identity", {}, why, stack.IDENTITY, changes=False)
+
+
+def stack_for(
+    before: Place | None, region: str | None, architecture: str | None, email: str | None
+) -> Wanted:
+    """The stack of a folder, or a new one.
+
+    Parameters
+    ----------
+    before : Place or None
+        The stack that the folder belongs to.
+    region, architecture, email : str or None
+        As they are asked for; what is None stays as it is, or takes the default.
+
+    Raises
+    ------
+    ConfigError
+        If the folder's stack is in another region, or an option is out of its bounds.
+    """
+    if before is not None and region not in (None, before.region):
+        raise ConfigError(
+            f"--region is {region}, but this folder belongs to stack {before.stack} in"
+            f" {before.region}",
+            "Go to another folder, or take that stack down: `featuremill cloud destroy`.",
+        )
+    return Wanted(
+        stack=before.stack if before else DEFAULT_STACK,
+        region=before.region if before else region or DEFAULT_REGION,
+        allowed_regions=before.allowed_regions if before else (),
+        architecture=architecture,
+        email=email,
+    )
+
+
+def look(wanted: Wanted) -> Work:
+    """Step that tells, under ``outputs``, those of a stack as it is; none where there is none.
+
+    Whoever may use a stack may read them, but need not be allowed to change it.
+    """
+
+    def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
+        found: Any = describe(aws, wanted.stack) or {}
+        return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
+
+    calls = ("cloudformation.describe_stacks",)
+    return Work(f"look for stack {wanted.stack}", outputs, stack.OUTPUTS, calls, changes=False)
+
+
+def bring(place: Place, errand: Errand, sent: Progress = lambda _files, _bytes: None) -> Plan:
+    """Plan that brings images and archive into the bucket."""
+    bucket = place.output("Bucket")
+    return [*upload(place, errand.source, INPUT, sent), *package(errand.recipe(place), bucket)]
+
+
+def run(place: Place, errand: Errand, seconds: float = 10.0) -> Submission:
+    """The job, about to be submitted."""
+    return serverless.submission(place, errand.config(place), errand.name, errand.limits, seconds)
+
+
+def resumed(submission: Submission, job: Job) -> Submission:
+    """The same, of a job that was submitted earlier: only the waiting is left."""
+    names = {"applicationId": job.where, "jobRunId": job.id}
+    wait = replace(submission.wait, call=replace(submission.wait.call, parameters=names))
+    return Submission([], wait, lambda _: job)
+
+
+def under_way(aws: Aws, place: Place, errand: Errand, *, all_there: bool) -> Status | None:
+    """The job of these results that makes another one needless, if there is one.
+
+    That is one that still goes on, and one that succeeded if nothing has been sent since.
+
+    Parameters
+    ----------
+    aws, place, errand
+        The connection, the stack and what is wanted.
+    all_there : bool
+        Whether images and archive were all in the bucket before.
+    """
+    if not place.last_job:
+        return None
+    job, application = last_job(place), place.output("ApplicationId")
+    ours = (SERVERLESS, application, destination_of(place, errand.name))
+    if (job.kind, job.where, job.destination) != ours:
+        return None
+    found = status(aws, place, job)
+    return found if not found.failed and (all_there or not found.over) else None
+
+
+def dry(wanted: Wanted, errand: Errand) -> Plan:
+    """All parts as one plan, to be shown: of a stack that is not there yet, names are not known."""
+    outputs = {name: f"<{name} of stack {wanted.stack}>" for name in _OUTPUTS}
+    outputs["Architecture"] = wanted.architecture or architecture.NAMES[0]
+    place = Place(wanted.stack, wanted.region, "", outputs, wanted.allowed_regions)
+    submission = run(place, errand)
+    steps: list[Step] = [
+        *stack.prepare(wanted),
+        *stack.carry_out(wanted),
+        *bring(place, errand),
+        *submission.plan,
+        submission.wait,
+        *fetch(place, errand.destination, errand.name),
+    ]
+    return steps

@@ -1,0 +1,153 @@
+"""Reads a file at an https address: from beginning to end, or by ranges.
+
+Standard library only: urllib honours ``HTTPS_PROXY``.
+"""
+
+import http.client
+import io
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from featuremill.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+TIMEOUT_S = 60.0
+_BLOCK = 4 << 20
+"""Bytes of one range: some hundred pictures, so that requests cost little."""
+
+
+def is_address(where: str) -> bool:
+    """Whether this is an https address; plain http only of this machine itself."""
+    parts = urlsplit(where)
+    local = parts.hostname in ("127.0.0.1", "localhost")
+    return bool(parts.hostname) and (parts.scheme == "https" or (local and parts.scheme == "http"))
+
+
+@contextmanager
+def opened(address: str) -> Iterator[io.BufferedReader]:
+    """The content of an address, as a stream that fails where it ends too early.
+
+    Raises
+    ------
+    SourceError
+        If the server refuses, or redirects to where nothing is encrypted.
+    OSError
+        If the connection breaks.
+    """
+    with _asked(address) as response:
+        yield io.BufferedReader(_Whole(response), _BLOCK)
+
+
+@contextmanager
+def _asked(address: str, **headers: str) -> Iterator[http.client.HTTPResponse]:
+    request = urllib.request.Request(address, headers={"User-Agent": "featuremill", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            if not is_address(response.url):
+                raise SourceError(
+                    f"{address} leads to {response.url}, which is not encrypted",
+                    "Take another address of it.",
+                )
+            yield response
+    except urllib.error.HTTPError as error:
+        with error:
+            raise SourceError(
+                f"{address} cannot be read: the server answered {error.code} {error.reason}",
+                "Check the address in a browser.",
+            ) from error
+    except urllib.error.URLError as error:
+        raise SourceError(
+            f"{address} cannot be reached: {error.reason}",
+            "Check the address, the network and HTTPS_PROXY.",
+        ) from error
+
+
+class _Whole(io.RawIOBase):
+    """A response that raises where the connection closes before the declared end."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self._response = response
+        self._declared = response.length
+        self._received = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        try:
+            count = self._response.readinto(buffer)
+        except http.client.HTTPException as error:
+            raise OSError(f"the connection broke after {self._received:,} bytes") from error
+        if not count and self._declared is not None and self._received < self._declared:
+            raise OSError(
+                f"the connection closed at {self._received:,} of {self._declared:,} bytes"
+            )
+        self._received += count
+        return count
+
+
+@contextmanager
+def ranged(address: str) -> Iterator[BinaryIO]:
+    """The content of an address as a seekable file, of which each read fetches a range.
+
+    Raises
+    ------
+    SourceError
+        If the server gives no ranges.
+    OSError
+        If the connection breaks.
+    """
+    with _asked(address, Range="bytes=0-0") as response:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT or not total.isdigit():
+            raise SourceError(
+                f"{address} is a zip that its server gives only as a whole, while the table of"
+                " contents of a zip stands at its end",
+                "Take a .tar.gz of it where there is one (GitHub: /tar.gz/ in place of /zip/),"
+                " or download it and name the file.",
+            )
+    with io.BufferedReader(_Ranges(address, int(total)), _BLOCK) as file:
+        yield cast(BinaryIO, file)
+
+
+class _Ranges(io.RawIOBase):
+    """A file at an address; each read is one request."""
+
+    def __init__(self, address: str, size: int) -> None:
+        self._address = address
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        length = min(len(view), self._size - self._position)
+        if length <= 0:
+            return 0
+        last = self._position + length - 1
+        with _asked(self._address, Range=f"bytes={self._position}-{last}") as response:
+            try:
+                data = response.read(length)
+            except http.client.HTTPException as error:
+                raise OSError(f"the connection broke: {error}") from error
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT or len(data) != length:
+            raise OSError(f"the server gave {len(data):,} of {length:,} bytes of a range")
+        view[:length] = data
+        self._position += length
+        return length

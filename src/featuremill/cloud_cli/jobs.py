@@ -1,0 +1,258 @@
+"""``featuremill cloud submit``, ``status`` and ``logs``."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cloud import jobs, place, serverless, transient
+from featuremill.cloud.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.jobs import Job, Submission
+from featuremill.cloud.place import Place
+from featuremill.cloud.sizing import DEFAULT_VCPU, SLOT_MB
+from featuremill.cloud_cli.options import (
+    carry_out,
+    connect,
+    connection_options,
+    dry_run_option,
+    here,
+)
+from featuremill.config import RunConfig
+
+if TYPE_CHECKING:
+    from featuremill.cloud.aws import Aws
+    from featuremill.cloud.status import Status
+
+_SECONDS = 10.0
+_TAIL = 40
+
+_UNITS: Mapping[str, str] = {
+    "vCPUHour": "vCPU-hours",
+    "memoryGBHour": "GB-hours of memory",
+    "storageGBHour": "GB-hours of disk",
+    "NormalizedInstanceHours": "normalized instance hours",
+}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("run_options", nargs=-1, type=click.UNPROCESSED, metavar="[RUN OPTIONS]...")
+@click.option("--name", default=jobs.DEFAULT_NAME, show_default=True, help="Of the results.")
+@click.option("--source", default="", metavar="FOLDER", help="Of input/, instead of all of it.")
+@click.option("--wait", is_flag=True, help="Stay until it is over; if it fails, say why.")
+@click.option(
+    "--timeout",
+    type=int,
+    default=serverless.DEFAULT_TIMEOUT,
+    show_default=True,
+    metavar="MINUTES",
+    help="The longest it may take.",
+)
+@click.option(
+    "--slot-memory",
+    type=int,
+    default=SLOT_MB,
+    show_default=True,
+    metavar="MB",
+    help="Of each task slot.",
+)
+@click.option(
+    "--max-vcpu",
+    type=int,
+    default=DEFAULT_VCPU,
+    show_default=True,
+    metavar="N",
+    help="vCPUs at once, on Serverless.",
+)
+@click.option("--cluster", is_flag=True, help="On EMR on EC2, in a cluster of its own.")
+@click.option(
+    "--architecture",
+    metavar="|".join(FAMILIES),
+    help="Of the cluster's machines.  [default: the stack's]",
+)
+@click.option(
+    "--size", default="xlarge", show_default=True, metavar="|".join(SIZES), help="Of each machine."
+)
+@click.option(
+    "--min-nodes", type=int, default=2, show_default=True, help="Fewest, beside the primary."
+)
+@click.option("--max-nodes", type=int, default=4, show_default=True, help="Most of them.")
+@click.option(
+    "--idle-hours", type=float, default=3.0, show_default=True, help="The idle cluster ends then."
+)
+@connection_options
+@dry_run_option
+@click.pass_context
+def submit(
+    context: click.Context,
+    /,
+    run_options: tuple[str, ...],
+    name: str,
+    source: str,
+    wait: bool,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+    **options: Any,
+) -> None:
+    """Run the job on AWS: on EMR Serverless, or with --cluster on machines of its own.
+
+    Images are those uploaded; results go to results/NAME of the stack's bucket. All options of
+    `featuremill run` can be given too.
+
+    \b
+    Examples:
+      featuremill cloud submit --wait
+      featuremill cloud submit --name fruits --components 128 --max-vcpu 64
+      featuremill cloud submit --cluster --architecture arm64 --wait
+    """
+    where = here()
+    config = _config(context, where, name, source, run_options)
+    submission = _submission(where, config, name, options)
+    aws = connect(where.region, profile, endpoint_url)
+    if dry_run:
+        carry_out([*submission.plan, *([submission.wait] if wait else [])], aws, dry_run=True)
+        return
+    answers = carry_out(submission.plan, aws, dry_run=False) or {}
+    job = submission.started(answers)
+    place.save(job.kept_in(where), Path())
+    click.echo(f"submitted {job.id} on {job.where}; results: {job.destination}")
+    if wait:
+        from featuremill.cloud.waiting import stay
+
+        _show(stay(submission, answers, aws, where, lambda text: click.echo(text, err=True)))
+    else:
+        click.echo("`featuremill cloud status` tells how it is.")
+
+
+def _config(
+    context: click.Context, where: Place, name: str, source: str, words: tuple[str, ...]
+) -> RunConfig:
+    """The run that the words ask for, read as `featuremill run` reads them."""
+    run: Any = context.find_root().command
+    ends = [jobs.source_of(where, source), jobs.destination_of(where, name)]
+    asked = run.commands["run"].make_context("run", [*ends, *words], parent=context).params
+    classes = tuple(each.strip() for each in (asked.pop("classes") or "").split(","))
+    # so that no bucket has to be asked where it is
+    asked["region"] = where.region
+    return RunConfig(classes=tuple(filter(None, classes)), **asked)
+
+
+def _submission(
+    where: Place, config: RunConfig, name: str, options: Mapping[str, Any]
+) -> Submission:
+    timeout, slot_mb = options["timeout"], options["slot_memory"]
+    limits = serverless.Limits(options["max_vcpu"], timeout, slot_mb)
+    if not options["cluster"]:
+        return serverless.submission(where, config, name, limits, _SECONDS)
+    machines = Machines(
+        options["architecture"] or where.output("Architecture"),
+        options["size"],
+        (options["min_nodes"], options["max_nodes"]),
+        options["idle_hours"],
+        slot_mb,
+    )
+    return transient.submission(where, config, name, machines, timeout / 60, _SECONDS)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Until the job is over.")
+@click.option("--last", type=int, default=0, metavar="N", help="The stack's newest N jobs instead.")
+@connection_options
+def status(watch: bool, last: int, profile: str | None, endpoint_url: str | None) -> None:
+    """Tell how the newest job is: its state, the images done, what is billed so far.
+
+    \b
+    Examples:
+      featuremill cloud status
+      featuremill cloud status --watch
+      featuremill cloud status --last 5
+    """
+    from featuremill.cloud.status import newest
+    from featuremill.cloud.status import status as ask
+
+    where = here()
+    aws = connect(where.region, profile, endpoint_url)
+    if last:
+        for job in newest(aws, where, last):
+            _show(ask(aws, where, job))
+        return
+    job = _job(aws, where)
+    now = ask(aws, where, job)
+    while watch and not now.over:
+        click.echo(_line(now), err=True)
+        time.sleep(_SECONDS)
+        now = ask(aws, where, job)
+    _show(now)
+
+
+def _job(aws: "Aws", where: Place) -> Job:
+    """The job this folder submitted last, else the stack's newest."""
+    from featuremill.cloud.status import newest
+
+    found = [] if where.last_job else newest(aws, where, 1)
+    return found[0] if found else jobs.last_job(where)
+
+
+@click.command()
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write all logs there, decompressed.",
+)
+@click.option("--lines", type=int, default=_TAIL, show_default=True, help="Of the driver's log.")
+@connection_options
+def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str | None) -> None:
+    """Show the newest job's log, and name what went wrong and what usually helps.
+
+    \b
+    Examples:
+      featuremill cloud logs
+      featuremill cloud logs --to logs
+    """
+    from collections import deque
+
+    from featuremill.cloud import logs as stored
+    from featuremill.cloud.status import status as ask
+
+    where = here()
+    aws = connect(where.region, profile, endpoint_url)
+    job = _job(aws, where)
+    now = ask(aws, where, job)
+    found = stored.files(aws, where, job)
+    if not found:
+        click.echo(f"job {job.id} ({now.state}) has no logs yet; they come within minutes")
+    elif folder is not None:
+        for file in stored.fetch(aws, where, job, folder):
+            click.echo(file)
+    else:
+        click.echo(f"{found[0].title}, the last {lines} lines; {len(found)} logs in all")
+        for line in deque(stored.lines(aws, where, found[0]), maxlen=lines):
+            click.echo(f"  {line}")
+    if now.failed:
+        from featuremill.cloud.waiting import failure
+
+        raise failure(aws, where, now)
+
+
+def _line(now: "Status") -> str:
+    done = f", {now.images:,} images committed" if now.images is not None else ""
+    return f"{now.state} for {now.seconds / 60:.1f} min{done}"
+
+
+def _show(now: "Status") -> None:
+    job = now.job
+    click.echo(f"job       {job.id} ({job.kind} {job.where}), submitted {job.submitted}")
+    click.echo(f"state     {_line(now)}")
+    if now.reason:
+        click.echo(f"reason    {now.reason}")
+    if now.ledger:
+        click.echo(f"ledger    {now.ledger}")
+    if now.dashboard:
+        click.echo(f"Spark     {now.dashboard}")
+    billed = ", ".join(f"{value:.3f} {_UNITS[key]}" for key, value in now.billed.items())
+    click.echo(f"billed    {billed or 'nothing is said of it yet'}")
+    click.echo(f"results   {job.destination}")

@@ -1,0 +1,101 @@
+"""A deployed stack for tests of what comes after: its names, and its bucket and application."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from featuremill.cli import main
+from featuremill.cloud import place
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.place import Place
+
+BUCKET = "pictures"
+ARCHIVE = "code/featuremill-0.1.0-x86_64-0123456789ab.tar.gz"
+ENTRY = "code/featuremill-job-0123456789ab.py"
+
+OUTPUTS = {
+    "Bucket": BUCKET,
+    "ApplicationId": "00f1234567890abc",
+    "Architecture": "x86_64",
+    "JobRoleArn": "arn:aws:iam::123456789012:role/featuremill-job",
+    "ServiceRole": "arn:aws:iam::123456789012:role/featuremill-emr",
+    "InstanceProfile": "featuremill-nodes",
+    "SecurityConfiguration": "featuremill",
+    "SubnetId": "subnet-12345678",
+    "PrimarySecurityGroup": "sg-11111111",
+    "CoreSecurityGroup": "sg-22222222",
+    "ServerInstanceProfile": "featuremill-server",
+    "ServerSecurityGroup": "sg-33333333",
+}
+
+
+def described() -> Place:
+    """A stack as the folder's file describes it; nothing of it is there."""
+    return Place("featuremill", "eu-west-1", "123456789012", OUTPUTS)
+
+
+def deployed(aws: Aws) -> Place:
+    """A stack of which there are the bucket, with an archive, and the application."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    put(aws, ARCHIVE, b"archive")
+    put(aws, ENTRY, b"entry")
+    application = aws.client("emr-serverless").create_application(
+        name="featuremill", releaseLabel="emr-7.9.0-20260101", type="SPARK"
+    )
+    outputs = {**OUTPUTS, "ApplicationId": application["applicationId"]}
+    return Place("featuremill", "eu-west-1", "123456789012", outputs)
+
+
+def put(aws: Aws, key: str, data: bytes | str) -> None:
+    """Put an object in the bucket; text is compressed, as logs are."""
+    body = gzip.compress(data.encode()) if isinstance(data, str) else data
+    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def featuremill(*arguments: str | Path) -> Result:
+    """What a command prints, and how it ends."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, which belongs to a stack of which nothing is there."""
+    monkeypatch.chdir(tmp_path)
+    place.save(described(), tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def recording() -> Iterator[tuple[str, list[str]]]:
+    """An endpoint, and the requests that came to it."""
+    came: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            came.append(str(self.rfile.readline()))
+            self.close_connection = True
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", came
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def dry_run(*arguments: str | Path) -> str:
+    """What a command shows instead of doing it, after it was seen to have called nothing."""
+    with recording() as (endpoint, came):
+        shown = featuremill(*arguments, "--dry-run", "--endpoint-url", endpoint)
+    assert shown.exit_code == 0, shown.output
+    assert came == []
+    return shown.output

@@ -1,0 +1,189 @@
+"""`cloud cluster`: JupyterHub behind a password of its own, one at a time, ended in time."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featuremill.cloud import clusters, place, secret
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.execute import execute
+from featuremill.cloud.fleets import FAMILIES, Machines, script, script_key
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Call, Plan, lines
+from featuremill.errors import CloudError, ConfigError
+from tests.cloud.stack import (
+    ARCHIVE,
+    BUCKET,
+    deployed,
+    described,
+    dry_run,
+    featuremill,
+    folder,
+)
+
+__all__ = ["folder"]
+
+MACHINES = Machines("x86_64")
+SCRIPTS = ("install.sh", "jupyterhub.sh", "server.sh")
+
+
+@pytest.fixture
+def stack(aws: Aws) -> Place:
+    return deployed(aws)
+
+
+def flow(plan: Plan) -> dict[str, Any]:
+    """Parameters of the call that starts the cluster."""
+    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_job_flow"]
+    return dict(call.parameters)
+
+
+def start(aws: Aws, stack: Place, notebooks: tuple[Path, ...] = ()) -> str:
+    answers = execute(clusters.up(stack, MACHINES, notebooks, seconds=0), aws)
+    return str(answers[clusters.CLUSTER]["JobFlowId"])
+
+
+def test_a_cluster_has_livy_and_jupyterhub_and_ends_itself_when_idle(
+    aws: Aws, stack: Place
+) -> None:
+    cluster = aws.client("emr").describe_cluster(ClusterId=start(aws, stack))["Cluster"]
+    assert cluster["ReleaseLabel"] == "emr-7.14.0"
+    assert [each["Name"] for each in cluster["Applications"]] == ["Spark", "Livy", "JupyterHub"]
+    assert cluster["AutoTerminate"] is False
+    assert {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"} in cluster["Tags"]
+    assert cluster["SecurityConfiguration"] == "featuremill"
+    assert cluster["Ec2InstanceAttributes"]["EmrManagedMasterSecurityGroup"] == "sg-11111111"
+    asked = flow(clusters.up(stack, MACHINES))
+    assert asked["AutoTerminationPolicy"] == {"IdleTimeout": 10_800}
+    assert asked["Instances"]["KeepJobFlowAliveWhenNoSteps"] is True
+    assert asked["ManagedScalingPolicy"]["ComputeLimits"]["MaximumCapacityUnits"] == 4
+
+
+def test_the_archive_is_installed_on_every_node_and_sparks_python_finds_it(
+    aws: Aws, stack: Place
+) -> None:
+    cluster = start(aws, stack)
+    [action] = aws.client("emr").list_bootstrap_actions(ClusterId=cluster)["BootstrapActions"]
+    assert action["ScriptPath"] == f"s3://{BUCKET}/{script_key('install.sh')}"
+    assert action["Args"][0] == f"s3://{BUCKET}/{ARCHIVE}"
+    assert action["Args"][2] == "/opt/featuremill"
+    settings = {
+        each["Classification"]: each
+        for each in flow(clusters.up(stack, MACHINES))["Configurations"]
+    }
+    spark = settings["spark-defaults"]["Properties"]
+    for where in ("spark.yarn.appMasterEnv", "spark.executorEnv"):
+        assert spark[f"{where}.PYTHONPATH"] == "/opt/featuremill/deps"
+        assert spark[f"{where}.PYSPARK_PYTHON"] == "python3.11"
+    exported = settings["spark-env"]["Configurations"][0]["Properties"]
+    assert exported["PYTHONPATH"] == "/opt/featuremill/deps"
+
+
+def test_the_published_password_is_replaced_by_one_that_no_plan_and_no_cluster_holds(
+    aws: Aws, stack: Place
+) -> None:
+    plan = clusters.up(stack, MACHINES, seconds=0)
+    execute(plan, aws)
+    password = secret.read(aws, stack, secret.JUPYTERHUB)
+    assert len(password) >= 24
+    assert password not in repr(plan)
+    assert password not in "\n".join(lines(plan))
+    [standing] = clusters.standing(aws, stack)
+    [step] = aws.client("emr").list_steps(ClusterId=standing.id)["Steps"]
+    assert step["ActionOnFailure"] == "TERMINATE_CLUSTER"
+    assert password not in str(step)
+    assert "/featuremill/featuremill/jupyterhub eu-west-1" in step["Config"]["Args"][2]
+    parameter = aws.client("ssm").get_parameter(Name="/featuremill/featuremill/jupyterhub")
+    assert parameter["Parameter"]["Type"] == "SecureString"
+
+
+def test_every_cluster_has_another_password(aws: Aws, stack: Place) -> None:
+    passwords = set()
+    for _ in range(2):
+        start(aws, stack)
+        passwords.add(secret.read(aws, stack, secret.JUPYTERHUB))
+        execute(clusters.down(stack), aws)
+    assert len(passwords) == 2
+
+
+def test_notebooks_are_kept_in_the_bucket_and_never_overwritten(
+    aws: Aws, stack: Place, tmp_path: Path
+) -> None:
+    notebook = tmp_path / "fruits.ipynb"
+    key = f"notebooks/jupyter/jovyan/{notebook.name}"
+    for content in (b"first", b"second"):
+        notebook.write_bytes(content)
+        start(aws, stack, (notebook,))
+        execute(clusters.down(stack), aws)
+    assert aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"first"
+    kept = flow(clusters.up(stack, MACHINES))["Configurations"][-1]
+    assert kept["Classification"] == "jupyter-s3-conf"
+    assert kept["Properties"]["s3.persistence.bucket"] == f"{BUCKET}/notebooks"
+
+
+def test_a_notebook_that_is_no_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no file"):
+        clusters.up(described(), MACHINES, (Path("nowhere.ipynb"),))
+
+
+def test_a_second_cluster_is_refused_while_the_first_costs_money(aws: Aws, stack: Place) -> None:
+    first = start(aws, stack)
+    with pytest.raises(CloudError, match=f"cluster {first} is up already") as refused:
+        start(aws, stack)
+    assert "cloud cluster down" in refused.value.remedy
+
+
+def test_only_the_stacks_own_clusters_are_listed_and_ended(aws: Aws, stack: Place) -> None:
+    other = start(aws, replace(stack, stack="featuremill-2"))
+    own = start(aws, stack)
+    assert [each.id for each in clusters.standing(aws, stack)] == [own]
+    with pytest.raises(CloudError, match=f"cluster {other} is not up, or is none of stack"):
+        execute(clusters.down(stack, other), aws)
+    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
+    assert clusters.standing(aws, stack) == []
+    state = aws.client("emr").describe_cluster(ClusterId=other)["Cluster"]["Status"]["State"]
+    assert state == "WAITING"
+
+
+def test_ending_what_is_not_there_is_no_error(aws: Aws, stack: Place) -> None:
+    asked: list[str] = []
+    recorded = replace(
+        aws, recorder=lambda _service, operation, _parameters: asked.append(operation)
+    )
+    assert execute(clusters.down(stack), recorded)[clusters.ENDED] == []
+    assert asked == ["ListClusters", "DeleteParameter"]
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_all_machines_of_a_cluster_are_of_one_architecture(architecture: str) -> None:
+    fleets = flow(clusters.up(described(), Machines(architecture)))["Instances"]["InstanceFleets"]
+    types = {each["InstanceType"] for fleet in fleets for each in fleet["InstanceTypeConfigs"]}
+    assert types == {f"{family}.xlarge" for family in FAMILIES[architecture]}
+
+
+def test_up_list_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
+    place.save(stack, folder)
+    up = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
+    assert up.exit_code == 0, up.output
+    assert "is ready" in up.stdout
+    assert "WAITING" in featuremill("cloud", "cluster", "list", "--endpoint-url", endpoint).stdout
+    down = featuremill("cloud", "cluster", "down", "--endpoint-url", endpoint)
+    assert down.stdout.startswith("ended: j-")
+    listed = featuremill("cloud", "cluster", "list", "--endpoint-url", endpoint)
+    assert listed.stdout == "no cluster is up\n"
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_dry_run_shows_the_cluster_and_calls_nothing(command: str, folder: Path) -> None:
+    shown = dry_run("cloud", "cluster", command)
+    assert f"emr.{'run' if command == 'up' else 'terminate'}_job_flow" in shown
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_that_machines_run_is_valid_and_stops_at_the_first_error(name: str) -> None:
+    subprocess.run(["bash", "-n"], input=script(name), text=True, check=True)
+    assert script(name).startswith("#!/bin/bash\n")
+    assert "\nset -euo pipefail\n" in script(name)

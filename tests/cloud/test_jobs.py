@@ -1,0 +1,407 @@
+"""`cloud submit` and `status`: what a job is asked, what it may use, how far it is."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner
+
+from featuremill import session
+from featuremill.cli import main
+from featuremill.cloud import jobs, place, serverless, transient
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.execute import execute
+from featuremill.cloud.fleets import Machines
+from featuremill.cloud.jobs import Job, Submission
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Call
+from featuremill.cloud.serverless import Limits
+from featuremill.cloud.shipped import find_code
+from featuremill.cloud.sizing import executor, on_nodes
+from featuremill.cloud.sizing import serverless as executors
+from featuremill.cloud.status import newest, status
+from featuremill.cloud.waiting import stay
+from featuremill.config import RejectLimit, RunConfig
+from featuremill.errors import CloudError, ConfigError
+from featuremill.storage import open_store
+from featuremill.tables import DataFile, features_table
+from tests.cloud.moto_jobs import FAILS
+from tests.cloud.stack import (
+    ARCHIVE,
+    BUCKET,
+    ENTRY,
+    deployed,
+    described,
+    dry_run,
+    featuremill,
+    folder,
+    put,
+)
+
+__all__ = ["folder"]
+
+LOGS = "logs/serverless/applications/{where}/jobs/{id}"
+KILLED = """\
+26/11/21 14:02:11 WARN TaskSetManager: Lost task 3.0 in stage 1.0 (TID 17) ([2600:1f18] executor 2)
+26/11/21 14:03:40 ERROR TaskSchedulerImpl: Lost executor 2: Executor exited with exit status 137.
+error: a worker process died
+"""
+
+
+@pytest.fixture
+def stack(aws: Aws) -> Place:
+    """A stack with an archive, and nothing run yet."""
+    return deployed(aws)
+
+
+def run(source: str = "s3://pictures/input", **options: Any) -> RunConfig:
+    """A run as `submit` asks for it."""
+    return RunConfig(source, "s3://pictures/results/main", region="eu-west-1", **options)
+
+
+def submit(aws: Aws, stack: Place, config: RunConfig | None = None) -> Job:
+    asked = serverless.submission(stack, config or run(), "main")
+    return asked.started(execute(asked.plan, aws))
+
+
+def call_of(submission: Submission, operation: str) -> Call:
+    """A step of a plan."""
+    calls = (step for step in submission.plan if isinstance(step, Call))
+    return next(call for call in calls if call.operation == operation)
+
+
+# What is asked of the job
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        run(),
+        run(n_components=128, standardize=False, precision="fp32"),
+        run(variance=0.9, include=("*.jpg", "*.png"), exclude=("old/*",)),
+        run(classes=("Apple Red 1", "Banana"), max_rejects=RejectLimit(count=7)),
+        run(reduce=False, replace_model=True, model="mobilenetv2-untrained"),
+        run(engine="onnxruntime", max_bytes=1_000, max_pixels=2_000, image_timeout=2.5),
+    ],
+    ids=lambda config: " ".join(jobs.arguments(config)[2:]),
+)
+def test_the_job_reads_back_from_its_arguments_just_the_run_asked_for(config: RunConfig) -> None:
+    arguments = jobs.arguments(config)
+    # help is made once, with what the first context says of it
+    read = main.commands["run"].make_context("run", arguments, **main.context_settings).params
+    classes = tuple(filter(None, (read.pop("classes") or "").split(",")))
+    assert RunConfig(classes=classes, **read) == config
+
+
+@pytest.mark.parametrize(
+    "option", [{"weights": "my.h5"}, {"master": "yarn"}, {"endpoint_url": "http://minio:9000"}]
+)
+def test_what_means_something_only_here_is_refused(option: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="has no meaning on AWS"):
+        jobs.arguments(replace(run(), **option))
+
+
+def test_a_job_gets_the_archive_the_interpreter_and_one_thread_for_each_slot() -> None:
+    properties = serverless.spark_properties(Limits())
+    assert properties["spark.archives"] == "{}#deps"
+    for where in ("spark.emr-serverless.driverEnv", "spark.executorEnv"):
+        assert properties[f"{where}.PYTHONPATH"] == "./deps"
+        assert properties[f"{where}.PYSPARK_PYTHON"] == "python3.11"
+        assert properties[f"{where}.OMP_NUM_THREADS"] == "1"
+    assert properties["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "python3.11"
+    assert properties["spark.task.maxFailures"] == str(session.TASK_ATTEMPTS)
+
+
+def test_the_job_submitted_is_the_newest_archive_with_these_arguments(
+    aws: Aws, stack: Place
+) -> None:
+    job = submit(aws, stack, run(n_components=64))
+    told = aws.client("emr-serverless").get_job_run(applicationId=job.where, jobRunId=job.id)
+    asked = told["jobRun"]["jobDriver"]["sparkSubmit"]
+    assert asked["entryPoint"] == f"s3://{BUCKET}/{ENTRY}"
+    assert asked["entryPointArguments"] == [
+        "s3://pictures/input",
+        "s3://pictures/results/main",
+        "--components",
+        "64",
+        "--region",
+        "eu-west-1",
+    ]
+    words = asked["sparkSubmitParameters"].split(" ")
+    assert set(words[::2]) == {"--conf"}
+    properties = dict(word.split("=", 1) for word in words[1::2])
+    assert properties["spark.archives"] == f"s3://{BUCKET}/{ARCHIVE}#deps"
+    assert told["jobRun"]["tags"] == {"featuremill": "featuremill"}
+    assert told["jobRun"]["executionTimeoutMinutes"] == 240
+
+
+def test_packaging_again_what_is_there_makes_it_the_newest() -> None:
+    class Bucket:
+        """Holds two archives; the entry point of the older one was renewed."""
+
+        def pages(self, *_: str, **__: str) -> list[dict[str, Any]]:
+            other = [key.replace("0123456789ab", "ba9876543210") for key in (ARCHIVE, ENTRY)]
+            keys = [ARCHIVE, *other, ENTRY]
+            days = {key: datetime(2026, 11, day, tzinfo=UTC) for day, key in enumerate(keys, 1)}
+            return [{"Contents": [{"Key": key, "LastModified": days[key]} for key in sorted(keys)]}]
+
+    found = find_code(described(), "x86_64").does(cast("Aws", Bucket()), {})
+    assert found == {"archive": f"s3://{BUCKET}/{ARCHIVE}", "entry": f"s3://{BUCKET}/{ENTRY}"}
+
+
+def test_an_archive_for_the_other_processor_is_not_taken(aws: Aws, stack: Place) -> None:
+    arm = replace(stack, outputs={**stack.outputs, "Architecture": "arm64"})
+    with pytest.raises(CloudError, match=r"no archive for arm64 \(there: x86_64\)") as refused:
+        submit(aws, arm)
+    assert "featuremill cloud package --architecture arm64" in refused.value.remedy
+
+
+def test_a_repeated_call_starts_no_second_job_but_a_second_command_does() -> None:
+    calls = [
+        call_of(serverless.submission(described(), run(), "main"), "start_job_run")
+        for _ in range(2)
+    ]
+    assert calls[0].parameters["clientToken"] != calls[1].parameters["clientToken"]
+    assert calls[0].parameters["retryPolicy"] == {"maxAttempts": 1}
+
+
+def test_a_job_may_write_its_own_results_and_logs_and_nothing_else() -> None:
+    policy = serverless.narrowed_policy("pictures", run("s3://pictures/input/autumn"))
+    assert len(policy) <= 2_048, "AWS takes no more"
+    allowed = {
+        resource: statement["Action"]
+        for statement in json.loads(policy)["Statement"]
+        for resource in statement["Resource"]
+        if "s3:PutObject" in statement["Action"]
+    }
+    assert set(allowed) == {
+        "arn:aws:s3:::pictures/results/main/*",
+        "arn:aws:s3:::pictures/logs/*",
+    }
+    assert "s3:DeleteObject" not in allowed["arn:aws:s3:::pictures/logs/*"]
+    assert "arn:aws:s3:::pictures/input/autumn/*" in policy
+
+
+# What the job may use
+
+SERVERLESS_GB = {1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)}
+
+
+@pytest.mark.parametrize("cores", SERVERLESS_GB)
+@pytest.mark.parametrize("slot_mb", [1_200, 2_400])
+def test_an_executor_is_a_worker_that_serverless_has_with_room_for_every_slot(
+    cores: int, slot_mb: int
+) -> None:
+    smallest, largest, step = SERVERLESS_GB[cores]
+    size = executor(cores, slot_mb)
+    assert smallest <= size.memory_gb <= largest
+    assert (size.memory_gb - smallest) % step == 0
+    assert size.overhead_mb >= cores * slot_mb + 500
+
+
+@pytest.mark.parametrize("max_vcpu", [3, 4, 8, 16, 17, 64, 100, 400])
+def test_a_job_stays_within_its_vcpus_and_leaves_few_unused(max_vcpu: int) -> None:
+    fleet = executors(max_vcpu)
+    used = 2 + fleet.slots
+    assert max_vcpu * 0.88 - 1 <= used <= max_vcpu
+    properties = fleet.properties()
+    assert properties["spark.default.parallelism"] == str(fleet.slots)
+    assert properties["spark.dynamicAllocation.maxExecutors"] == str(fleet.executors)
+
+
+def test_the_executor_of_a_node_leaves_room_for_the_driver_of_a_notebook() -> None:
+    assert on_nodes(4, nodes=4).executor.memory_gb + 4 <= 12, "which YARN has of 16 GB"
+
+
+@pytest.mark.parametrize(
+    ("option", "refused"),
+    [
+        (lambda: executors(2), "--max-vcpu is 2, it must be at least 3"),
+        (lambda: executors(16, 90_000), "--slot-memory is 90000, it must be from 500 to about"),
+        (lambda: on_nodes(4, 4, 3_000), "a node has 12 GB for them"),
+        (lambda: Limits(timeout=4), "--timeout is 4, it must be from 5 to 10,080 minutes"),
+        (lambda: Machines("sparc"), "--architecture is 'sparc'"),
+        (lambda: Machines("arm64", nodes=(4, 2)), "nodes are from 4 to 2"),
+        (lambda: Machines("arm64", idle_hours=0.01), "--idle-hours is 0.01"),
+        (lambda: jobs.check_name("../code"), "--name is '../code'"),
+    ],
+)
+def test_out_of_bounds_is_refused_with_the_bound(option: Any, refused: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(refused)):
+        option()
+
+
+# On a cluster of its own
+
+
+def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stack: Place) -> None:
+    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    flow = call_of(asked, "run_job_flow").parameters
+    primary, core, task = flow["Instances"]["InstanceFleets"]
+    assert primary["TargetOnDemandCapacity"] == core["TargetOnDemandCapacity"] == 1
+    assert task["LaunchSpecifications"]["SpotSpecification"]["TimeoutAction"] == (
+        "SWITCH_TO_ON_DEMAND"
+    )
+    assert {each["InstanceType"] for each in task["InstanceTypeConfigs"]} == {
+        "m5.xlarge",
+        "m7i.xlarge",
+    }
+    assert flow["ManagedScalingPolicy"]["ComputeLimits"]["MinimumCapacityUnits"] == 2
+    assert flow["ManagedScalingPolicy"]["ComputeLimits"]["MaximumCapacityUnits"] == 4
+    assert flow["AutoTerminationPolicy"] == {"IdleTimeout": 3 * 3600}
+    assert flow["Instances"]["KeepJobFlowAliveWhenNoSteps"] is False
+
+    job = asked.started(execute(asked.plan, aws))
+    step = aws.client("emr").describe_step(ClusterId=job.where, StepId=job.id)["Step"]
+    assert step["Config"]["Args"][:4] == [
+        "spark-submit",
+        "--deploy-mode",
+        "client",
+        "/opt/featuremill/job.py",
+    ]
+    assert step["Config"]["Args"][4:] == jobs.arguments(run())
+    action = aws.client("emr").list_bootstrap_actions(ClusterId=job.where)["BootstrapActions"][0]
+    assert action["Args"][:2] == [f"s3://{BUCKET}/{ARCHIVE}", f"s3://{BUCKET}/{ENTRY}"]
+    script = action["ScriptPath"].removeprefix(f"s3://{BUCKET}/")
+    stored = aws.client("s3").get_object(Bucket=BUCKET, Key=script)["Body"].read()
+    assert stored.startswith(b"#!/bin/bash")
+
+
+def test_graviton_is_one_flag_and_needs_its_archive(aws: Aws, stack: Place) -> None:
+    asked = transient.submission(stack, run(), "main", Machines("arm64"))
+    types = call_of(asked, "run_job_flow").parameters["Instances"]["InstanceFleets"][0]
+    assert [each["InstanceType"] for each in types["InstanceTypeConfigs"]] == [
+        "m7g.xlarge",
+        "m6g.xlarge",
+    ]
+    with pytest.raises(CloudError, match="no archive for arm64"):
+        execute(asked.plan, aws)
+    assert aws.client("emr").list_clusters()["Clusters"] == []
+
+
+def test_how_a_step_is_can_be_asked(aws: Aws, stack: Place) -> None:
+    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    now = status(aws, stack, asked.started(execute(asked.plan, aws)))
+    assert now.state == "RUNNING"
+    assert not now.over
+    assert "NormalizedInstanceHours" in now.billed
+
+
+# Waiting
+
+
+def test_waiting_ends_with_the_job(aws: Aws, stack: Place) -> None:
+    asked = serverless.submission(stack, run(), "main", seconds=0)
+    states: list[str] = []
+    ended = stay(asked, execute(asked.plan, aws), aws, stack, states.append)
+    assert ended.state == "SUCCESS"
+    assert states[-1] == "wait for the job: SUCCESS"
+
+
+def test_a_job_that_ran_out_of_memory_says_so_and_what_helps(aws: Aws, stack: Place) -> None:
+    asked = serverless.submission(stack, run(), FAILS, seconds=0)
+    answers = execute(asked.plan, aws)
+    job = asked.started(answers)
+    put(aws, f"{LOGS.format(where=job.where, id=job.id)}/SPARK_DRIVER/stderr.gz", KILLED)
+    with pytest.raises(CloudError) as failed:
+        stay(asked, answers, aws, stack)
+    assert "a worker needed more memory than it has" in failed.value.problem
+    assert "exit status 137" in failed.value.problem
+    assert "--slot-memory" in failed.value.remedy
+
+
+# How far it is
+
+
+def commit(aws: Aws, stack: Place, run_id: str, number: int, rows: int) -> None:
+    """What a run's commit leaves in the table."""
+    store = open_store(
+        "s3://pictures/results/main", endpoint_url=aws.endpoint_url, region="eu-west-1"
+    )
+    table = features_table(store)
+    table.create()
+    name = f"status=ok/{run_id}-{number:05d}-0.parquet"
+    put(aws, f"results/main/features/{name}", b"rows")
+    table.commit(run_id, number, [DataFile(name, rows, 4, {"status": "ok"})])
+
+
+def test_images_count_as_done_when_this_job_has_committed_them(aws: Aws, stack: Place) -> None:
+    commit(aws, stack, "20200101T000000000Z-aaaaaa", 0, 1_000)
+    job = submit(aws, stack)
+    assert status(aws, stack, job).images == 0
+    commit(aws, stack, "20990101T000000000Z-bbbbbb", 0, 40)
+    commit(aws, stack, "20990101T000000000Z-bbbbbb", 1, 2)
+    now = status(aws, stack, job)
+    assert now.images == 42
+    assert now.dashboard == f"https://spark.example/{job.id}"
+
+
+def test_jobs_of_others_are_listed_too(aws: Aws, stack: Place) -> None:
+    submitted = {submit(aws, stack).id for _ in range(3)}
+    assert {job.id for job in newest(aws, stack, 5)} == submitted
+    assert len(newest(aws, stack, 2)) == 2
+
+
+# On the command line
+
+
+def test_submit_and_status(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
+    place.save(stack, folder)
+    done = featuremill(
+        "cloud", "submit", "--components", "64", "--wait", "--endpoint-url", endpoint
+    )
+    assert done.exit_code == 0, done.output
+    assert "SUCCESS" in done.stdout
+    job = jobs.last_job(place.load(folder))
+    assert job.destination == "s3://pictures/results/main"
+    told = featuremill("cloud", "status", "--watch", "--endpoint-url", endpoint)
+    assert job.id in told.stdout
+    assert "vCPU-hours" in told.stdout
+    told = featuremill("cloud", "status", "--last", "3", "--endpoint-url", endpoint)
+    assert told.stdout.count("results   s3://pictures/results/main") == 1
+
+
+@pytest.mark.parametrize("where", [[], ["--cluster", "--architecture", "arm64"]])
+def test_a_dry_run_shows_the_job_and_calls_nothing(where: list[str], folder: Path) -> None:
+    shown = dry_run("cloud", "submit", *where, "--wait", "--variance", "0.9")
+    assert ("emr.run_job_flow" if where else "emr-serverless.start_job_run") in shown
+    assert not place.load(folder).last_job
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--components", "0"], "--components is 0, it must be at least 1"),
+        (["--variance", "0.9", "--components", "5"], "were both given"),
+        (["--precision", "fp8"], "--precision is 'fp8'"),
+        (["--master", "yarn"], "--master yarn has no meaning on AWS"),
+        (["--componets", "5"], "No such option"),
+        (["--name", "a/b"], "--name is 'a/b'"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_call(
+    words: list[str], problem: str, folder: Path
+) -> None:
+    refused = featuremill("cloud", "submit", *words, "--endpoint-url", "http://127.0.0.1:9")
+    assert refused.exit_code == 2
+    assert problem in refused.stderr
+
+
+def test_without_a_job_there_is_nothing_to_tell(
+    aws: Aws, stack: Place, endpoint: str, folder: Path
+) -> None:
+    application = stack.output("ApplicationId")
+    job = submit(aws, stack)
+    aws.client("emr-serverless").cancel_job_run(applicationId=application, jobRunId=job.id)
+    place.save(stack, folder)
+    told = featuremill("cloud", "status", "--endpoint-url", endpoint)
+    assert "CANCELLED" in told.stdout, "the stack's newest job, where this folder has none"
+
+
+def test_help_says_that_run_options_can_be_given() -> None:
+    page = CliRunner().invoke(main, ["cloud", "submit", "--help"]).output
+    assert "`featuremill run` can be given too" in page

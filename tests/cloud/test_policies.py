@@ -1,0 +1,414 @@
+"""Who may do what: the template's policies, decided offline.
+
+Only real AWS shows that IAM decides the same; what is here is that the policies say what they mean.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featuremill.cloud import clusters, secret, server, serverless, transient
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.execute import execute
+from featuremill.cloud.fetch import fetch
+from featuremill.cloud.fleets import Machines
+from featuremill.cloud.place import Place
+from featuremill.cloud.regions import EU_REGIONS
+from featuremill.cloud.sources import open_source
+from featuremill.cloud.status import status
+from featuremill.cloud.upload import upload
+from featuremill.config import RunConfig
+from tests.cloud.offline import ACCOUNT, Stack
+from tests.cloud.policies import Need, allows, needs, trusts
+from tests.cloud.test_template import deploy
+
+BUCKET = "arn:aws:s3:::pictures"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b"
+APPLICATION = f"arn:aws:emr-serverless:eu-west-1:{ACCOUNT}:/applications/Application.ApplicationId"
+PARAMETER = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/featuremill/featuremill"
+INSTANCE = f"arn:aws:ec2:eu-west-1:{ACCOUNT}:instance/i-1"
+CLUSTER = f"arn:aws:elasticmapreduce:eu-west-1:{ACCOUNT}:cluster/j-1"
+OURS = {"aws:ResourceTag/featuremill": "featuremill"}
+NEW = {"aws:RequestTag/featuremill": "featuremill"}
+
+LARGEST_POLICY = 6_144
+"""Characters that IAM takes in a managed policy, without white space."""
+
+
+def role(name: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
+def passed_to(service: str) -> dict[str, str]:
+    return {"iam:PassedToService": f"{service}.amazonaws.com"}
+
+
+def statements(who: str, stack: Stack) -> list[Mapping[str, Any]]:
+    """All that a role's or the operator's policies say."""
+    if who == "operator":
+        documents = [
+            stack.properties(name)["PolicyDocument"]
+            for name in ("OperatorPolicy", "OperatorMachinesPolicy")
+        ]
+    else:
+        properties = stack.properties(who)
+        documents = [each["PolicyDocument"] for each in properties["Policies"]]
+        documents += [
+            stack.properties(arn.rpartition("/")[2])["PolicyDocument"]
+            for arn in properties["ManagedPolicyArns"]
+            if ":iam::aws:" not in arn
+        ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def every(who: str, expected: str, actions: str, *resources: str, **context: str) -> Any:
+    """Rows of the table: each action on each resource."""
+    keys = {name.replace("__", ":"): value for name, value in context.items()}
+    return [
+        (who, Need(action, resource, keys), expected == "may")
+        for action in actions.split()
+        for resource in resources or ("*",)
+    ]
+
+
+def below(*prefixes: str) -> list[str]:
+    return [f"{BUCKET}/{prefix}/x.jpg" for prefix in prefixes]
+
+
+MACHINES = ("JobRole", "NodeRole", "ServerRole")
+
+TABLE = [
+    row
+    for who in MACHINES
+    for row in (
+        *every(who, "may", "s3:ListBucket s3:GetBucketLocation", BUCKET),
+        *every(who, "may", "s3:GetObject", *below("input", "code", "results", "notebooks")),
+        *every(who, "may", "s3:PutObject s3:DeleteObject", *below("results", "notebooks")),
+        *every(who, "may", "s3:PutObject", *below("logs")),
+        *every(who, "may not", "s3:PutObject s3:DeleteObject", *below("input", "code", "tls")),
+        *every(who, "may not", "s3:GetObject s3:DeleteObject", *below("logs")),
+        *every(who, "may not", "s3:DeleteObjectVersion", *below("input", "results", "notebooks")),
+        *every(who, "may not", "s3:GetObject", "arn:aws:s3:::someone-elses/x.jpg"),
+        *every(who, "may not", "s3:PutBucketPolicy s3:DeleteBucket", BUCKET),
+        *every(who, "may not", "iam:PassRole", role("JobRole"), role("NodeRole")),
+        *every(who, "may not", "iam:CreateUser sts:AssumeRole ec2:RunInstances"),
+    )
+] + [
+    # each password and key for the one machine that needs it
+    *every("JobRole", "may not", "s3:GetObject", *below("tls")),
+    *every("NodeRole", "may", "s3:GetObject", *below("tls")),
+    *every("ServerRole", "may not", "s3:GetObject", *below("tls")),
+    *every("JobRole", "may not", "ssm:GetParameter", f"{PARAMETER}/jupyterhub"),
+    *every("NodeRole", "may", "ssm:GetParameter", f"{PARAMETER}/jupyterhub"),
+    *every("NodeRole", "may not", "ssm:GetParameter", f"{PARAMETER}/server"),
+    *every("ServerRole", "may", "ssm:GetParameter", f"{PARAMETER}/server"),
+    *every("ServerRole", "may not", "ssm:GetParameter", f"{PARAMETER}/jupyterhub"),
+    *every("NodeRole", "may", "s3:GetObject", "arn:aws:s3:::eu-west-1.elasticmapreduce/x.jar"),
+    *every("NodeRole", "may", "ssmmessages:OpenDataChannel ssm:UpdateInstanceInformation"),
+    *every("ServerRole", "may", "ssmmessages:OpenDataChannel ssm:UpdateInstanceInformation"),
+    *every("JobRole", "may not", "ssmmessages:OpenDataChannel"),
+    # EMR itself
+    *every("ServiceRole", "may", "iam:PassRole", role("NodeRole"), **passed_to("ec2")),
+    *every("ServiceRole", "may not", "iam:PassRole", role("NodeRole"), **passed_to("lambda")),
+    *every("ServiceRole", "may not", "iam:PassRole", role("ServerRole"), **passed_to("ec2")),
+    # people: data
+    *every("operator", "may", "s3:ListBucket", BUCKET),
+    *every(
+        "operator", "may", "s3:GetObject", *below("input", "code", "results", "notebooks", "logs")
+    ),
+    *every("operator", "may", "s3:PutObject", *below("input", "code", "results", "notebooks")),
+    *every("operator", "may", "s3:DeleteObject", *below("input", "results", "notebooks")),
+    *every("operator", "may not", "s3:GetObject s3:DeleteObject", *below("tls")),
+    *every("operator", "may not", "s3:DeleteObjectVersion", *below("input", "results")),
+    *every("operator", "may not", "s3:PutBucketPolicy s3:DeleteBucket", BUCKET),
+    *every("operator", "may not", "s3:GetObject", "arn:aws:s3:::someone-elses/x.jpg"),
+    # people: jobs
+    *every("operator", "may", "emr-serverless:StartJobRun", APPLICATION),
+    *every("operator", "may", "emr-serverless:GetJobRun", f"{APPLICATION}/jobruns/1"),
+    *every("operator", "may not", "emr-serverless:StartJobRun", f"{APPLICATION}x"),
+    *every("operator", "may not", "emr-serverless:DeleteApplication", APPLICATION),
+    *every("operator", "may not", "emr-serverless:CreateApplication"),
+    # people: roles, each to its service and no other
+    *every("operator", "may", "iam:PassRole", role("JobRole"), **passed_to("emr-serverless")),
+    *every("operator", "may", "iam:PassRole", role("ServiceRole"), **passed_to("elasticmapreduce")),
+    *every("operator", "may", "iam:PassRole", role("NodeRole"), **passed_to("ec2")),
+    *every("operator", "may", "iam:PassRole", role("ServerRole"), **passed_to("ec2")),
+    *every("operator", "may not", "iam:PassRole", role("JobRole"), **passed_to("ec2")),
+    *every("operator", "may not", "iam:PassRole", role("ServiceRole"), **passed_to("ec2")),
+    *every("operator", "may not", "iam:PassRole", role("JobRole"), **passed_to("lambda")),
+    *every("operator", "may not", "iam:PassRole", role("Admin"), **passed_to("ec2")),
+    *every("operator", "may not", "iam:PassRole", role("JobRole")),
+    *every("operator", "may not", "iam:CreateRole iam:AttachUserPolicy iam:CreateAccessKey"),
+    *every("operator", "may not", "cloudformation:CreateStack cloudformation:DeleteStack"),
+    # people: clusters and machines of this stack only
+    *every("operator", "may", "elasticmapreduce:RunJobFlow", **NEW),
+    *every("operator", "may not", "elasticmapreduce:RunJobFlow"),
+    *every("operator", "may", "elasticmapreduce:TerminateJobFlows", CLUSTER, **OURS),
+    *every("operator", "may not", "elasticmapreduce:TerminateJobFlows", CLUSTER),
+    *every("operator", "may", "ec2:TerminateInstances ssm:StartSession", INSTANCE, **OURS),
+    *every("operator", "may not", "ec2:TerminateInstances ssm:StartSession", INSTANCE),
+    *every("operator", "may", "ssm:PutParameter ssm:GetParameter", f"{PARAMETER}/server"),
+    *every(
+        "operator", "may not", "ssm:GetParameter", f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/x"
+    ),
+    # people: a tunnel, and no shell
+    *every(
+        "operator",
+        "may",
+        "ssm:StartSession",
+        "arn:aws:ssm:eu-west-1::document/AWS-StartPortForwardingSession",
+    ),
+    *every(
+        "operator",
+        "may not",
+        "ssm:StartSession",
+        f"arn:aws:ssm:eu-west-1:{ACCOUNT}:document/SSM-SessionManagerRunShell",
+        "arn:aws:ssm:eu-west-1::document/AWS-StartInteractiveCommand",
+    ),
+    *every(
+        "operator",
+        "may",
+        "ssm:TerminateSession",
+        f"arn:aws:ssm:eu-west-1:{ACCOUNT}:session/ada-0123",
+        aws__username="ada",
+    ),
+    *every(
+        "operator",
+        "may not",
+        "ssm:TerminateSession",
+        f"arn:aws:ssm:eu-west-1:{ACCOUNT}:session/bob-0123",
+        aws__username="ada",
+    ),
+    # people: the bill
+    *every(
+        "operator",
+        "may",
+        "budgets:ViewBudget",
+        f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-monthly",
+    ),
+    *every("operator", "may not", "budgets:ModifyBudget"),
+    *every("operator", "may", "ce:GetCostAndUsage pricing:GetProducts"),
+]
+
+
+@pytest.mark.parametrize(
+    ("who", "need", "may"),
+    [
+        pytest.param(who, need, may, id=f"{who} {'may' if may else 'may not'} {need.action}")
+        for who, need, may in TABLE
+    ],
+)
+def test_who_may_do_what(who: str, need: Need, may: bool) -> None:
+    assert allows(statements(who, Stack()), need) is may, need
+
+
+def test_a_server_is_small_ours_and_within_the_stack() -> None:
+    operator, ec2 = statements("operator", Stack()), f"arn:aws:ec2:eu-west-1:{ACCOUNT}"
+    profile = f"arn:aws:iam::{ACCOUNT}:instance-profile/ServerProfile"
+    small = {**NEW, "ec2:InstanceType": "t3.medium", "ec2:InstanceProfile": profile}
+
+    def may(resource: str, **other: str) -> bool:
+        context = {**small, **{key.replace("__", ":"): value for key, value in other.items()}}
+        return allows(operator, Need("ec2:RunInstances", resource, context))
+
+    assert may(f"{ec2}:instance/*")
+    assert not may(f"{ec2}:instance/*", ec2__InstanceType="p5.48xlarge")
+    assert not may(f"{ec2}:instance/*", ec2__InstanceProfile=f"arn:aws:iam::{ACCOUNT}:x/Admin")
+    assert not may(f"{ec2}:instance/*", **{"aws:RequestTag/featuremill": "another"})
+    assert may(f"{ec2}:subnet/featuremill-Subnet")
+    assert not may(f"{ec2}:subnet/subnet-another")
+    assert not may(f"{ec2}:security-group/sg-another")
+
+
+# ------------------------------------------------------------------------------- regions
+
+
+@pytest.mark.parametrize("region", EU_REGIONS)
+def test_people_may_work_in_the_eu(region: str) -> None:
+    need = Need("emr-serverless:StartJobRun", APPLICATION.replace("eu-west-1", region))
+    assert allows(statements("operator", Stack(region)), need, region)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-2", "eu-central-2"])
+@pytest.mark.parametrize(
+    "action", ["cloudformation:CreateStack", "s3:CreateBucket", "elasticmapreduce:RunJobFlow"]
+)
+def test_people_may_do_nothing_elsewhere_even_as_administrators(region: str, action: str) -> None:
+    administrator = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    operator = [*statements("operator", Stack()), administrator]
+    assert allows(operator, Need(action), "eu-west-1")
+    assert not allows(operator, Need(action), region)
+    widened = [*statements("operator", Stack(AllowedRegions=f"ca-west-1,{region}")), administrator]
+    assert allows(widened, Need(action), region)
+    assert allows(widened, Need(action), "eu-west-3")
+    assert not allows(widened, Need(action), "ap-south-1")
+
+
+@pytest.mark.parametrize(
+    "action", ["ce:GetCostAndUsage", "pricing:GetProducts", "budgets:ViewBudget", "iam:PassRole"]
+)
+def test_services_without_regions_answer_from_elsewhere(action: str) -> None:
+    resource, context = "*", {}
+    if action == "budgets:ViewBudget":
+        resource = f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-monthly"
+    if action == "iam:PassRole":
+        resource, context = role("JobRole"), passed_to("emr-serverless")
+    assert allows(statements("operator", Stack()), Need(action, resource, context), "us-east-1")
+
+
+# ---------------------------------------------------------------------------------- trust
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "arn"),
+    [
+        ("JobRole", "emr-serverless", APPLICATION),
+        ("ServiceRole", "elasticmapreduce", CLUSTER),
+        (
+            "StudioRole",
+            "elasticmapreduce",
+            f"arn:aws:elasticmapreduce:eu-west-1:{ACCOUNT}:studio/1",
+        ),
+    ],
+)
+def test_services_may_act_for_this_account_only(name: str, service: str, arn: str) -> None:
+    trust = Stack(Studio="true").properties(name)["AssumeRolePolicyDocument"]["Statement"]
+
+    def may(service: str, arn: str, account: str = ACCOUNT) -> bool:
+        context = {"aws__SourceArn": arn, "aws__SourceAccount": account}
+        return trusts(trust, f"{service}.amazonaws.com", **context)
+
+    assert may(service, arn)
+    assert not may(service, arn.replace(ACCOUNT, "210987654321"))
+    assert not may(service, arn, "210987654321")
+    assert not may("lambda", arn)
+    assert not trusts(trust, f"{service}.amazonaws.com")
+
+
+def test_a_job_of_another_application_does_not_get_the_role() -> None:
+    trust = Stack().properties("JobRole")["AssumeRolePolicyDocument"]["Statement"]
+    another = APPLICATION.replace("Application.ApplicationId", "00fanother")
+    context = {"aws__SourceArn": another, "aws__SourceAccount": ACCOUNT}
+    assert not trusts(trust, "emr-serverless.amazonaws.com", **context)
+
+
+@pytest.mark.parametrize("name", ["NodeRole", "ServerRole"])
+def test_only_machines_get_the_roles_of_machines(name: str) -> None:
+    trust = Stack().properties(name)["AssumeRolePolicyDocument"]["Statement"]
+    assert trusts(trust, "ec2.amazonaws.com")
+    assert not trusts(trust, "emr-serverless.amazonaws.com")
+
+
+# ------------------------------------------------------------------- keys, Studio, sizes
+
+
+@pytest.mark.parametrize("who", ["JobRole", "NodeRole", "ServerRole", "ServiceRole", "operator"])
+def test_a_key_of_ones_own_may_be_used_by_who_needs_the_data(who: str) -> None:
+    assert allows(statements(who, Stack(KmsKeyArn=KEY)), Need("kms:Decrypt", KEY))
+    assert not allows(statements(who, Stack(KmsKeyArn=KEY)), Need("kms:Decrypt", f"{KEY}x"))
+    assert not allows(statements(who, Stack()), Need("kms:Decrypt", KEY))
+
+
+def test_the_studio_may_be_used_where_there_is_one() -> None:
+    need = Need(
+        "elasticmapreduce:CreateEditor", f"arn:aws:elasticmapreduce:eu-west-1:{ACCOUNT}:editor/1"
+    )
+    assert allows(statements("operator", Stack(Studio="true")), need)
+    assert not allows(statements("operator", Stack()), need)
+
+
+@pytest.mark.parametrize(
+    "name", ["DataPolicy", "SessionPolicy", "OperatorPolicy", "OperatorMachinesPolicy"]
+)
+def test_policies_are_short_enough_for_iam(name: str) -> None:
+    widest = Stack(
+        Studio="true", KmsKeyArn=KEY, AllowedRegions="us-east-1,us-west-2", BucketName="b" * 63
+    )
+    document = json.dumps(widest.properties(name)["PolicyDocument"], separators=(",", ":"))
+    assert len(document) <= LARGEST_POLICY
+
+
+def test_policies_are_attached_to_whom_was_named() -> None:
+    stack = Stack(OperatorUser="ada", OperatorRole="analyst", OperatorGroup="lab")
+    for name in ("OperatorPolicy", "OperatorMachinesPolicy"):
+        properties = stack.properties(name)
+        assert properties["Users"] == ["ada"]
+        assert properties["Roles"] == ["analyst"]
+        assert properties["Groups"] == ["lab"]
+        assert not {"Users", "Roles", "Groups"} & set(Stack().properties(name))
+
+
+def test_policies_reach_the_people_they_are_for(aws: Aws) -> None:
+    iam = aws.client("iam")
+    iam.create_user(UserName="ada")
+    deploy(aws, OperatorUser="ada")
+    attached = iam.list_attached_user_policies(UserName="ada")["AttachedPolicies"]
+    assert len(attached) == 2
+    assert iam.list_access_keys(UserName="ada")["AccessKeyMetadata"] == []
+
+
+# --------------------------------------------- what the commands call, the operator may
+
+
+def test_the_operator_may_make_every_call_of_the_daily_commands(aws: Aws, tmp_path: Path) -> None:
+    """The needs are derived from the calls that were recorded."""
+    outputs = deploy(aws, BucketName="pictures")
+    calls: list[tuple[str, str, Mapping[str, Any]]] = []
+    recorded = Aws(
+        aws.region, endpoint_url=aws.endpoint_url, recorder=lambda *call: calls.append(call)
+    )
+    place = Place("featuremill", aws.region, ACCOUNT, outputs)
+    run_daily_commands(recorded, place, tmp_path)
+
+    operator = statements("operator", real(outputs))
+    wanted = [need for call in calls for need in needs(*call, outputs)]
+    assert len({need.action for need in wanted}) > 15
+    refused = {(need.action, need.resource) for need in wanted if not allows(operator, need)}
+    assert refused == set()
+
+
+def run_daily_commands(aws: Aws, place: Place, folder: Path) -> None:
+    (folder / "photos" / "Apple").mkdir(parents=True)
+    (folder / "photos" / "Apple" / "0.jpg").write_bytes(b"an apple")
+    execute(upload(place, open_source(str(folder / "photos"))), aws)
+    digest = "0123456789ab"
+    put = aws.client("s3").put_object
+    put(Bucket="pictures", Key=f"code/featuremill-0.1.0-x86_64-{digest}.tar.gz", Body=b"x")
+    put(Bucket="pictures", Key=f"code/featuremill-job-{digest}.py", Body=b"x")
+    config = RunConfig(source="s3://pictures/input", destination="s3://pictures/results/main")
+    submission = serverless.submission(place, config, "main", seconds=0)
+    job = submission.started(execute([*submission.plan], aws))
+    status(aws, place, job)
+    put(Bucket="pictures", Key="results/main/pca.csv", Body=b"1,2")
+    execute(fetch(place, folder / "results", "main"), aws)
+    machines = Machines("x86_64")
+    execute([*transient.submission(place, config, "main", machines, seconds=0).plan], aws)
+    execute([step for step in clusters.up(place, machines) if not waits(step)], aws)
+    clusters.standing(aws, place)
+    execute(clusters.down(place), aws)
+    execute([secret.make(place, secret.SERVER)], aws)
+    secret.read(aws, place, secret.SERVER)
+    server.standing(aws, place)
+    execute([secret.forget(place, secret.SERVER)], aws)
+
+
+def waits(step: object) -> bool:
+    return type(step).__name__ == "Wait"
+
+
+def real(outputs: Mapping[str, str]) -> Stack:
+    """The template as it was deployed: with the names that AWS made up."""
+    stack = Stack(BucketName=outputs["Bucket"])
+    roles = {"JobRole": outputs["JobRoleArn"], "ServiceRole": outputs["ServiceRole"]}
+    attribute = stack._attribute
+
+    def deployed(name: str, what: str) -> str:
+        if name == "Application":
+            return outputs["ApplicationId"]
+        return roles.get(name) or attribute(name, what)
+
+    stack._attribute = deployed  # type: ignore[method-assign]
+    return stack

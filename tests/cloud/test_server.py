@@ -1,0 +1,122 @@
+"""`cloud server`: one small machine without an open port, which ends itself."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featuremill.cloud import place, secret, server
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.execute import execute
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Call, Plan
+from featuremill.errors import CloudError, ConfigError
+from tests.cloud.stack import ARCHIVE, BUCKET, deployed, described, dry_run, featuremill, folder
+
+__all__ = ["folder"]
+
+
+@pytest.fixture
+def stack(aws: Aws) -> Place:
+    """A stack with a real subnet, security group and profile to put the machine in."""
+    ec2, iam = aws.client("ec2"), aws.client("iam")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="server", Description="server", VpcId=vpc)
+    iam.create_instance_profile(InstanceProfileName="featuremill-server")
+    standing = deployed(aws)
+    outputs = {**standing.outputs, "SubnetId": subnet, "ServerSecurityGroup": group["GroupId"]}
+    return replace(standing, outputs=outputs)
+
+
+def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
+    execute(server.up(stack, hours, seconds=0), aws)
+    found = server.standing(aws, stack)
+    assert found is not None
+    described = aws.client("ec2").describe_instances(InstanceIds=[found.id])
+    instance: dict[str, Any] = described["Reservations"][0]["Instances"][0]
+    return instance
+
+
+def asked(plan: Plan) -> dict[str, Any]:
+    """Parameters of the call that starts the machine."""
+    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_instances"]
+    return dict(call.parameters)
+
+
+def test_the_machine_is_small_tagged_and_asks_for_a_token_to_its_metadata(
+    aws: Aws, stack: Place
+) -> None:
+    machine = start(aws, stack)
+    assert machine["InstanceType"] == "t3.medium"
+    assert {"Key": "featuremill", "Value": "featuremill"} in machine["Tags"]
+    assert machine["MetadataOptions"]["HttpTokens"] == "required"
+    [interface] = machine["NetworkInterfaces"]
+    assert [each["GroupId"] for each in interface["Groups"]] == [
+        stack.output("ServerSecurityGroup")
+    ]
+    volume = aws.client("ec2").describe_volumes()["Volumes"][0]
+    assert volume["Encrypted"]
+
+
+def test_graviton_is_the_stacks_architecture() -> None:
+    arm = replace(described(), outputs={**described().outputs, "Architecture": "arm64"})
+    parameters = asked(server.up(arm))
+    assert parameters["InstanceType"] == "t4g.medium"
+    assert parameters["ImageId"].endswith("/al2023-ami-kernel-default-arm64")
+
+
+def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
+    aws: Aws, stack: Place
+) -> None:
+    machine = start(aws, stack, hours=2)
+    attribute = aws.client("ec2").describe_instance_attribute(
+        InstanceId=machine["InstanceId"], Attribute="userData"
+    )
+    first = base64.b64decode(attribute["UserData"]["Value"]).decode()
+    assert first.startswith("#!/bin/bash\n")
+    assert f"bash -s -- s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1" in first
+    assert "/featuremill/featuremill/server 120 'pyspark>=4.1,<4.2'" in first
+    assert secret.read(aws, stack, secret.SERVER) not in first
+    assert len(first) < 16_384, "AWS takes no more"
+
+
+def test_shutting_down_ends_it_for_good_and_it_never_costs_more_than_it_says() -> None:
+    parameters = asked(server.up(described()))
+    assert parameters["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert parameters["CreditSpecification"] == {"CpuCredits": "standard"}
+    assert parameters["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is True
+
+
+def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Place) -> None:
+    first = start(aws, stack)["InstanceId"]
+    with pytest.raises(CloudError, match=f"machine {first} is up already"):
+        start(aws, stack)
+    assert execute(server.down(stack), aws)[server.ENDED] == first
+    assert server.standing(aws, stack) is None
+    assert execute(server.down(stack), aws)[server.ENDED] is None
+    with pytest.raises(CloudError, match="ParameterNotFound"):
+        secret.read(aws, stack, secret.SERVER)
+
+
+@pytest.mark.parametrize("hours", [0.1, 169, float("nan")])
+def test_hours_out_of_bounds_are_refused(hours: float) -> None:
+    with pytest.raises(ConfigError, match=r"--hours is .* from 0.5 to 168"):
+        server.up(described(), hours)
+
+
+def test_up_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
+    place.save(stack, folder)
+    up = featuremill("cloud", "server", "up", "--hours", "2", "--endpoint-url", endpoint)
+    assert up.exit_code == 0, up.output
+    assert "it ends itself in 2 hours" in up.stdout
+    down = featuremill("cloud", "server", "down", "--endpoint-url", endpoint)
+    assert down.stdout.startswith("ended: i-")
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_dry_run_shows_the_machine_and_calls_nothing(command: str, folder: Path) -> None:
+    shown = dry_run("cloud", "server", command)
+    assert f"ec2.{'run' if command == 'up' else 'terminate'}_instances" in shown

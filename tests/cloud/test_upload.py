@@ -1,0 +1,420 @@
+"""`cloud upload`: every kind of source, resumed, verified, and refused where it must be."""
+
+import base64
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from featuremill.cli import main
+from featuremill.cloud import parallel, place
+from featuremill.cloud.aws import Aws
+from featuremill.cloud.execute import execute
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Call, Work
+from featuremill.cloud.sources import HIDDEN, KNOWN, LARGEST, Entry, LeftOut, Source, open_source
+from featuremill.cloud.upload import UPLOADED, Kept, Uploaded, upload
+from featuremill.errors import CloudError, ConfigError, SourceError
+from tests.cloud.scripted import answering
+
+PICTURES = {
+    "Apple/0.jpg": b"an apple",
+    "Apple/1.jpg": b"another apple",
+    "Pêche jaune/0.jpg": b"a peach" * 1000,
+}
+
+
+@pytest.fixture
+def stack(aws: Aws) -> Place:
+    """A stack of which there is only the bucket."""
+    region = {"LocationConstraint": aws.region}
+    aws.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration=region)
+    return Place("featuremill", aws.region, "123456789012", {"Bucket": "pictures"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The pictures on disk."""
+    for name, data in PICTURES.items():
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return tmp_path / "photos"
+
+
+class Serving(http.server.BaseHTTPRequestHandler):
+    """A server of one file: with ranges, without, or with a connection that breaks."""
+
+    content = b""
+    mode = "plain"
+
+    def do_GET(self) -> None:
+        start, last = 0, len(self.content) - 1
+        asked = self.headers["Range"] if self.mode == "ranges" else None
+        if asked:
+            start, last = map(int, asked.removeprefix("bytes=").split("-"))
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(last - start + 1))
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
+        self.end_headers()
+        data = self.content[start : last + 1]
+        self.wfile.write(data[: len(data) // 2] if self.mode == "breaks" else data)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Serve bytes under a name; gives the address."""
+    handler = type("Handler", (Serving,), {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+
+        def served(name: str, content: bytes, mode: str = "plain") -> str:
+            handler.content, handler.mode = content, mode
+            return f"http://127.0.0.1:{server.server_port}/{name}"
+
+        yield served
+        server.shutdown()
+
+
+def tar_of(files: dict[str, bytes] | list[tuple[str, bytes]], mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files.items() if isinstance(files, dict) else files:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def one_file(name: str, data: bytes) -> Source:
+    class One(Source):
+        def entries(self) -> Iterator[Entry | LeftOut]:
+            yield Entry(name, len(data), lambda: data)
+
+    return One("one file", "folder")
+
+
+def send(aws: Aws, stack: Place, source: str | Source, to: str = "input") -> Uploaded:
+    source = open_source(source) if isinstance(source, str) else source
+    done: Uploaded = execute(upload(stack, source, to), aws)[UPLOADED]
+    return done
+
+
+def objects(aws: Aws, prefix: str = "input/") -> dict[str, bytes]:
+    s3 = aws.client("s3")
+    listed = s3.list_objects_v2(Bucket="pictures", Prefix=prefix).get("Contents", [])
+    return {
+        entry["Key"].removeprefix(prefix): s3.get_object(Bucket="pictures", Key=entry["Key"])[
+            "Body"
+        ].read()
+        for entry in listed
+    }
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
+def test_a_tar_is_sent_without_unpacking_it(
+    aws: Aws, stack: Place, tmp_path: Path, mode: str
+) -> None:
+    archive = tmp_path / "photos.tar.gz"  # the content tells the compression, not the name
+    archive.write_bytes(tar_of(PICTURES, mode))
+    assert send(aws, stack, str(archive)).sent == 3
+    assert objects(aws) == PICTURES
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_folder_and_a_zip_are_sent_alike(
+    aws: Aws, stack: Place, folder: Path, tmp_path: Path
+) -> None:
+    assert send(aws, stack, str(folder)).sent == 3
+    (tmp_path / "photos.zip").write_bytes(zip_of(PICTURES))
+    done = send(aws, stack, str(tmp_path / "photos.zip"))
+    assert (done.sent, done.there) == (0, 3)
+    assert objects(aws) == PICTURES
+
+
+def test_an_archive_at_an_address_is_sent_as_it_arrives(
+    aws: Aws, stack: Place, serve: Callable[..., str]
+) -> None:
+    assert send(aws, stack, serve("photos.tar.gz", tar_of(PICTURES))).sent == 3
+    assert objects(aws) == PICTURES
+
+
+def test_a_zip_at_an_address_is_read_by_ranges(
+    aws: Aws, stack: Place, serve: Callable[..., str]
+) -> None:
+    assert send(aws, stack, serve("photos.zip?x=1", zip_of(PICTURES), "ranges")).sent == 3
+    assert objects(aws) == PICTURES
+
+
+def test_a_zip_whose_server_gives_no_ranges_is_refused_with_what_to_do(
+    aws: Aws, stack: Place, serve: Callable[..., str]
+) -> None:
+    with pytest.raises(SourceError, match="only as a whole") as caught:
+        send(aws, stack, serve("photos.zip", zip_of(PICTURES)))
+    assert ".tar.gz" in caught.value.remedy
+
+
+def test_what_is_there_is_not_sent_again_and_what_differs_is(
+    aws: Aws, stack: Place, folder: Path
+) -> None:
+    send(aws, stack, str(folder))
+    (folder / "Apple/0.jpg").write_bytes(b"an Apple")  # of the same size
+    (folder / "Apple/2.jpg").write_bytes(b"new")
+    done = send(aws, stack, str(folder))
+    assert (done.sent, done.there, done.files) == (2, 2, 4)
+    assert objects(aws)["Apple/0.jpg"] == b"an Apple"
+
+
+def test_where_a_key_makes_the_etag_no_md5_the_sha256_tells(aws: Aws, stack: Place) -> None:
+    data = b"encrypted with a key of one's own"
+    source = one_file("0.jpg", data)
+    send(aws, stack, source)
+    listed = {"0.jpg": Kept(len(data), "what S3 answers for aws:kms")}
+    transfer = upload(stack, source)[1]
+    assert isinstance(transfer, Work)
+    assert transfer.does(aws, {"there": listed})[0].there == 1
+    other = upload(stack, one_file("0.jpg", data.upper()))[1]
+    assert isinstance(other, Work)
+    assert other.does(aws, {"there": listed})[0].sent == 1
+
+
+def test_an_upload_that_broke_says_how_to_go_on_and_goes_on(
+    aws: Aws, stack: Place, serve: Callable[..., str]
+) -> None:
+    many = {f"Apple/{number}.jpg": os.urandom(200_000) for number in range(40)}
+    address = serve("photos.tar", tar_of(many, "w"), "breaks")
+    with pytest.raises(CloudError, match=r"closed at .* bytes \(after \d+ files\)") as caught:
+        send(aws, stack, address)
+    assert "the same command goes on from there" in caught.value.remedy
+    there = len(objects(aws))
+    assert 0 < there < 40
+    done = send(aws, stack, serve("photos.tar", tar_of(many, "w")))
+    assert (done.there, done.sent) == (there, 40 - there)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_an_archive_cut_short_is_not_taken_for_whole(
+    aws: Aws, stack: Place, tmp_path: Path, mode: str
+) -> None:
+    whole = tar_of(PICTURES, mode)
+    (tmp_path / "photos.tar.gz").write_bytes(whole[:-4])
+    with pytest.raises((SourceError, CloudError), match="cannot be read"):
+        send(aws, stack, str(tmp_path / "photos.tar.gz"))
+
+
+def test_a_file_changed_meanwhile_is_noticed_at_the_end(
+    aws: Aws, stack: Place, folder: Path
+) -> None:
+    look, transfer, check = upload(stack, open_source(str(folder)))
+    answers = execute([look, transfer], aws)
+    aws.client("s3").put_object(Bucket="pictures", Key="input/Apple/0.jpg", Body=b"AN APPLE")
+    assert isinstance(check, Work)
+    with pytest.raises(CloudError, match=r"lacks or has changed 1 of 3 files: Apple/0\.jpg"):
+        check.does(aws, answers)
+
+
+@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/passwd", "a/../../b.jpg", "a\\..\\..\\b"])
+def test_names_that_lead_out_of_the_archive_are_refused(
+    aws: Aws, stack: Place, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "evil.tar").write_bytes(tar_of({name: b"x"}, "w"))
+    with pytest.raises(SourceError, match="leads out of its folder"):
+        send(aws, stack, str(tmp_path / "evil.tar"))
+    assert objects(aws) == {}
+
+
+def test_what_stays_behind_is_counted(aws: Aws, stack: Place, folder: Path) -> None:
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_bytes(b"x")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    with open(folder / "film.mp4", "wb") as film:
+        film.truncate(LARGEST + 1)
+    done = send(aws, stack, str(folder))
+    assert dict(done.left_out) == {HIDDEN: 3, "larger than 256 MiB": 1}
+    assert objects(aws) == PICTURES
+
+
+def test_links_in_an_archive_stay_behind(aws: Aws, stack: Place, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("link.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("empty.jpg"))
+    assert send(aws, stack, str(tmp_path / "a.tar")).left_out == {"a link or a device": 1}
+    assert objects(aws) == {"empty.jpg": b""}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        target = zipfile.ZipInfo("link.jpg")
+        target.external_attr = 0o120777 << 16
+        zipped.writestr(target, "/etc/passwd")
+    assert [type(each) for each in open_source(str(tmp_path / "a.zip")).entries()] == [LeftOut]
+
+
+def test_of_a_name_that_is_twice_in_an_archive_the_later_counts(
+    aws: Aws, stack: Place, tmp_path: Path
+) -> None:
+    later_sent = threading.Event()
+
+    class Slow(Aws):
+        """Takes its time for the first file, so that the second could overtake it."""
+
+        def call(self, call: Call) -> Any:
+            if call.parameters.get("Body") == b"old":
+                later_sent.wait(0.3)
+            answer = super().call(call)
+            if call.parameters.get("Body") == b"new":
+                later_sent.set()
+            return answer
+
+    (tmp_path / "a.tar").write_bytes(tar_of([("0.jpg", b"old"), ("0.jpg", b"new")], "w"))
+    send(Slow(aws.region, endpoint_url=aws.endpoint_url), stack, str(tmp_path / "a.tar"))
+    assert objects(aws) == {"0.jpg": b"new"}
+
+
+def test_other_objects_in_the_folder_are_told(aws: Aws, stack: Place, folder: Path) -> None:
+    for key in ("input/old.jpg", "input/Apple/"):  # the second: the console's mark of a folder
+        aws.client("s3").put_object(Bucket="pictures", Key=key, Body=b"")
+    assert send(aws, stack, str(folder)).others == 1
+    assert send(aws, stack, str(folder), "input/autumn").others == 0
+    assert objects(aws, "input/autumn/") == PICTURES
+
+
+def test_the_known_data_set_loses_the_folder_of_its_archive(
+    serve: Callable[..., str],
+) -> None:
+    known = open_source("fruits-360")
+    assert known is KNOWN["fruits-360"]
+    assert known.where.startswith("https://codeload.github.com/fruits-360/")
+    files = {f"fruits-360-100x100-2f981c8/{name}": data for name, data in PICTURES.items()}
+    files["pax_global_header"] = b""
+    address = serve("x.tar.gz", tar_of(files))
+    assert {each.name for each in Source(address, known.kind, known.strip).entries()} == set(
+        PICTURES
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        ("http://example.org/a.zip", "is no https address"),
+        ("s3://bucket/a.zip", "is no https address"),
+        ("https://example.org/page", "neither a folder nor an archive"),
+    ],
+)
+def test_what_is_no_source_is_refused_before_any_call(where: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        open_source(where)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("to", ["results", "code/x", "", "input/../code", "inputs"])
+def test_only_the_folder_for_images_may_be_filled(to: str) -> None:
+    place = Place("featuremill", "eu-west-1", "123456789012", {"Bucket": "pictures"})
+    with pytest.raises(ConfigError, match="must be input or a folder below it"):
+        upload(place, Source("photos", "folder"), to)
+
+
+def test_an_empty_source_is_refused(aws: Aws, stack: Place, tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_bytes(b"x")
+    with pytest.raises(SourceError, match="no file to send: 1 hidden"):
+        send(aws, stack, str(tmp_path))
+
+
+def test_a_zip_with_a_password_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    content = bytearray(zip_of({"0.jpg": b"x"}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    (tmp_path / "secret.zip").write_bytes(content)
+    with pytest.raises(SourceError, match="password") as caught:
+        list(open_source(str(tmp_path / "secret.zip")).entries())
+    assert caught.value.remedy == "Unpack it and upload the folder."
+
+
+def test_a_bucket_that_is_gone_is_explained(aws: Aws, stack: Place, folder: Path) -> None:
+    aws.client("s3").delete_bucket(Bucket="pictures")
+    with pytest.raises(CloudError, match="NoSuchBucket"):
+        send(aws, stack, str(folder))
+
+
+def test_memory_is_bounded_whatever_the_source_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "IN_FLIGHT", 1000)
+    held, most, lock = 0, 0, threading.Lock()
+
+    def jobs() -> Iterator[int]:
+        nonlocal held, most
+        for number in range(300):
+            with lock:
+                held += 1
+                most = max(most, held)
+            yield number
+
+    def do(number: int) -> int:
+        nonlocal held
+        with lock:
+            held -= 1
+        return number
+
+    assert sorted(parallel.each(jobs(), do, lambda _: 100)) == list(range(300))
+    assert most <= 11  # ten of a hundred bytes, and the one that waits
+
+
+def test_the_command_says_what_it_did_and_what_stayed_behind(
+    aws: Aws, stack: Place, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".DS_Store").write_bytes(b"x")
+    place.save(stack, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["cloud", "upload", "photos", "--endpoint-url", str(aws.endpoint_url)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "3 files, 0.0 MB: 3 sent, 0 there already" in result.stdout
+    assert "left out: 1 hidden" in result.stdout
+
+
+def test_s3_is_told_the_sha256_of_each_file(aws: Aws, stack: Place, folder: Path) -> None:
+    send(aws, stack, str(folder))
+    head = Call(
+        "s3",
+        "head_object",
+        {"Bucket": "pictures", "Key": "input/Apple/0.jpg", "ChecksumMode": "ENABLED"},
+        "look",
+    )
+    sha256 = base64.b64encode(hashlib.sha256(b"an apple").digest()).decode()
+    assert aws.call(head)["ChecksumSHA256"] == sha256
+
+
+def test_a_dry_run_shows_every_call_and_makes_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"Bucket": "pictures"}
+    place.save(Place("featuremill", "eu-west-1", "123456789012", outputs), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with answering() as endpoint:
+        command = ["cloud", "upload", "--dry-run", "--endpoint-url", endpoint.address]
+        results = [CliRunner().invoke(main, [*command, each]) for each in ("photos", "fruits-360")]
+    for result in results:
+        assert result.exit_code == 0, result.output
+        assert "s3.put_object" in result.stdout
+        assert "nothing was called" in result.stdout
+    assert endpoint.requests == []
