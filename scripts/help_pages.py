@@ -29,8 +29,10 @@ def _contexts(
     context = click.Context(command, info_name=name, parent=parent, **settings)
     yield context
     if isinstance(command, click.Group):
-        for below in sorted(command.commands):
-            yield from _contexts(command.commands[below], below, context)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _contexts(below, name, context)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ LAYERS = [
     "estimation",
     "results",
     "cloud",
+    "sampling",
+    "commands",
     "console",
     "cloud_cli",
     "cli",

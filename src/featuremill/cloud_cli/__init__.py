@@ -1,11 +1,11 @@
 """The commands of ``featuremill cloud``; each file adds its own to the group when it is needed."""
 
-import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import click
+
+from featuremill.commands import LazyGroup
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -29,21 +29,9 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 """Command → module of this package that has a function ``<command>``."""
 
 
-class _Lazy(click.Group):
-    """Loads a command's module when it is asked for."""
-
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module: Any = importlib.import_module(f"{__name__}.{_COMMANDS[name]}")
-        command: click.Command = getattr(module, name)
-        return command
-
-
-@click.group(cls=_Lazy)
+@click.group(
+    cls=LazyGroup, homes={name: f"{__name__}.{module}" for name, module in _COMMANDS.items()}
+)
 def cloud() -> None:
     """On AWS: deploy, run, see the bill, destroy.
 

@@ -1,0 +1,65 @@
+"""The command line: reads options, calls the library, prints, and turns errors into exit codes.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import click
+
+from featuremill import __version__
+from featuremill.cli.options import EXIT_CODES, INTERRUPTED
+from featuremill.commands import LazyGroup
+from featuremill.errors import FeaturemillError
+
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "featuremill.cli.run",
+        "estimate": "featuremill.cli.run",
+        "report": "featuremill.cli.report",
+        "synth": "featuremill.cli.synth",
+        "sample": "featuremill.cli.sample",
+        "models": "featuremill.cli.models",
+        "cloud": "featuremill.cloud_cli",
+    }
+)
+"""Command → module that has it, in the order of the help."""
+
+
+class _Commands(LazyGroup):
+    """Commands whose errors become a message and an exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except FeaturemillError as error:
+            click.echo(f"error: {error.problem}", err=True)
+            if error.remedy:
+                click.echo(f"  {error.remedy}", err=True)
+            context.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo(
+                "\ninterrupted. What was committed is kept: the same command goes on from there.",
+                err=True,
+            )
+            context.exit(INTERRUPTED)
+
+
+@click.group(
+    cls=_Commands,
+    homes=_COMMANDS,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, package_name="featuremill")
+def main() -> None:
+    """Turn a bucket of images into features and a PCA.
+
+    \b
+    Examples:
+      featuremill synth pictures --classes 12 --per-class 50
+      featuremill run pictures results --model embedded
+      featuremill run s3://fruits/training s3://fruits/results --variance 0.9
+    """

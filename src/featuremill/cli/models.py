@@ -1,0 +1,58 @@
+"""``models``: the networks there are."""
+
+import click
+
+
+@click.group()
+def models() -> None:
+    """The networks there are: list them, show one, fetch its weights."""
+
+
+@models.command("list")
+def models_list() -> None:
+    """List the networks.
+
+    \b
+    Example:
+      featuremill models list
+    """
+    from featuremill.models import registry
+
+    for name in registry.names():
+        click.echo(f"{name:24}  {registry.get(name).summary}")
+
+
+@models.command("show")
+@click.argument("name")
+def models_show(name: str) -> None:
+    """Show one network: its weights, licence, input and preprocessing.
+
+    \b
+    Example:
+      featuremill models show mobilenetv2
+    """
+    from featuremill.models import registry
+
+    for fact, value in registry.get(name).description().items():
+        click.echo(f"{fact:14}  {value}")
+
+
+@models.command("fetch")
+@click.argument("name", default="mobilenetv2")
+def models_fetch(name: str) -> None:
+    """Download a network's weights into the cache, if it needs any, and check them.
+
+    \b
+    Example:
+      featuremill models fetch mobilenetv2
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.models import registry
+    from featuremill.prepare import download_progress
+
+    weights = registry.get(name).weights
+    with ConsoleProgress() as progress:
+        network = registry.load(name, progress=download_progress(progress))
+    click.echo(f"{network.name} is ready (weights {network.weights_sha256})")
+    if not isinstance(weights, registry.Published):
+        click.echo(f"nothing to fetch: its weights are {weights.origin}")

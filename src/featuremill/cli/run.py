@@ -1,0 +1,116 @@
+"""``run`` and ``estimate``: the main job, and what it would take."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.options import EXIT_CODES, run_config, run_options
+from featuremill.config import DEFAULT_SAMPLE
+
+if TYPE_CHECKING:
+    from featuremill.estimation import Estimate
+    from featuremill.pipeline import RunResult
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DEST")
+@run_options
+@click.option(
+    "--replace-model", is_flag=True, help="Compute anew what DEST holds of another model."
+)
+@click.pass_obj
+def run(spark: Any, /, **options: Any) -> None:
+    """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
+
+    SRC and DEST are folders or s3://bucket/prefix. The name of an image's parent folder is its
+    label. A second run embeds only what is new or has changed.
+
+    \b
+    Examples:
+      featuremill run photos results
+      featuremill run photos results --components 256 --precision fp32
+      featuremill run photos results --weights mobilenet_v2.h5 --classes Apple,Banana
+      featuremill run s3://fruits/training s3://fruits/results --variance 0.9
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.pipeline import run as run_pipeline
+
+    with ConsoleProgress() as progress:
+        result = run_pipeline(run_config(**options), spark=spark, progress=progress)
+    _print_result(result)
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("source", metavar="SRC")
+@click.option(
+    "--sample",
+    type=int,
+    default=DEFAULT_SAMPLE,
+    show_default=True,
+    metavar="N",
+    help="Images to try it with.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON: counts, seconds, bytes."
+)
+@run_options
+def estimate(sample: int, as_json: bool, **options: Any) -> None:
+    """Predict time, memory and output sizes of a run over SRC on this machine.
+
+    Images drawn evenly from SRC go through the whole job in a temporary folder, of which nothing
+    is left. The options are those of the run.
+
+    \b
+    Examples:
+      featuremill estimate photos
+      featuremill estimate photos --sample 4000 --precision fp32 --json
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.estimation import estimate as predict
+
+    with ConsoleProgress() as progress:
+        predicted = predict(run_config(destination="", **options), sample=sample, progress=progress)
+    if as_json:
+        click.echo(json.dumps(asdict(predicted)))
+    else:
+        _print_estimate(predicted)
+
+
+def _print_result(result: "RunResult") -> None:
+    record = result.record
+    if record.pca is not None:
+        reached = record.pca["components_for_variance"]
+        marks = ", ".join(f"{float(share):.0%} with {count}" for share, count in reached.items())
+        click.echo(
+            f"PCA       {record.pca['n_components']} components hold"
+            f" {record.pca['variance_held']:.2%} of the variance ({marks})"
+        )
+    if record.images_per_second:
+        click.echo(f"speed     {record.images_per_second:,.0f} images/s while embedding")
+    click.echo(f"ledger    {record.ledger}")
+    click.echo(f"report    {result.report}")
+
+
+def _print_estimate(predicted: "Estimate") -> None:
+    seconds, sizes = dict(predicted.seconds), predicted.output_bytes
+    click.echo(
+        f"source    {predicted.images:,} images in {predicted.classes:,} classes,"
+        f" {predicted.image_bytes / 1e6:,.1f} MB, {predicted.skipped:,} entries skipped"
+    )
+    whole = ", which is all" if predicted.sample == predicted.images else ""
+    click.echo(
+        f"sample    {predicted.sample:,} images{whole}, {predicted.rejected:,} rejected,"
+        f" precision {predicted.precision or 'unknown'}"
+    )
+    total, listing = seconds.pop("total"), seconds.pop("list")
+    stages = " + ".join(f"{name} {spent:,.1f}" for name, spent in seconds.items())
+    click.echo(f"time      {total:,.1f} s = {stages}; meanwhile listing {listing:,.1f}")
+    click.echo(f"speed     {predicted.images_per_second:,.0f} images/s while embedding")
+    click.echo(f"memory    {predicted.peak_bytes / 1e6:,.0f} MB at its peak")
+    parts = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in sizes.items())
+    click.echo(f"output    {parts} MB")
+    for warning in predicted.warnings:
+        click.echo(f"warning   {warning}")

@@ -1,0 +1,102 @@
+"""``sample``: a smaller copy of a labelled set."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.options import s3_options
+from featuremill.sampling.config import MODES, SampleConfig
+
+if TYPE_CHECKING:
+    from featuremill.sampling import Sampled
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    images could not be brought; the same command goes on from there
+  2    refused before anything was written: an option, the source, the destination
+  130  interrupted; the same command goes on from there
+"""
+
+
+@click.command(epilog=_EXIT_CODES)
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DEST")
+@click.option("--per-class", type=int, metavar="N", help="Take N images of each class.")
+@click.option("--fraction", type=float, metavar="F", help="Take this share of each class.")
+@click.option("--total", type=int, metavar="N", help="Take N images, in proportion to the classes.")
+@click.option("--classes", metavar="A,B", help="Only images in folders of these names.")
+@click.option("--random-classes", type=int, metavar="N", help="Only N classes, drawn by the seed.")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only paths below SRC that match; may be repeated.",
+)
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the images.")
+@click.option(
+    "--mode",
+    default="copy",
+    show_default=True,
+    metavar="|".join(MODES),
+    help="Links need both to be folders; a symbolic link is absolute.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be taken; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of a table.")
+@s3_options
+def sample(as_json: bool, classes: str | None, **options: Any) -> None:
+    """Bring a sample of SRC's images to DEST, drawn class by class.
+
+    SRC and DEST are folders or s3://bucket/prefix; DEST must be empty. Images keep their paths
+    below SRC, and so their labels. Give one of --per-class, --fraction and --total.
+
+    The same seed chooses the same images wherever SRC lies, and a larger sample of the same seed
+    holds the smaller one. Images added to SRC displace at most as many as they are. Every class
+    gives at least one image, unless --total is less than the number of classes.
+
+    \b
+    Examples:
+      featuremill sample photos small --per-class 50
+      featuremill sample s3://fruits/training s3://fruits/tenth --fraction 0.1 --seed 7
+      featuremill sample s3://fruits/training few --total 600 --random-classes 12
+      featuremill sample photos two --per-class 9 --classes Apple,Pear --mode symlink --dry-run
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.sampling import sample as take
+
+    wanted = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    config = SampleConfig(classes=wanted, **options)
+    with ConsoleProgress() as progress:
+        taken = take(config, progress=progress)
+    if as_json:
+        totals = {"images": taken.images, "bytes": taken.bytes}
+        click.echo(json.dumps(asdict(taken) | totals))
+    else:
+        _print(taken)
+
+
+def _print(taken: "Sampled") -> None:
+    from rich.cells import cell_len, set_cell_size
+
+    rows = [(one.label, one.available, one.taken, one.bytes) for one in taken.classes]
+    together = sum(one.available for one in taken.classes)
+    rows.append(("together", together, taken.images, taken.bytes))
+    # a Chinese letter is two columns wide
+    width = max(cell_len(label) for label, *_ in rows)
+    click.echo(f"{'class':{width}}  {'available':>11}  {'taken':>11}  {'MB':>9}")
+    for label, available, count, size in rows:
+        padded = set_cell_size(label, width)
+        click.echo(f"{padded}  {available:11,}  {count:11,}  {size / 1e6:9,.2f}")
+    if taken.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in taken.left_out.items())
+        click.echo(f"left out    {reasons}")
+    if taken.dry_run:
+        click.echo("nothing was written (--dry-run)")
+        return
+    before = f", {taken.already_there:,} of them before" if taken.already_there else ""
+    click.echo(f"written     {taken.images:,} images to {taken.destination}{before}")
