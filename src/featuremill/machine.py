@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -32,12 +33,51 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process and all it starts may use.
+
+    The machine's, or less where a control group says so, as in a container.
+
+    Parameters
+    ----------
+    root : Path
+        Below which ``proc`` and ``sys`` are.
+    """
+    limits = [psutil.virtual_memory().total, *_group_limits(root)]
+    return min(limits)
+
+
+def _group_limits(root: Path) -> Iterator[int]:
+    """Limits of this process' control groups and of those they lie in, of both kinds."""
+    groups = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            folder, file = groups, "memory.max"
+        elif "memory" in controllers.split(","):
+            folder, file = groups / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        inside = folder / name.lstrip("/")
+        # a container sees its own group as the root of all
+        for group in (inside, *inside.parents):
+            if not group.is_relative_to(folder):
+                break
+            # "max", or a file that the root of all does not have
+            with suppress(OSError, ValueError):
+                yield int((group / file).read_text())
+
+
 def hardware() -> dict[str, Any]:
     """The driver's machine."""
     return {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
@@ -101,12 +141,21 @@ def peak_memory() -> Iterator[Peak]:
         thread.join()
 
 
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def cpu_name() -> str:
+    """The processor, as the kernel names it."""
+    return _cpu_line("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can, in the kernel's words; empty where it does not say (macOS)."""
+    return frozenset((_cpu_line("flags") or _cpu_line("Features")).split())
+
+
+def _cpu_line(name: str) -> str:
+    """Value of the first line of this name in the kernel's description of the CPU."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return ""

@@ -1,0 +1,55 @@
+"""``doctor``: what a run needs of its surroundings."""
+
+import json
+from dataclasses import asdict
+
+import click
+
+from featuremill.cli.options import s3_options
+
+_WIDTH = 17
+
+
+@click.command()
+@click.argument("source", metavar="[SRC]", required=False)
+@click.argument("destination", metavar="[DEST]", required=False)
+@click.option(
+    "--model", default="mobilenetv2", show_default=True, help="Whose weights should be there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@s3_options
+def doctor(
+    source: str | None,
+    destination: str | None,
+    model: str,
+    as_json: bool,
+    endpoint_url: str | None,
+    region: str | None,
+) -> None:
+    """Check Java, memory, disk, CPU, engines, weights and credentials, with a remedy for each.
+
+    With SRC and DEST, also whether they can be read and written. Exits with 1 if something that a
+    run needs is not there. For AWS itself see `featuremill cloud doctor`.
+
+    \b
+    Examples:
+      featuremill doctor
+      featuremill doctor photos results
+      featuremill doctor s3://fruits/training s3://fruits/results
+    """
+    from featuremill.doctor import diagnose
+
+    findings = []
+    for finding in diagnose(
+        source, destination, model=model, endpoint_url=endpoint_url, region=region
+    ):
+        findings.append(finding)
+        if as_json:
+            continue
+        click.echo(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
+        if finding.remedy:
+            click.echo(f"{'':5} {'':{_WIDTH}} {finding.remedy}")
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    if any(finding.level == "fail" for finding in findings):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,218 @@
+"""Looks at everything a run needs of its surroundings, and says what to do where it lacks."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from featuremill import machine
+from featuremill.errors import FeaturemillError
+from featuremill.findings import Finding
+from featuremill.jvm import check_java
+from featuremill.models import registry
+from featuremill.models.download import cache_dir
+from featuremill.models.engines import native_bf16
+from featuremill.storage import Store, open_store
+
+MEMORY_NEEDED = 2_000_000_000
+"""Bytes for a run on two cores: it was measured to end with 1.7 GB and to be killed with 1.5 GB
+(benchmarks, "Memory of the whole process tree")."""
+MEMORY_EACH_CORE = 400_000_000
+"""Bytes for each core beyond two: a worker was measured to hold 350 MB."""
+DISK_NEEDED = 1_000_000_000
+"""Bytes free that make a warning go away; how much a run writes, `featuremill estimate` tells."""
+
+_CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+_INSTALL = "Install featuremill again, with its dependencies."
+
+
+def diagnose(
+    source: str | None = None,
+    destination: str | None = None,
+    *,
+    model: str = "mobilenetv2",
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> Iterator[Finding]:
+    """Check this machine, and source and destination if they are named.
+
+    Nothing is written but an empty file in the temporary folder. Only a source or destination in
+    S3 is reached over the network.
+
+    Parameters
+    ----------
+    source, destination : str, optional
+        As given to ``featuremill run``.
+    model : str
+        The network whose weights should be there.
+    endpoint_url, region : str, optional
+        For S3.
+
+    Yields
+    ------
+    Finding
+    """
+    in_s3 = any(url and "://" in url for url in (source, destination))
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("java", _java),
+        ("cores", _cores),
+        ("memory", _memory),
+        ("cpu", _cpu),
+        ("engines", _engines),
+        ("temporary folder", _temporary_folder),
+        ("weights", partial(_weights, model)),
+        ("credentials", partial(_credentials, needed=in_s3)),
+    ]
+    open_one = partial(open_store, endpoint_url=endpoint_url, region=region)
+    if source is not None:
+        checks.append(("source", lambda: _source(open_one(source))))
+    if destination is not None:
+        checks.append(("destination", lambda: _destination(open_one(destination))))
+    for what, look in checks:
+        try:
+            yield look()
+        except FeaturemillError as error:
+            yield Finding("fail", what, error.problem, error.remedy)
+
+
+def _python() -> Finding:
+    return Finding("ok", "python", f"{platform.python_version()}, {sys.executable}")
+
+
+def _java() -> Finding:
+    return Finding("ok", "java", f"{check_java()}")
+
+
+def _cores() -> Finding:
+    usable, there = machine.usable_cores(), os.cpu_count() or 1
+    said = f"{usable} usable" if usable == there else f"{usable} usable of {there}"
+    return Finding("ok", "cores", said)
+
+
+def _memory() -> Finding:
+    usable = machine.usable_memory()
+    cores = machine.usable_cores()
+    needed = MEMORY_NEEDED + MEMORY_EACH_CORE * max(0, cores - 2)
+    said = f"{usable / 1e9:.1f} GB usable, {cores} tasks at once need about {needed / 1e9:.1f} GB"
+    if usable >= needed:
+        return Finding("ok", "memory", said)
+    if usable >= MEMORY_NEEDED:
+        fitting = 2 + (usable - MEMORY_NEEDED) // MEMORY_EACH_CORE
+        return Finding("warn", "memory", said, f"Give the run --master 'local[{fitting}]'.")
+    return Finding(
+        "warn",
+        "memory",
+        said,
+        "Give the machine or container more memory, or the run --master 'local[1]'.",
+    )
+
+
+def _cpu() -> Finding:
+    flags = machine.cpu_flags()
+    found = [name for name in _CPU_FEATURES if name in flags]
+    said = f"{machine.cpu_name()} ({', '.join(found) or 'no features known of'})"
+    return Finding("ok", "cpu", said)
+
+
+def _engines() -> Finding:
+    found = [
+        name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name) is not None
+    ]
+    if not found:
+        return Finding("fail", "engines", "neither OpenVINO nor ONNX Runtime is there", _INSTALL)
+    fast = "mixed, bf16 and fp32" if native_bf16() else "fp32: no bf16 in hardware"
+    return Finding("ok", "engines", f"{', '.join(found)}; precision {fast}")
+
+
+def _temporary_folder() -> Finding:
+    folder = Path(tempfile.gettempdir())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(
+            "fail",
+            "temporary folder",
+            f"{folder} cannot be written: {error.strerror}",
+            "Name another one in TMPDIR.",
+        )
+    return _room("temporary folder", folder, "Make room there, or name another one in TMPDIR.")
+
+
+def _room(what: str, folder: Path, remedy: str) -> Finding:
+    """Whether a disk has room; ``folder`` need not be there yet."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    said = f"{folder}, {free / 1e9:,.1f} GB free"
+    if free >= DISK_NEEDED:
+        return Finding("ok", what, said)
+    return Finding("fail" if free == 0 else "warn", what, said, remedy)
+
+
+def _weights(model: str) -> Finding:
+    weights = registry.get(model).weights
+    if not isinstance(weights, registry.Published):
+        return Finding("ok", "weights", f"of {model}: {weights.origin}")
+    path = cache_dir() / weights.file
+    if path.exists():
+        return Finding("ok", "weights", f"of {model}: {path}")
+    return Finding(
+        "warn",
+        "weights",
+        f"of {model}: not in {cache_dir()}; the first run fetches {weights.size / 1e6:.1f} MB",
+        f"Without a network: --weights FILE or --model embedded. Else: featuremill models fetch"
+        f" {model}",
+    )
+
+
+def _credentials(*, needed: bool) -> Finding:
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        found = Session().get_credentials()
+    except BotoCoreError as error:
+        return Finding(
+            "fail" if needed else "warn",
+            "credentials",
+            f"of AWS: {error}",
+            "Check AWS_PROFILE and the files in ~/.aws, or `aws login`.",
+        )
+    if found is not None:
+        return Finding("ok", "credentials", f"of AWS: there, by {found.method}")
+    if not needed:
+        return Finding("ok", "credentials", "of AWS: none, and only s3:// needs them")
+    return Finding(
+        "fail",
+        "credentials",
+        "of AWS: none",
+        "Sign in (`aws login` or `aws sso login`), or set AWS_PROFILE.",
+    )
+
+
+def _source(store: Store) -> Finding:
+    entry = next(store.list(), None)
+    if entry is None:
+        return Finding("fail", "source", f"{store.url} is empty", "Name a folder of images.")
+    return Finding("ok", "source", f"{store.url} can be listed")
+
+
+def _destination(store: Store) -> Finding:
+    there = next(store.names("features"), None)
+    holds = "holds features already" if there else "holds no features yet"
+    if "://" in store.url:
+        return Finding("ok", "destination", f"{store.url} can be listed and {holds}")
+    folder = Path(store.url)
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return Finding(
+            "fail", "destination", f"{parent} cannot be written", "Choose another destination."
+        )
+    room = _room("destination", folder, "Make room there, or choose another disk.")
+    return Finding(room.level, room.what, f"{room.said}, {holds}", room.remedy)
