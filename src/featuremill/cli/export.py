@@ -1,0 +1,99 @@
+"""``export`` and ``explore``: results handed to other tools."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from featuremill.cli.options import s3_options
+from featuremill.export import FORMS
+
+
+@click.command()
+@click.argument("destination", metavar="DEST")
+@click.option("--to", required=True, metavar="|".join(FORMS), help="What to write; see above.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="File (onnx, pandas) or folder (the others), local or s3://.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files of the same names.")
+@click.option(
+    "--weights", metavar="FILE", help="For onnx: the run's Keras file, if it has been moved."
+)
+@s3_options
+def export(
+    destination: str,
+    to: str,
+    output: str,
+    overwrite: bool,
+    weights: str | None,
+    endpoint_url: str | None,
+    region: str | None,
+) -> None:
+    """Write what DEST holds in a form that other tools read.
+
+    \b
+    onnx         one model from RGB pixels to features and PCA scores, for ONNX Runtime
+                 on phones and servers; compared with this library before it is written
+    numpy        features.npy, features_pca.npy, paths.npy, labels.npy
+    pandas       one wide Parquet file: path, label, pc_1 ..., feature_1 ...
+    huggingface  a data set: Parquet files with the columns' types, and a card
+    projector    tensors.tsv, metadata.tsv and their configuration, for TensorBoard
+
+    \b
+    Examples:
+      featuremill export results --to onnx -o fruit.onnx
+      featuremill export results --to numpy -o arrays
+      featuremill export s3://fruits/results --to pandas -o fruit.parquet --overwrite
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.export import export as write
+
+    with ConsoleProgress() as progress:
+        exported = write(
+            destination,
+            output,
+            to=to,
+            overwrite=overwrite,
+            weights=weights,
+            endpoint_url=endpoint_url,
+            region=region,
+            progress=progress,
+        )
+    for topic, fact in exported.facts.items():
+        click.echo(f"{topic:9} {fact}")
+    count, size = len(exported.files), sum(exported.files.values())
+    files = f"{count} files, " if count > 1 else ""
+    click.echo(f"written   {exported.url} ({files}{size / 1e6:,.1f} MB)")
+
+
+@click.command()
+@click.argument("destination", metavar="DEST")
+@s3_options
+def explore(destination: str, endpoint_url: str | None, region: str | None) -> None:
+    """Show the images of DEST in Apple's Embedding Atlas, in the browser.
+
+    Each image is a point at its first two components, with its thumbnail where SRC can still be
+    read. Atlas is installed by pip install 'featuremill[explore]'; it prints the address of its
+    page and runs until Ctrl-C.
+
+    \b
+    Example:
+      featuremill explore results
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.explore import prepare, serve
+
+    with tempfile.TemporaryDirectory(prefix="featuremill-") as folder:
+        with ConsoleProgress() as progress:
+            command = prepare(
+                destination,
+                Path(folder),
+                endpoint_url=endpoint_url,
+                region=region,
+                progress=progress,
+            )
+        serve(command)

@@ -1,0 +1,120 @@
+"""What a run left, in the forms that other tools read.
+
+To add a form, write a module with what :class:`Form` asks for, and name it in :data:`FORMS`.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from featuremill.errors import ConfigError
+from featuremill.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from featuremill.export.output import Output
+    from featuremill.export.rows import Results
+
+FORMS = ("onnx", "numpy", "pandas", "huggingface", "projector")
+"""What an export can be; each is a module of this package."""
+
+
+class Form(Protocol):
+    """What a module such as ``numpy`` has."""
+
+    IS_FILE: bool
+    """Whether the export is one file; else it is a folder."""
+    NAMES: tuple[str, ...]
+    """What is written below the folder; globs where the number of files is open."""
+
+    def write(self, results: "Results", output: "Output", progress: Progress) -> Mapping[str, str]:
+        """Write it; returns what there is to say of it, by topic."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    url : str
+        The file or the folder.
+    files : mapping of str to int
+        Name of each file → bytes.
+    facts : mapping of str to str
+        What there is to say of it, for people.
+    """
+
+    url: str
+    files: Mapping[str, int]
+    facts: Mapping[str, str]
+
+
+def export(
+    destination: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    to: str,
+    overwrite: bool = False,
+    weights: str | os.PathLike[str] | None = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write what a destination holds in the form that another tool reads.
+
+    Rows are streamed: memory does not grow with their number.
+
+    Parameters
+    ----------
+    destination : str or path
+        Of an earlier run.
+    output : str or path
+        File (``onnx``, ``pandas``) or folder (the others), local or on S3.
+    to : str
+        One of :data:`FORMS`.
+    overwrite : bool
+        Replace files of the same names.
+    weights : str or path, optional
+        For ``onnx``: the Keras file of the run, if it is not where that run had it.
+    endpoint_url, region : str, optional
+        For S3, at either end.
+    progress : Progress, optional
+        Is told how far the export is.
+
+    Raises
+    ------
+    InputError
+        If something was refused before anything was written: the form is unknown, a file is there
+        already, the destination lacks features or the PCA that the form needs, or the weights are
+        not those of the run.
+    RunError
+        If the ONNX model is not what the library computes, or writing failed. Nothing is left of
+        such an export.
+    """
+    form = _form(to)
+    if weights is not None and to != "onnx":
+        raise ConfigError(
+            f"--weights is {os.fspath(weights)}, but --to {to} needs none",
+            "Leave it out, or choose --to onnx.",
+        )
+    from featuremill.export.output import open_output
+    from featuremill.export.rows import open_results
+    from featuremill.storage import open_store
+
+    store = open_store(destination, endpoint_url=endpoint_url, region=region)
+    target = open_output(output, is_file=form.IS_FILE, endpoint_url=endpoint_url, region=region)
+    target.check(store, form.NAMES, overwrite=overwrite)
+    results = open_results(store, None if weights is None else Path(weights))
+    with target.cleared_on_failure():
+        facts = form.write(results, target, progress or Silent())
+    target.remove_leftovers(form.NAMES)
+    return Exported(target.url, target.sizes(), facts)
+
+
+def _form(name: str) -> Form:
+    if name not in FORMS:
+        raise ConfigError(f"--to is {name!r}", f"Choose one of {', '.join(FORMS)}.")
+    return cast("Form", importlib.import_module(f"featuremill.export.{name}"))

@@ -1,0 +1,122 @@
+"""Whether an exported ONNX model gives what this library gives for the same pictures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from featuremill import images
+from featuremill.errors import ImageRejected, RunError, StorageError
+from featuremill.export.rows import Results
+from featuremill.images import Limits
+from featuremill.models.engines import open_engine
+from featuremill.models.network import BOUNDS, Network
+from featuremill.models.parity import smallest_cosine
+from featuremill.pca import PCA
+from featuremill.synth import SynthConfig, draw, encode
+from featuremill.tables import features_table
+
+IMAGES = 16
+"""How many pictures are compared, at most."""
+
+_BOUND = BOUNDS["fp32"] or 1.0
+_DRAWN = SynthConfig(classes=IMAGES, per_class=1, seed=0)
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Parity(NamedTuple):
+    """Smallest cosine of all rows of both outputs, over so many images, and which these were."""
+
+    smallest_cosine: float
+    compared: int
+    pictures: str
+
+
+def compare(model: bytes, network: Network, pca: PCA, results: Results) -> Parity:
+    """Run pictures through the exported model and through the library, in float32.
+
+    The pictures are images of the destination where their source can still be read, else drawn.
+
+    Raises
+    ------
+    RunError
+        If the smallest cosine is below 0.9999.
+    """
+    found = list(_of_the_table(results, network.input_size))
+    pictures = "images of the source" if found else "drawn pictures (the source cannot be read)"
+    pixels = np.stack(found or list(_drawn(network.input_size)))  # (N, height, width, 3)
+    features, scores = _run(model, pixels)
+    expected = open_engine(network, "fp32").embed(pixels)
+    smallest = min(
+        smallest_cosine(features, expected), smallest_cosine(scores, pca.transform(expected))
+    )
+    if not smallest >= _BOUND:
+        raise RunError(
+            f"the ONNX model comes to cosine {smallest:.6f} of the library on {len(pixels)}"
+            f" {pictures}, it must be at least {_BOUND}",
+            "This is a defect of featuremill or of ONNX Runtime: please report it.",
+        )
+    return Parity(smallest, len(pixels), pictures)
+
+
+def _run(model: bytes, pixels: Pixels) -> Sequence[npt.NDArray[np.float32]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    outputs: Sequence[npt.NDArray[np.float32]] = session.run(
+        ["features", "features_pca"], {"pixels": pixels}
+    )
+    return outputs
+
+
+@dataclass(frozen=True)
+class _Row:
+    path: str
+    version: str
+
+
+def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
+    """Pixels of some embedded images that are still what they were."""
+    source = results.source()
+    if source is None or results.record is None:
+        return
+    config = results.record.config
+    limits = Limits(config["max_bytes"], config["max_pixels"])
+    for row in _spread(results):
+        try:
+            fetched = source.fetch(row.path)
+            if fetched.version == row.version:
+                yield images.resize(images.decode(fetched.data, limits).pixels, size)
+        except (OSError, ImageRejected):
+            continue
+        except StorageError:
+            return
+
+
+def _spread(results: Results) -> Iterator[_Row]:
+    """Rows evenly apart over all files of the table."""
+    table = features_table(results.store)
+    total = sum(file.rows for file in results.files)
+    wanted = {int(at) for at in np.linspace(0, total, IMAGES, endpoint=False)}
+    start = 0
+    for file in results.files:
+        here = range(start, start + file.rows)
+        if wanted.intersection(here):
+            at = start
+            for batch in table.read(file, ["path", "version"]):
+                for row in batch.to_pylist():
+                    if at in wanted:
+                        yield _Row(row["path"], row["version"])
+                    at += 1
+        start = here.stop
+
+
+def _drawn(size: tuple[int, int]) -> Iterator[Pixels]:
+    for number in range(IMAGES):
+        picture = encode(draw(number, 0, _DRAWN), "jpeg")
+        yield images.resize(images.decode(picture, Limits()).pixels, size)
