@@ -1,35 +1,42 @@
 """A real HTTP endpoint that behaves like AWS as far as moto can."""
 
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from featuremill.cloud import architecture
 from featuremill.cloud.archive import Built, Recipe, build
 from featuremill.cloud.aws import Aws
+from tests.cloud.moto_server import serving
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def service_models_are_read_once() -> Iterator[None]:
+    """botocore reads megabytes of JSON for a new session's clients, and each test has one."""
+    from botocore.loaders import JSONFileLoader
+
+    read = JSONFileLoader.load_file
+    known: dict[str, Any] = {}
+
+    def once(loader: JSONFileLoader, path: str) -> Any:
+        if path not in known:
+            known[path] = read(loader, path)
+        return known[path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", once)
+        yield
 
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """Address of the server, for all tests of a session."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.cloud.moto_server", str(port)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        assert server.stdout.readline() == "ready\n"
-        yield f"http://127.0.0.1:{port}"
-        server.stdin.close()
+    with serving() as address:
+        yield address
 
 
 @pytest.fixture
@@ -44,21 +51,24 @@ def aws(endpoint: str) -> Aws:
 
 
 @pytest.fixture(scope="session")
-def archive_for(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Built]:
-    """Builds the real archive for an architecture, once; without weights, which the model draws.
+def packages_kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for `cloud package`, which keeps what it fetched and compressed.
 
-    Its compressed packages stay in pytest's cache until the locks or the rules of packing change.
+    It is pytest's, so it stays until the locks or the rules of packing change.
     """
-    built: dict[str, Built] = {}
     cache = getattr(request.config, "cache", None)
-    folder = cache.mkdir("archives") if cache else tmp_path_factory.mktemp("archives")
+    return cache.mkdir("archives") if cache else tmp_path_factory.mktemp("archives")
+
+
+@pytest.fixture(scope="session")
+def archive_for(packages_kept: Path) -> Callable[[str], Built]:
+    """Builds the real archive for an architecture, once; without weights, which the model draws."""
+    built: dict[str, Built] = {}
 
     def once(name: str) -> Built:
         if name not in built:
             with pytest.MonkeyPatch.context() as environment:
-                environment.setenv("FEATUREMILL_CACHE", str(folder))
+                environment.setenv("FEATUREMILL_CACHE", str(packages_kept))
                 built[name] = build(Recipe(architecture.get(name), "mobilenetv2-untrained"))
         return built[name]
 

@@ -232,6 +232,7 @@ def install() -> None:
     _buckets()
     _applications()
     _budgets_and_studios()
+    _roles()
     _networks()
 
 
@@ -352,6 +353,29 @@ def _budgets_and_studios() -> None:
     emr.describe_studio = describe
 
 
+def _roles() -> None:
+    """Roles have the stack's managed policies that they are given, until they are deleted."""
+    from moto.iam.models import Role, iam_backends
+
+    made: Any = Role.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+    deleted: Any = Role.delete_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create(cls: Any, name: str, resource: Any, account: str, region: str, **more: Any) -> Any:
+        role = made(cls, name, resource, account, region, **more)
+        for arn in resource["Properties"].get("ManagedPolicyArns", []):
+            # AWS' own policies are not there
+            if arn in iam_backends[account]["aws"].managed_policies:
+                role.managed_policies[arn] = iam_backends[account]["aws"].managed_policies[arn]
+        return role
+
+    def delete(cls: Any, name: str, resource: Any, account: str, region: str) -> None:
+        iam_backends[account]["aws"].get_role(name).managed_policies.clear()
+        deleted(cls, name, resource, account, region)
+
+    Role.create_from_cloudformation_json = classmethod(create)  # type: ignore
+    Role.delete_from_cloudformation_json = classmethod(delete)  # type: ignore
+
+
 def _networks() -> None:
     """Security groups have the rules that they are given, and a network can be deleted again."""
     from moto.ec2 import models as ec2
@@ -413,7 +437,10 @@ def _deletions() -> None:
         del ec2_backends[account][region].vpc_end_points[self.id]
 
     def policy(self: Any, account: str, region: str) -> None:
-        del self.backend.managed_policies[self.arn]
+        iam = self.backend
+        for each in (*iam.roles.values(), *iam.users.values(), *iam.groups.values()):
+            each.managed_policies.pop(self.arn, None)
+        del iam.managed_policies[self.arn]
 
     for model, delete in (
         (security_groups.SecurityGroupIngress, rule),

@@ -5,10 +5,12 @@ from typing import Any
 
 def install() -> None:
     """Add it to moto."""
+    from moto.cloudformation import parsing
     from moto.cloudformation.models import ChangeSet
     from moto.cloudformation.parsing import ResourceMap
     from moto.cloudformation.responses import CloudFormationResponse
 
+    updated = parsing.parse_and_update_resource
     deleted, loaded = ResourceMap.delete, ResourceMap.load_parameters
     compared = CloudFormationResponse._validate_different_update
 
@@ -39,6 +41,11 @@ def install() -> None:
         if self._get_param("ChangeSetName") is None:
             compared(self, *others)
 
+    def update(name: str, wanted: Any, resources: Any, **where: str) -> Any:
+        # what moto cannot change stays what it is; it would be forgotten
+        return updated(name, wanted, resources, **where) or resources[name]
+
+    parsing.parse_and_update_resource = update
     ChangeSet.apply = apply  # type: ignore[method-assign]
     ResourceMap.delete = delete  # type: ignore[method-assign]
     ResourceMap.load_parameters = load_parameters  # type: ignore[method-assign]

@@ -11,11 +11,11 @@ from featuremill.cloud.template import template_body
 ACCOUNT = "123456789012"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms."""
 
 
-def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+def _function(loader: yaml.CSafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):

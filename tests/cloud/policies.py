@@ -5,7 +5,7 @@ guessed. Only real AWS shows that IAM reads them in the same way.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,8 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
 
 
 def _condition(operator: str, value: str | None, wanted: Sequence[str]) -> bool:
+    if operator.endswith("IfExists"):
+        return value is None or _condition(operator.removesuffix("IfExists"), value, wanted)
     negated = operator.replace("Not", "")
     if value is None:
         # a key that is not there equals nothing
@@ -108,7 +110,7 @@ def _listed(value: Any) -> list[Any]:
 
 # -------------------------------------------------------- what a call of an API needs
 
-_PREFIXES = {"emr": "elasticmapreduce"}
+_PREFIXES = {"emr": "elasticmapreduce", "service-quotas": "servicequotas"}
 _ACTIONS = {
     "s3:ListObjectsV2": ["s3:ListBucket"],
     "s3:HeadBucket": ["s3:ListBucket"],
@@ -120,8 +122,11 @@ _ACTIONS = {
     "s3:ListObjectVersions": ["s3:ListBucketVersions"],
     "s3:DeleteObjects": ["s3:DeleteObject"],
     "budgets:DescribeBudget": ["budgets:ViewBudget"],
+    "budgets:CreateBudget": ["budgets:ModifyBudget"],
+    "budgets:DeleteBudget": ["budgets:ModifyBudget"],
+    # everybody may ask who they are
+    "sts:GetCallerIdentity": [],
     "emr-serverless:StartJobRun": ["emr-serverless:StartJobRun", "emr-serverless:TagResource"],
-    "emr-serverless:GetDashboardForJobRun": ["emr-serverless:GetDashboardForJobRun"],
 }
 
 
@@ -138,6 +143,8 @@ def needs(service: str, operation: str, parameters: Mapping[str, Any], outputs: 
         Of the stack.
     """
     name = f"{service}:{operation}"
+    if name == "ec2:RunInstances":
+        return list(_of_instances(parameters, outputs))
     prefix = _PREFIXES.get(service, service)
     resources = _resources(service, operation, parameters, outputs)
     context = _tags(parameters)
@@ -146,12 +153,11 @@ def needs(service: str, operation: str, parameters: Mapping[str, Any], outputs: 
         for action in _ACTIONS.get(name, [f"{prefix}:{operation}"])
         for resource in resources
     ]
-    return own + _passed(name, parameters)
+    return own + _passed(name, parameters, outputs)
 
 
 def _resources(service: str, operation: str, parameters: Mapping[str, Any], outputs: Any) -> Any:
-    region = "eu-west-1"
-    account = outputs["JobRoleArn"].split(":")[4]
+    region, account = "eu-west-1", _account(outputs)
     if service == "s3":
         bucket = f"arn:aws:s3:::{parameters['Bucket']}"
         if operation == "DeleteObjects":
@@ -187,11 +193,50 @@ def _tags(parameters: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _passed(name: str, parameters: Mapping[str, Any]) -> list[Need]:
+def _passed(name: str, parameters: Mapping[str, Any], outputs: Any) -> list[Need]:
+    """What else the same call asks for: roles handed on, and what is copied."""
     if name == "emr-serverless:StartJobRun":
-        to = {"iam:PassedToService": "emr-serverless.amazonaws.com"}
-        return [Need("iam:PassRole", parameters["executionRoleArn"], to)]
+        return [_pass(parameters["executionRoleArn"], "emr-serverless")]
     if name == "emr:RunJobFlow":
-        to = {"iam:PassedToService": "elasticmapreduce.amazonaws.com"}
-        return [Need("iam:PassRole", parameters["ServiceRole"], to)]
+        nodes = f"arn:aws:iam::{_account(outputs)}:role/NodeRole"
+        new = f"arn:aws:elasticmapreduce:eu-west-1:{_account(outputs)}:cluster/j-NEW"
+        tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
+        parts = ("AddTags", "PutAutoTerminationPolicy", "PutManagedScalingPolicy")
+        asked = [Need(f"elasticmapreduce:{part}", new, tags) for part in parts]
+        roles = [_pass(parameters["ServiceRole"], "elasticmapreduce"), _pass(nodes, "ec2")]
+        return asked + roles
+    if name == "s3:CopyObject":
+        source = parameters["CopySource"]
+        read = f"{source['Bucket']}/{source['Key']}" if isinstance(source, Mapping) else source
+        return [Need("s3:GetObject", f"arn:aws:s3:::{read}")]
     return []
+
+
+def _pass(role: str, service: str) -> Need:
+    return Need("iam:PassRole", role, {"iam:PassedToService": f"{service}.amazonaws.com"})
+
+
+def _account(outputs: Any) -> str:
+    account: str = outputs["JobRoleArn"].split(":")[4]
+    return account
+
+
+def _of_instances(parameters: Mapping[str, Any], outputs: Any) -> Iterator[Need]:
+    """What one call for a machine needs: each thing it makes or uses is asked about apart."""
+    account = _account(outputs)
+    of_ours = f"arn:aws:ec2:eu-west-1:{account}"
+    profile = f"arn:aws:iam::{account}:instance-profile/ServerProfile"
+    kind = {"ec2:InstanceType": parameters["InstanceType"], "ec2:InstanceProfile": profile}
+    for made in parameters["TagSpecifications"]:
+        arn = f"{of_ours}:{made['ResourceType']}/*"
+        tags = {f"aws:RequestTag/{each['Key']}": each["Value"] for each in made["Tags"]}
+        yield Need("ec2:RunInstances", arn, {**tags, **kind})
+        yield Need("ec2:CreateTags", arn, {**tags, "ec2:CreateAction": "RunInstances"})
+    (interface,) = parameters["NetworkInterfaces"]
+    yield Need("ec2:RunInstances", f"{of_ours}:subnet/{interface['SubnetId']}")
+    for group in interface["Groups"]:
+        yield Need("ec2:RunInstances", f"{of_ours}:security-group/{group}")
+    yield Need("ec2:RunInstances", "arn:aws:ec2:eu-west-1::image/ami-1")
+    name = parameters["ImageId"].removeprefix("resolve:ssm:")
+    yield Need("ssm:GetParameters", f"arn:aws:ssm:eu-west-1::parameter{name}")
+    yield _pass(f"arn:aws:iam::{account}:role/ServerRole", "ec2")

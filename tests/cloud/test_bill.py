@@ -365,6 +365,22 @@ def test_a_probe_runs_the_images_and_leaves_nothing(
     assert aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="input/")["KeyCount"] == 16
 
 
+def test_a_probe_that_fails_is_explained_and_its_copies_go(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = deployed(aws)
+    put(aws, "input/0.jpg", b"image")
+
+    def fails(*_: object) -> None:
+        raise CloudError("job 00f ended as FAILED: a worker needed more memory", "--slot-memory")
+
+    monkeypatch.setattr(probing, "stay", fails)
+    with pytest.raises(CloudError, match="needed more memory"):
+        execute(probing.probe(stack, Limits(), "mobilenetv2", seconds=0), aws)
+    left = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="results/")
+    assert left["KeyCount"] == 0
+
+
 def test_a_probe_takes_images_from_everywhere_and_the_same_each_time() -> None:
     keys = [f"input/{number:05d}.jpg" for number in range(10_000)]
     drawn = probing._draw(iter(keys), 500)
@@ -432,6 +448,13 @@ def test_the_command_shows_the_arithmetic_dates_and_sources(
     ):
         assert text in shown.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_million_images_are_not_reckoned_from_what_a_few_cost_each(folder: Path) -> None:
+    few = featuremill("cloud", "estimate", "--images", "12", "--throughput", "50").output
+    many = featuremill(*GIVEN).output
+    totals = [line for text in (few, many) for line in text.splitlines() if "total" in line]
+    assert totals[0].partition("run, ")[2] == totals[1].partition("run, ")[2] != ""
 
 
 def test_the_command_says_that_arm64_is_inferred(folder: Path) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import clusters, place, secret
+from featuremill.cloud import clusters, place, secret, transient
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.dry import lines
 from featuremill.cloud.execute import execute
 from featuremill.cloud.fleets import FAMILIES, Machines, script, script_key
 from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Call, Plan, lines
+from featuremill.cloud.plan import Call, Plan
+from featuremill.config import RunConfig
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.stack import (
     ARCHIVE,
@@ -124,6 +126,17 @@ def test_notebooks_are_kept_in_the_bucket_and_never_overwritten(
     assert kept["Properties"]["s3.persistence.bucket"] == f"{BUCKET}/notebooks"
 
 
+def test_a_cluster_has_the_step_by_step_notebook_and_what_it_draws_with(
+    aws: Aws, stack: Place
+) -> None:
+    start(aws, stack)
+    listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="notebooks/jupyter/jovyan/")
+    names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
+    assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}
+    [bootstrap] = flow(clusters.up(stack, MACHINES))["BootstrapActions"]
+    assert bootstrap["ScriptBootstrapAction"]["Args"][3:] == ["matplotlib"]
+
+
 def test_a_notebook_that_is_no_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no file"):
         clusters.up(described(), MACHINES, (Path("nowhere.ipynb"),))
@@ -187,3 +200,38 @@ def test_a_script_that_machines_run_is_valid_and_stops_at_the_first_error(name: 
     subprocess.run(["bash", "-n"], input=script(name), text=True, check=True)
     assert script(name).startswith("#!/bin/bash\n")
     assert "\nset -euo pipefail\n" in script(name)
+
+
+def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
+    aws: Aws, stack: Place
+) -> None:
+    own, job = start(aws, stack), start_job(aws, stack)
+    password = secret.read(aws, stack, secret.JUPYTERHUB)
+    assert execute(clusters.down(stack, job), aws)[clusters.ENDED] == [job]
+    assert secret.read(aws, stack, secret.JUPYTERHUB) == password
+    job = start_job(aws, stack)
+    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
+    assert [each.id for each in clusters.standing(aws, stack)] == [job]
+    with pytest.raises(CloudError, match="ParameterNotFound"):
+        secret.read(aws, stack, secret.JUPYTERHUB)
+
+
+def start_job(aws: Aws, stack: Place) -> str:
+    config = RunConfig("s3://pictures/input", "s3://pictures/results/main")
+    asked = transient.submission(stack, config, "main", MACHINES)
+    return asked.started(execute(asked.plan, aws)).where
+
+
+def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
+    aws: Aws, stack: Place, endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.save(stack, folder)
+
+    def ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("featuremill.cloud.execute._wait", ctrl_c)
+    left = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
+    assert left.exit_code == 130
+    assert "goes on, and costs" in left.stderr
+    assert "`featuremill cloud cluster down` ends it" in left.stderr

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from featuremill import session
 from featuremill.cli import main
@@ -29,7 +30,7 @@ from featuremill.config import RejectLimit, RunConfig
 from featuremill.errors import CloudError, ConfigError
 from featuremill.storage import open_store
 from featuremill.tables import DataFile, features_table
-from tests.cloud.moto_jobs import FAILS
+from tests.cloud.moto_jobs import FAILS, GOES_ON
 from tests.cloud.stack import (
     ARCHIVE,
     BUCKET,
@@ -40,6 +41,7 @@ from tests.cloud.stack import (
     featuremill,
     folder,
     put,
+    recording,
 )
 
 __all__ = ["folder"]
@@ -92,7 +94,9 @@ def call_of(submission: Submission, operation: str) -> Call:
 def test_the_job_reads_back_from_its_arguments_just_the_run_asked_for(config: RunConfig) -> None:
     arguments = jobs.arguments(config)
     # help is made once, with what the first context says of it
-    read = main.commands["run"].make_context("run", arguments, **main.context_settings).params
+    command = main.get_command(click.Context(main), "run")
+    assert command is not None
+    read = command.make_context("run", arguments, **main.context_settings).params
     classes = tuple(filter(None, (read.pop("classes") or "").split(",")))
     assert RunConfig(classes=classes, **read) == config
 
@@ -155,9 +159,27 @@ def test_packaging_again_what_is_there_makes_it_the_newest() -> None:
 
 def test_an_archive_for_the_other_processor_is_not_taken(aws: Aws, stack: Place) -> None:
     arm = replace(stack, outputs={**stack.outputs, "Architecture": "arm64"})
-    with pytest.raises(CloudError, match=r"no archive for arm64 \(there: x86_64\)") as refused:
+    with pytest.raises(
+        CloudError,
+        match=r"no archive for arm64 with mobilenetv2 \(there: x86_64 with mobilenetv2\)",
+    ) as refused:
         submit(aws, arm)
     assert "featuremill cloud package --architecture arm64" in refused.value.remedy
+
+
+def test_an_archive_without_the_weights_of_the_jobs_model_is_not_taken(
+    aws: Aws, stack: Place
+) -> None:
+    """Workers reach no other address than S3's."""
+    aws.client("s3").delete_object(Bucket=BUCKET, Key=ARCHIVE)
+    put(aws, ARCHIVE.replace("mobilenetv2", "embedded"), b"archive")
+    with pytest.raises(CloudError, match=r"no archive for x86_64 with mobilenetv2") as refused:
+        submit(aws, stack)
+    assert "(there: x86_64 with embedded)" in refused.value.problem
+    assert "package --architecture x86_64 --model mobilenetv2" in refused.value.remedy
+    # what is part of the code, or drawn, is in every archive
+    for model in ("embedded", "mobilenetv2-untrained"):
+        submit(aws, stack, run(model=model))
 
 
 def test_a_repeated_call_starts_no_second_job_but_a_second_command_does() -> None:
@@ -225,7 +247,7 @@ def test_the_executor_of_a_node_leaves_room_for_the_driver_of_a_notebook() -> No
         (lambda: on_nodes(4, 4, 3_000), "a node has 12 GB for them"),
         (lambda: Limits(timeout=4), "--timeout is 4, it must be from 5 to 10,080 minutes"),
         (lambda: Machines("sparc"), "--architecture is 'sparc'"),
-        (lambda: Machines("arm64", nodes=(4, 2)), "nodes are from 4 to 2"),
+        (lambda: Machines("arm64", nodes=(4, 2)), "--min-nodes is 4 and --max-nodes is 2"),
         (lambda: Machines("arm64", idle_hours=0.01), "--idle-hours is 0.01"),
         (lambda: jobs.check_name("../code"), "--name is '../code'"),
     ],
@@ -381,6 +403,8 @@ def test_a_dry_run_shows_the_job_and_calls_nothing(where: list[str], folder: Pat
         (["--master", "yarn"], "--master yarn has no meaning on AWS"),
         (["--componets", "5"], "No such option"),
         (["--name", "a/b"], "--name is 'a/b'"),
+        (["--model", "resnet"], "resnet"),
+        (["photos", "out"], "cloud submit [OPTIONS] [RUN OPTIONS]..."),
     ],
 )
 def test_wrong_options_are_refused_before_any_call(
@@ -405,3 +429,135 @@ def test_without_a_job_there_is_nothing_to_tell(
 def test_help_says_that_run_options_can_be_given() -> None:
     page = CliRunner().invoke(main, ["cloud", "submit", "--help"]).output
     assert "`featuremill run` can be given too" in page
+
+
+# Stopping it
+
+
+def long_job(aws: Aws, stack: Place, folder: Path) -> Job:
+    """A job that goes on, submitted from this folder."""
+    asked = serverless.submission(stack, run(), GOES_ON)
+    job = asked.started(execute(asked.plan, aws))
+    place.save(job.kept_in(stack), folder)
+    return job
+
+
+def stop(endpoint: str, *words: str, typed: str | None = None) -> Result:
+    command = ["cloud", "stop", *words, "--endpoint-url", endpoint]
+    return CliRunner().invoke(main, command, input=typed)
+
+
+def state_of(aws: Aws, job: Job) -> str:
+    told = aws.client("emr-serverless").get_job_run(applicationId=job.where, jobRunId=job.id)
+    return str(told["jobRun"]["state"])
+
+
+def test_a_job_is_stopped_after_asking(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
+    job = long_job(aws, stack, folder)
+    kept = stop(endpoint, typed="n\n")
+    assert f"Stop job {job.id}, RUNNING for" in kept.stderr
+    assert (kept.exit_code, state_of(aws, job)) == (1, "RUNNING")
+    done = stop(endpoint, typed="y\n")
+    assert done.exit_code == 0, done.output
+    assert "state     CANCELLED" in done.stdout
+    assert state_of(aws, job) == "CANCELLED"
+    again = stop(endpoint)
+    assert again.stdout == f"job {job.id} is over already: CANCELLED\n"
+
+
+def test_a_job_of_another_folder_is_stopped_by_its_name(
+    aws: Aws, stack: Place, endpoint: str, folder: Path
+) -> None:
+    other, job = long_job(aws, stack, folder), submit(aws, stack)
+    place.save(job.kept_in(stack), folder)
+    done = stop(endpoint, other.id, "--yes")
+    assert done.exit_code == 0, done.output
+    assert state_of(aws, other) == "CANCELLED"
+    unknown = stop(endpoint, "00nothing", "--yes")
+    assert unknown.exit_code == 1
+    assert "stack featuremill has no job 00nothing" in unknown.stderr
+
+
+def test_where_none_was_submitted_here_the_newest_is_meant(
+    aws: Aws, stack: Place, endpoint: str, folder: Path
+) -> None:
+    job = long_job(aws, stack, folder)
+    place.save(stack, folder)
+    assert stop(endpoint, "--yes").exit_code == 0
+    assert state_of(aws, job) == "CANCELLED"
+
+
+def test_of_a_job_on_a_cluster_the_cluster_is_ended(
+    aws: Aws, stack: Place, endpoint: str, folder: Path
+) -> None:
+    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    job = asked.started(execute(asked.plan, aws))
+    place.save(job.kept_in(stack), folder)
+    done = stop(endpoint, "--yes")
+    assert done.exit_code == 0, done.output
+    cluster = aws.client("emr").describe_cluster(ClusterId=job.where)["Cluster"]
+    assert cluster["Status"]["State"] == "TERMINATED"
+
+
+def test_another_cluster_is_not_a_job(endpoint: str, folder: Path) -> None:
+    refused = stop(endpoint, "j-1ANOTHER", "--yes")
+    assert refused.exit_code == 2
+    assert "featuremill cloud cluster down" in refused.stderr
+
+
+def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
+    aws: Aws, stack: Place, endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.save(stack, folder)
+
+    def ctrl_c(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", ctrl_c)
+    left = featuremill("cloud", "submit", "--wait", "--name", GOES_ON, "--endpoint-url", endpoint)
+    assert left.exit_code == 130
+    assert "The job goes on without this command, and costs" in left.stderr
+    assert "`featuremill cloud stop` ends it" in left.stderr
+    assert state_of(aws, jobs.last_job(place.load(folder))) == "RUNNING"
+
+
+# What the stack may use
+
+
+def test_more_than_the_stack_may_use_is_refused_and_the_default_stays_below(
+    folder: Path,
+) -> None:
+    small = replace(described(), outputs={**described().outputs, "MaximumVcpu": "8"})
+    place.save(small, folder)
+    with recording() as (endpoint, came):
+        words = ["cloud", "submit", "--max-vcpu", "64", "--endpoint-url", endpoint]
+        refused = featuremill(*words)
+    assert (refused.exit_code, came) == (2, [])
+    assert "--max-vcpu is 64, the application of stack featuremill may use 8" in refused.stderr
+    assert "`featuremill cloud deploy --max-vcpu 64`" in refused.stderr
+    shown = dry_run("cloud", "submit")
+    assert "spark.dynamicAllocation.maxExecutors=3" in shown
+
+
+def test_a_step_of_a_cluster_that_is_gone_is_over(
+    aws: Aws, stack: Place, endpoint: str, folder: Path
+) -> None:
+    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    job = asked.started(execute(asked.plan, aws))
+    aws.client("emr").terminate_job_flows(JobFlowIds=[job.where])
+    now = status(aws, stack, job)
+    assert (now.state, now.over) == ("INTERRUPTED", True)
+
+
+def test_what_the_folder_says_of_a_job_may_be_damaged(folder: Path) -> None:
+    place.save(replace(described(), last_job={"id": "00f"}), folder)
+    refused = featuremill("cloud", "status")
+    assert refused.exit_code == 2
+    assert "newest job is damaged" in refused.stderr
+
+
+def test_a_record_of_another_version_does_not_hide_how_the_job_is(aws: Aws, stack: Place) -> None:
+    job = submit(aws, stack)
+    put(aws, "results/main/runs/20990101T000000000Z-cccccc.json", b'{"run": "of tomorrow"}')
+    now = status(aws, stack, job)
+    assert (now.state, now.images, now.ledger) == ("SUCCESS", 0, "")

@@ -11,6 +11,7 @@ from featuremill.cloud.diagnose import CAUSES, Diagnosis, diagnose
 from featuremill.cloud.jobs import Job
 from featuremill.cloud.logs import explain, fetch, files, lines
 from featuremill.cloud.place import Place
+from featuremill.errors import StorageError
 from tests.cloud.stack import deployed, featuremill, folder, put
 
 __all__ = ["folder"]
@@ -255,7 +256,7 @@ def test_every_known_cause_has_a_remedy_that_is_a_sentence() -> None:
     assert all(cause.remedy.endswith(".") and cause.name for cause in CAUSES)
 
 
-# Which logs there are
+# Which logs there are; that the driver's Python speaks on stdout, the end-to-end test showed
 
 
 @pytest.fixture
@@ -274,9 +275,9 @@ def serverless_logs(aws: Aws, stack: Place) -> Place:
 
 def test_logs_of_serverless_come_driver_first(aws: Aws, serverless_logs: Place) -> None:
     assert [log.title for log in files(aws, serverless_logs, SERVERLESS)] == [
-        "driver stderr",
-        "driver stderr",
         "driver stdout",
+        "driver stderr",
+        "driver stderr",
         "executor 2 stderr",
         "executor 10 stderr",
         "executor 2 stdout",
@@ -318,6 +319,15 @@ def test_all_logs_come_to_disk_as_text(aws: Aws, serverless_logs: Place, tmp_pat
     assert (tmp_path / "SPARK_EXECUTOR/2/stderr").read_text() == GLIBC
 
 
+def test_a_folder_that_cannot_be_written_is_named(
+    aws: Aws, serverless_logs: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(StorageError, match=r"logs/SPARK_DRIVER.* cannot be written") as refused:
+        fetch(aws, serverless_logs, SERVERLESS, tmp_path / "logs")
+    assert refused.value.remedy == "Name another folder."
+
+
 def test_a_log_that_is_still_being_written_is_read_as_far_as_it_goes(
     aws: Aws, stack: Place
 ) -> None:
@@ -344,6 +354,7 @@ def test_logs_show_the_end_of_the_drivers_log_and_the_cause(
     assert "has no logs yet" in empty.stdout
     job = jobs.last_job(place.load(folder))
     where = f"logs/serverless/applications/{job.where}/jobs/{job.id}"
+    put(aws, f"{where}/SPARK_DRIVER/stdout.gz", "")
     put(aws, f"{where}/SPARK_DRIVER/stderr.gz", SUBMITTED + DENIED)
     told = featuremill("cloud", "logs", "--lines", "2", "--endpoint-url", endpoint)
     assert told.exit_code == 1

@@ -19,7 +19,7 @@ from tests.cloud.scripted import Scripted
 PLACE = Place(
     "featuremill", "eu-west-1", "123456789012", {"Bucket": "pictures", "Architecture": "arm64"}
 )
-ARCHIVE = "code/featuremill-0.4.0-{}-0123456789ab.tar.gz"
+ARCHIVE = "code/featuremill-0.4.0-mobilenetv2-{}-0123456789ab.tar.gz"
 
 
 def account(**other: list[Any]) -> Scripted:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import place, secret, server
+from featuremill.cloud import fleets, place, secret, server
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.execute import execute
 from featuremill.cloud.place import Place
@@ -44,6 +44,15 @@ def asked(plan: Plan) -> dict[str, Any]:
     """Parameters of the call that starts the machine."""
     [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_instances"]
     return dict(call.parameters)
+
+
+def test_the_machine_finds_the_step_by_step_notebook_in_the_bucket(aws: Aws, stack: Place) -> None:
+    start(aws, stack)
+    # the folder that the machine's script copies from
+    assert "notebooks=s3://$bucket/notebooks/server\n" in fleets.script("server.sh")
+    listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="notebooks/server/")
+    names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
+    assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}
 
 
 def test_the_machine_is_small_tagged_and_asks_for_a_token_to_its_metadata(

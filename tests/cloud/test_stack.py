@@ -181,11 +181,14 @@ def test_where_cloudformation_knows_no_budgets_the_same_one_is_made_by_a_call(
     [
         ({"region": "us-east-1"}, "region is 'us-east-1'", "--allow-region us-east-1"),
         ({"region": "eu-west-2"}, "must be in the EU", "Choose one of them"),
+        ({"stack": "my stack"}, "--stack is 'my stack'", "default is featuremill"),
+        ({"stack": "a" * 41}, "up to 40 letters", "default is featuremill"),
         ({"stack": "1st"}, "--stack is '1st'", "default is featuremill"),
         ({"bucket": "My.Bucket"}, "--bucket is 'My.Bucket'", "Leave it out"),
         ({"email": "me"}, "--email is 'me'", "me@example.org"),
         ({"budget": 0}, "--budget is 0, must be from 1", "default is 10"),
         ({"max_vcpu": 2}, "--max-vcpu is 2", "default is 16"),
+        ({"max_vcpu": 5_000}, "--max-vcpu is 5,000, must be up to 4,000", "cloud doctor"),
         ({"architecture": "arm"}, "must be x86_64 or arm64", "Choose one"),
         ({"kms_key": "alias/x"}, "the ARN of a key in eu-west-1", "aws kms list-keys"),
         ({"jupyter_cidr": "0.0.0.0/0"}, "it would open JupyterHub to the world", "/32"),
@@ -378,6 +381,21 @@ def test_each_resource_is_told_once_per_state() -> None:
         ("AWS::IAM::Role", "is not authorized to perform: iam:CreateRole", "administrator"),
         ("AWS::IAM::ManagedPolicy", "The user ada cannot be found.", "--operator"),
         ("AWS::EMRServerless::Application", "Invalid releaseLabel", "choose another"),
+        (
+            "AWS::EMRServerless::Application",
+            "The application must be stopped or created to be updated.",
+            "until its jobs are over",
+        ),
+        (
+            "AWS::IAM::ManagedPolicy",
+            "Cannot perform the operation on the protected role (UnmodifiableEntity)",
+            "permission set",
+        ),
+        (
+            "AWS::IAM::User",
+            "Cannot delete entity, must delete access keys first. (DeleteConflict)",
+            "IAM console",
+        ),
     ],
 )
 def test_a_rollback_is_explained_by_what_failed_first(kind: str, reason: str, remedy: str) -> None:
@@ -426,3 +444,155 @@ def test_a_bucket_that_would_be_replaced_is_said_aloud() -> None:
     assert change.loses_data
     assert str(change).startswith("replace  AWS::S3::Bucket")
     assert not stack.Change("modify", "AWS::S3::Bucket", "Bucket", replaces=False).loses_data
+
+
+# Changing an application, which has to be stopped for that
+
+APPLICATION = "AWS::EMRServerless::Application"
+
+
+def test_an_application_is_stopped_before_it_is_changed_and_not_when_it_is_made() -> None:
+    assert stack.Change("modify", APPLICATION, "Application", replaces=False).needs_it_stopped
+    assert not stack.Change("add", APPLICATION, "Application", replaces=False).needs_it_stopped
+    (first, *_) = stack.carry_out(Wanted(), stopping=True)
+    assert "emr-serverless.stop_application" in " ".join(getattr(first, "calls", ()))
+    assert "stop" not in getattr(stack.carry_out(Wanted())[0], "why", "")
+
+
+def stop_of(aws: Aws) -> None:
+    step = stack.carry_out(Wanted(), seconds=0, stopping=True)[0]
+    execute([step], aws)
+
+
+def described_stack() -> dict[str, Any]:
+    outputs = [{"OutputKey": "ApplicationId", "OutputValue": "00f"}]
+    return {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Outputs": outputs}]}
+
+
+def test_a_started_application_without_jobs_is_stopped() -> None:
+    aws = Scripted(
+        describe_stacks=[described_stack()],
+        list_job_runs=[{"jobRuns": []}],
+        get_application=[
+            {"application": {"state": state}} for state in ("STARTED", "STOPPING", "STOPPED")
+        ],
+        stop_application=[{}],
+    )
+    stop_of(aws)
+    assert aws.operations().count("stop_application") == 1
+
+
+def test_a_job_is_never_ended_by_a_deployment() -> None:
+    running = {"id": "00a", "name": "featuremill-main", "state": "RUNNING"}
+    aws = Scripted(describe_stacks=[described_stack()], list_job_runs=[{"jobRuns": [running]}])
+    with pytest.raises(CloudError, match="featuremill-main runs on it") as refused:
+        stop_of(aws)
+    assert "featuremill cloud stop" in refused.value.remedy
+
+
+def test_the_real_stack_can_be_changed_after_it_was_made(
+    aws: Aws, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "template_body", template_body)
+    assert deploy(aws, "--yes", "--email", "me@example.org").exit_code == 0
+    bucket = place.load(folder).output("Bucket")
+    changed = deploy(aws, "--yes", "--budget", "25", "--max-vcpu", "64")
+    assert changed.exit_code == 0, changed.output
+    known = place.load(folder)
+    assert (known.output("Bucket"), known.output("MaximumVcpu")) == (bucket, "64")
+    budget = {"AccountId": "123456789012", "BudgetName": "featuremill-monthly"}
+    limit = aws.client("budgets").describe_budget(**budget)["Budget"]["BudgetLimit"]
+    assert limit["Amount"] == "25"
+
+
+# The folder's file
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    with answering() as endpoint:
+        refused = deploy(Aws("eu-west-1", endpoint_url=endpoint.address), "--yes")
+    assert refused.exit_code == 2
+    assert f"{folder} cannot be written: Permission denied" in refused.stderr
+    assert "a folder of your own" in refused.stderr
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '"text"',
+        "{}",
+        '{"stack": "featuremill"}',
+        '{"stack": "featuremill", "region": "eu-west-1", "account": "1", "outputs": null}',
+        '{"stack": 1, "region": "eu-west-1", "account": "1"}',
+        '{"stack": "featuremill", "region": "eu-west-1", "account": "1", "last_job": []}',
+        '{"stack": "featuremill", "region": "eu-west-1", "account": "1", "colour": "red"}',
+    ],
+)
+def test_a_damaged_file_says_how_to_get_another(folder: Path, content: str) -> None:
+    (folder / place.FILE).write_text(content)
+    with pytest.raises(ConfigError, match="is damaged") as refused:
+        place.load(folder)
+    assert "`featuremill cloud deploy` again, which finds the stack" in refused.value.remedy
+
+
+def test_a_folder_without_a_stack_is_named_in_full(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{folder} belongs to no stack"):
+        place.load(Path())
+
+
+# Regions, whatever the command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["deploy", "--yes"],
+        ["up", ".", "--yes", "--throughput", "50"],
+        ["doctor"],
+        ["estimate", "--images", "9", "--throughput", "50"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_region_outside_the_eu_is_refused_before_any_call(
+    folder: Path, command: list[str]
+) -> None:
+    (folder / "0.jpg").write_bytes(b"picture")
+    with answering() as endpoint:
+        words = ["cloud", *command, "--region", "us-east-1", "--endpoint-url", endpoint.address]
+        refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2, refused.output
+    assert "region is 'us-east-1', must be in the EU" in refused.stderr
+    assert "deploy --region us-east-1 --allow-region us-east-1" in refused.stderr
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("command", ["submit", "status", "destroy", "fetch", "cost", "stop"])
+def test_so_is_a_folder_whose_stack_is_there(folder: Path, command: str) -> None:
+    place.save(Place("featuremill", "us-east-1", "123456789012"), folder)
+    with answering() as endpoint:
+        words = ["cloud", command, "--endpoint-url", endpoint.address]
+        refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2, refused.output
+    assert "must be in the EU" in refused.stderr
+    assert endpoint.requests == []
+
+
+def test_widened_on_purpose_it_may_be_there(aws: Aws, endpoint: str, folder: Path) -> None:
+    virginia = Aws("us-east-1", endpoint_url=endpoint)
+    words = ["--yes", "--region", "us-east-1", "--allow-region", "us-east-1"]
+    made = deploy(virginia, *words)
+    assert made.exit_code == 0, made.output
+    assert place.load(folder).allowed_regions == ("us-east-1",)
+    given = parameters_of(virginia)
+    assert given["AllowedRegions"] == "us-east-1"
+    # and stays so without being said again
+    assert deploy(virginia, "--yes", "--budget", "11").exit_code == 0

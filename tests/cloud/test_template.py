@@ -20,6 +20,7 @@ OUTPUTS = {
     "Bucket",
     "ApplicationId",
     "Architecture",
+    "MaximumVcpu",
     "JobRoleArn",
     "LogGroup",
     "BudgetName",

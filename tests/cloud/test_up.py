@@ -232,6 +232,13 @@ def test_a_new_stack_takes_what_is_asked_for() -> None:
     assert up.stack_for(None, None, None, None).region == "eu-west-1"
 
 
+def test_the_stack_is_allowed_what_the_job_is_to_use() -> None:
+    assert up.stack_for(None, None, None, None, 64).max_vcpu == 64
+    assert up.stack_for(None, None, None, None, 16).max_vcpu is None
+    large = replace(described(), outputs={**OUTPUTS, "MaximumVcpu": "100"})
+    assert up.stack_for(large, None, None, None, 64).max_vcpu is None
+
+
 def test_a_folders_stack_stays_where_it_is() -> None:
     assert up.stack_for(described(), None, None, None).stack == "featuremill"
     with pytest.raises(ConfigError, match="--region is eu-west-3, but this folder belongs"):

@@ -317,6 +317,8 @@ def test_the_known_data_set_loses_the_folder_of_its_archive(
     ("where", "problem"),
     [
         ("nowhere", "nowhere does not exist"),
+        ("", "SRC is empty"),
+        ("q" * 5_000, "File name too long"),
         ("http://example.org/a.zip", "is no https address"),
         ("s3://bucket/a.zip", "is no https address"),
         ("https://example.org/page", "neither a folder nor an archive"),
@@ -339,6 +341,15 @@ def test_an_empty_source_is_refused(aws: Aws, stack: Place, tmp_path: Path) -> N
     (tmp_path / ".hidden").write_bytes(b"x")
     with pytest.raises(SourceError, match="no file to send: 1 hidden"):
         send(aws, stack, str(tmp_path))
+
+
+def test_a_folders_own_files_about_the_stack_stay_behind(
+    aws: Aws, stack: Place, tmp_path: Path
+) -> None:
+    for name in (place.FILE, place.ESTIMATE_FILE, "0.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert send(aws, stack, str(tmp_path)).sent == 1
+    assert set(objects(aws)) == {"0.jpg"}
 
 
 def test_a_zip_with_a_password_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def architecture_of(archive: str) -> str:
     if match is None:
         raise ConfigError(
             f"{archive} is not named as an archive is:"
-            " featuremill-VERSION-ARCHITECTURE-DIGEST.tar.gz",
+            " featuremill-VERSION-MODEL-ARCHITECTURE-DIGEST.tar.gz",
             "Build one: `featuremill cloud package`.",
         )
     return match[1]

@@ -107,7 +107,8 @@ class Recipe:
     @property
     def archive(self) -> str:
         """File name of the archive."""
-        return f"featuremill-{__version__}-{self.architecture.name}-{self.digest}.tar.gz"
+        what = f"{__version__}-{self.model}-{self.architecture.name}"
+        return f"featuremill-{what}-{self.digest}.tar.gz"
 
     @property
     def entry(self) -> str:

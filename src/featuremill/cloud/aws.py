@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from featuremill.cloud import remedies
 from featuremill.cloud.parallel import THREADS
 from featuremill.errors import CloudError
 
@@ -20,26 +21,6 @@ if TYPE_CHECKING:
 
 Recorder = Callable[[str, str, Mapping[str, Any]], None]
 """Told service, operation and parameters of every call before it is made."""
-
-_REMEDIES: Mapping[str, str] = {
-    "ExpiredToken": "Sign in again (aws sso login, or new keys) and repeat the command.",
-    "ExpiredTokenException": "Sign in again (aws sso login, or new keys) and repeat the command.",
-    "RequestExpired": "Sign in again; if that does not help, set this machine's clock.",
-    "InvalidClientTokenId": "The access key is unknown to AWS: check the profile.",
-    "UnrecognizedClientException": "The access key is unknown to AWS: check the profile.",
-    "SignatureDoesNotMatch": "The secret key does not belong to the access key: check the profile.",
-    "AccessDenied": "Ask for the operator policy: `featuremill cloud deploy --operator NAME` by an"
-    " administrator attaches it.",
-    "AccessDeniedException": "Ask for the operator policy: `featuremill cloud deploy --operator"
-    " NAME` by an administrator attaches it.",
-    "BucketAlreadyExists": "Bucket names are shared by all accounts: choose another --bucket.",
-    "BucketAlreadyOwnedByYou": "It is yours already: choose another --bucket or delete it.",
-    "ServiceQuotaExceededException": "Ask for a higher quota in the Service Quotas console, or"
-    " lower --max-vcpu.",
-    "LimitExceededException": "Ask for a higher quota in the Service Quotas console.",
-    "ThrottlingException": "AWS asks for patience: repeat the command in a minute.",
-    "SlowDown": "S3 asks for patience: repeat the command, which goes on where it was.",
-}
 
 
 @dataclass(frozen=True)
@@ -70,40 +51,51 @@ class Aws:
         Raises
         ------
         CloudError
-            If the profile is unknown.
+            If the profile is unknown, or AWS' configuration cannot be read.
         """
         import boto3
-        from botocore.exceptions import ProfileNotFound
+        from botocore.exceptions import BotoCoreError
 
         try:
             return boto3.Session(profile_name=self.profile, region_name=self.region)
-        except ProfileNotFound as error:
-            raise CloudError(
-                f"AWS profile {self.profile!r} is unknown",
-                "`aws configure list-profiles` lists them; `aws configure --profile NAME` adds.",
-            ) from error
+        except BotoCoreError as error:
+            raise explained(error, "sign in to AWS") from error
 
     @cached_property
     def _clients(self) -> dict[str, Any]:
         return {}
 
     def client(self, service: str) -> Any:
-        """A client with bounded waiting and retries that adapt to throttling."""
-        from botocore.config import Config
+        """A client with bounded waiting and retries that adapt to throttling.
 
+        Raises
+        ------
+        CloudError
+            If there cannot be one: no such profile, region or endpoint.
+        """
         if service not in self._clients:
-            retries = {"mode": "adaptive", "total_max_attempts": 6}
-            config = Config(
-                retries=retries,
-                connect_timeout=10,
-                read_timeout=60,
-                max_pool_connections=THREADS,
-            )
-            client = self.session.client(service, endpoint_url=self.endpoint_url, config=config)
-            if self.recorder:
-                client.meta.events.register("provide-client-params", self._record)
-            self._clients[service] = client
+            self._clients[service] = self._connected(service)
         return self._clients[service]
+
+    def _connected(self, service: str) -> Any:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        config = Config(
+            retries={"mode": "adaptive", "total_max_attempts": 6},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=THREADS,
+        )
+        try:
+            client = self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+        except (BotoCoreError, ValueError) as error:
+            # the latter is what boto3 says of an address that is none
+            problem = f"connect to {service}: {error}"
+            raise CloudError(problem, remedies.of_exception(error)) from error
+        if self.recorder:
+            client.meta.events.register("provide-client-params", self._record)
+        return client
 
     def _record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
         if self.recorder:
@@ -123,8 +115,9 @@ class Aws:
         CloudError
             With what was tried, AWS' own words and a remedy.
         """
+        client = self.client(call.service)
         try:
-            return getattr(self.client(call.service), call.operation)(**call.parameters)
+            return getattr(client, call.operation)(**call.parameters)
         except Exception as error:
             if error_code(error) in call.forgives:
                 return None
@@ -138,8 +131,9 @@ class Aws:
         CloudError
             As :meth:`call`.
         """
+        client = self.client(service)
         try:
-            yield from self.client(service).get_paginator(operation).paginate(**parameters)
+            yield from client.get_paginator(operation).paginate(**parameters)
         except Exception as error:
             raise explained(error, f"{service}.{operation}") from error
 
@@ -162,25 +156,13 @@ def explained(error: Exception, doing: str) -> Exception:
     doing : str
         What was being done, as a phrase.
     """
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        EndpointConnectionError,
-        NoCredentialsError,
-    )
+    from botocore.exceptions import BotoCoreError, ClientError
 
     if isinstance(error, ClientError):
         code, message = error_code(error), error.response["Error"].get("Message", "")
-        return CloudError(f"{doing}: AWS answered {code}: {message}", _REMEDIES.get(code, ""))
-    if isinstance(error, NoCredentialsError):
-        return CloudError(
-            f"{doing}: no AWS credentials were found",
-            "Sign in: `aws configure sso` or `aws configure`; or choose --profile NAME.",
-        )
-    if isinstance(error, EndpointConnectionError):
-        return CloudError(
-            f"{doing}: {error}", "Check the network, the region's name and --endpoint-url."
-        )
+        remedy = remedies.of_answer(code, message)
+        return CloudError(f"{doing}: AWS answered {code}: {message}", remedy)
     if isinstance(error, BotoCoreError):
-        return CloudError(f"{doing}: {error}")
+        said = remedies.SAID.get(type(error).__name__, str(error))
+        return CloudError(f"{doing}: {said}", remedies.of_exception(error))
     return error

@@ -125,6 +125,9 @@ class Bill:
         What is left out, and why.
     ready_seconds : float
         Of these, assumed to pass until the machines of a cluster are ready.
+    usd_per_million : Decimal or None
+        What a run of a million images like these would cost, where that was reckoned: starting
+        up, and the shortest time that is billed, weigh less then.
     """
 
     images: int
@@ -136,6 +139,7 @@ class Bill:
     lines: tuple[Line, ...]
     not_counted: tuple[str, ...]
     ready_seconds: float = 0.0
+    usd_per_million: Decimal | None = None
 
     def usd(self, when: str = RUN) -> Decimal:
         """What is paid for the run, for the upload or each month."""
@@ -146,11 +150,6 @@ class Bill:
         """The run without S3: what AWS tells of a single run afterwards."""
         of_run = (line for line in self.lines if line.when == RUN)
         return total(line.usd for line in of_run if not line.price.item.startswith("s3."))
-
-    @property
-    def usd_per_million(self) -> Decimal:
-        """Runs of a million images, at the cost of each of these."""
-        return self.usd() * 1_000_000 / self.images
 
 
 def total(amounts: Iterable[Decimal]) -> Decimal:

@@ -18,10 +18,11 @@ from featuremill.cloud.fleets import (
     put_script,
     script_key,
 )
+from featuremill.cloud.notebook_files import put_notebooks
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.shipped import find_code
-from featuremill.errors import CloudError, ConfigError
+from featuremill.errors import CloudError
 
 CLUSTER = "cluster"
 NAME = "notebooks"
@@ -32,6 +33,9 @@ _READY_SECONDS = 1800.0
 
 # JupyterHub keeps a user's notebooks in jupyter/<user> below what it takes for a bucket
 _JUPYTER = "notebooks/jupyter/jovyan"
+
+# Livy draws a notebook's figures on the cluster, with what is there
+_FIGURES = ("matplotlib",)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def up(
     machines : Machines
         What it is made of.
     notebooks : sequence of Path
-        Notebooks to have there; one of the same name in the bucket is left as it is.
+        Notebooks to have there beside featuremill's own; one of the same name in the bucket is
+        left as it is.
     seconds : float
         Between two looks at whether it is ready.
 
@@ -114,7 +119,7 @@ def up(
         put_script(place, "install.sh"),
         certificates.provide(place),
         put_script(place, "jupyterhub.sh"),
-        *(_put_notebook(place, each) for each in notebooks),
+        *put_notebooks(place, _JUPYTER, notebooks),
         secret.make(place, secret.JUPYTERHUB),
         Call("emr", "run_job_flow", _parameters(place, machines), "start a cluster", CLUSTER),
         Wait(
@@ -131,15 +136,29 @@ def up(
             reason="Cluster.Status.StateChangeReason.Message",
             seconds=seconds,
             limit=_READY_SECONDS,
+            remedy="It goes on, and costs: `featuremill cloud cluster list` tells how it is,"
+            " `featuremill cloud cluster down` ends it.",
         ),
     ]
 
 
 def down(place: Place, cluster: str | None = None) -> Plan:
-    """Plan for ending one cluster of the stack, or all; ``ended`` answers with their ids."""
+    """Plan for ending the cluster for notebooks; ``ended`` answers with the ids of what ended.
+
+    Parameters
+    ----------
+    place : Place
+        The stack.
+    cluster : str, optional
+        Another one of the stack, such as a job's own.
+    """
+    named = f"{place.stack}-{NAME}"
 
     def end(aws: Aws, _answers: Answers) -> list[str]:
-        found = [each.id for each in standing(aws, place) if cluster in (None, each.id)]
+        there = standing(aws, place)
+        found = [
+            one.id for one in there if (cluster is None and one.name == named) or one.id == cluster
+        ]
         if cluster and not found:
             raise CloudError(
                 f"cluster {cluster} is not up, or is none of stack {place.stack}",
@@ -147,12 +166,19 @@ def down(place: Place, cluster: str | None = None) -> Plan:
             )
         if found:
             parameters = {"JobFlowIds": found}
-            aws.call(Call("emr", "terminate_job_flows", parameters, "end clusters"))
+            aws.call(Call("emr", "terminate_job_flows", parameters, "end the cluster"))
+        if not any(one.name == named and one.id not in found for one in there):
+            aws.call(secret.forget(place, secret.JUPYTERHUB))
         return found
 
-    calls = ("emr.list_clusters", "emr.describe_cluster", "emr.terminate_job_flows")
-    which = cluster or f"all clusters of stack {place.stack}"
-    return [Work(f"end {which}", end, ENDED, calls), secret.forget(place, secret.JUPYTERHUB)]
+    calls = (
+        "emr.list_clusters",
+        "emr.describe_cluster",
+        "emr.terminate_job_flows",
+        "ssm.delete_parameter unless a cluster for notebooks stays",
+    )
+    which = cluster or f"the cluster for notebooks of stack {place.stack}"
+    return [Work(f"end {which}", end, ENDED, calls)]
 
 
 def _refuse_second(aws: Aws, place: Place) -> None:
@@ -165,7 +191,7 @@ def _refuse_second(aws: Aws, place: Place) -> None:
 
 
 def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
-    bucket, flow = place.output("Bucket"), job_flow(place, machines, NAME)
+    bucket, flow = place.output("Bucket"), job_flow(place, machines, NAME, _FIGURES)
     password = secret.parameter(place, secret.JUPYTERHUB)
     command = f"set -o pipefail; aws s3 cp s3://{bucket}/{script_key('jupyterhub.sh')} - | bash -s"
     step = {
@@ -192,21 +218,3 @@ def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
         "Instances": instances(place, machines, keep=True),
         "Steps": [step],
     }
-
-
-def _put_notebook(place: Place, notebook: Path) -> Call:
-    if not notebook.is_file():
-        raise ConfigError(f"--notebook {notebook} is no file", "Name an .ipynb file.")
-    return Call(
-        "s3",
-        "put_object",
-        {
-            "Bucket": place.output("Bucket"),
-            "Key": f"{_JUPYTER}/{notebook.name}",
-            "Body": notebook.read_bytes(),
-            # what somebody worked on there must not be lost
-            "IfNoneMatch": "*",
-        },
-        f"put {notebook.name} in the bucket, unless it is there",
-        forgives=("PreconditionFailed",),
-    )

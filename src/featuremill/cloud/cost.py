@@ -16,7 +16,7 @@ from featuremill.cloud import bill as bills
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.bill import Bill, Line
 from featuremill.cloud.jobs import SERVERLESS, Job
-from featuremill.cloud.place import Place
+from featuremill.cloud.place import ESTIMATE_FILE, Place
 from featuremill.cloud.plan import Answers, Call, Plan, Step, Work
 from featuremill.cloud.prices import Prices
 from featuremill.errors import CloudError
@@ -24,7 +24,6 @@ from featuremill.errors import CloudError
 BILLED, MONTH, BUDGET = "billed", "month", "budget"
 """Names of the steps' answers."""
 
-ESTIMATE_FILE = "featuremill-estimate.json"
 
 _TAG = "featuremill"
 _QUESTION_USD = "0.01"

@@ -1,13 +1,14 @@
 """Takes a stack down: what runs, what is in the bucket, the stack; then proves it is gone."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featuremill.cloud import budget, secret
+from featuremill.cloud import application, budget, secret
 from featuremill.cloud.aws import Aws, error_code
 from featuremill.cloud.events import Event, Say, describe, events, failure, final_state, follow
+from featuremill.cloud.execute import until
 from featuremill.cloud.leftovers import ALIVE, instances_of, look_for, running_clusters
 from featuremill.cloud.parallel import each
 from featuremill.cloud.place import Place
@@ -16,8 +17,6 @@ from featuremill.errors import CloudError
 
 SURVEY = "survey"
 
-_ACTIVE = ["SUBMITTED", "PENDING", "SCHEDULED", "QUEUED", "RUNNING", "CANCELLING"]
-_LIMIT = 1800.0
 _PAUSE = 60.0
 """Seconds after which what was attached to a network is usually released."""
 _BUCKET = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy")
@@ -176,35 +175,18 @@ class _Taking:
 
     def cancel_jobs(self, aws: Aws, _answers: Answers) -> None:
         """Cancel what is not over, and wait until it is."""
-        application = self.place.output("ApplicationId")
+        where = self.place.output("ApplicationId")
         for run in _jobs(aws, self.place):
-            names = {"applicationId": application, "jobRunId": run["id"]}
+            names = {"applicationId": where, "jobRunId": run["id"]}
             self.say(f"cancel job {run.get('name') or run['id']}")
             if run["state"] != "CANCELLING":
                 cancel = Call("emr-serverless", "cancel_job_run", names, "cancel the job")
                 aws.call(cancel)
-        self._until("jobs are cancelled", lambda: not list(_jobs(aws, self.place)))
+        until("jobs are cancelled", lambda: not [*_jobs(aws, self.place)], self.seconds)
 
     def stop_application(self, aws: Aws, _answers: Answers) -> None:
         """Stop the application: CloudFormation cannot delete one that is started."""
-        names = {"applicationId": self.place.output("ApplicationId")}
-        look = Call(
-            "emr-serverless",
-            "get_application",
-            names,
-            "look at the application",
-            changes=False,
-            forgives=("ResourceNotFoundException",),
-        )
-
-        def state() -> str:
-            answer = aws.call(look)
-            return answer["application"]["state"] if answer else "TERMINATED"
-
-        if state() in ("STARTING", "STARTED"):
-            aws.call(Call("emr-serverless", "stop_application", names, "stop the application"))
-        over = ("CREATED", "STOPPED", "TERMINATED")
-        self._until("the application is stopped", lambda: state() in over)
+        application.stop(aws, self.place.output("ApplicationId"), self.seconds)
 
     def end_machines(self, aws: Aws, _answers: Answers) -> None:
         """End clusters, then what machines are left beside them, and wait for both."""
@@ -213,13 +195,14 @@ class _Taking:
             self.say(f"end {', '.join(found)}")
             end = Call("emr", "terminate_job_flows", {"JobFlowIds": found}, "end clusters")
             aws.call(end)
-        self._until("the clusters have ended", lambda: not running_clusters(aws, self.place))
+        seconds = self.seconds
+        until("the clusters have ended", lambda: not running_clusters(aws, self.place), seconds)
         left = instances_of(aws, self.place)
         if left:
             self.say(f"end {', '.join(left)}")
             aws.call(Call("ec2", "terminate_instances", {"InstanceIds": left}, "end machines"))
         ending = (*ALIVE, "shutting-down")
-        self._until("the machines have ended", lambda: not instances_of(aws, self.place, ending))
+        until("the machines end", lambda: not instances_of(aws, self.place, ending), seconds)
 
     def empty(self, aws: Aws, _answers: Answers) -> None:
         """Delete all versions and markers, a thousand at a time."""
@@ -292,28 +275,9 @@ class _Taking:
             return [Event("", self.place.stack, stack, "DELETE_FAILED", error.problem)]
         return follow(aws, arn, seen, self.say, self.seconds)
 
-    def _until(self, what: str, over: Callable[[], bool]) -> None:
-        limit = time.monotonic() + _LIMIT
-        while not over():
-            if time.monotonic() >= limit:
-                raise CloudError(
-                    f"waited {_LIMIT / 60:.0f} minutes until {what}, in vain",
-                    "Look at it in the console, then repeat the command.",
-                )
-            time.sleep(self.seconds)
-
 
 def _jobs(aws: Aws, place: Place) -> Iterator[Mapping[str, Any]]:
-    """Job runs that are not over."""
-    application = place.output("ApplicationId")
-    pages = aws.pages("emr-serverless", "list_job_runs", applicationId=application, states=_ACTIVE)
-    try:
-        for page in pages:
-            yield from page["jobRuns"]
-    except CloudError as error:
-        # a second attempt may find the application gone
-        if error_code(error) != "ResourceNotFoundException":
-            raise
+    return application.active_jobs(aws, place.output("ApplicationId"))
 
 
 def _objects(aws: Aws, place: Place) -> Iterator[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +241,11 @@ def _bill(question: Question, answers: Answers) -> Bill:
     images, size = answers[_COUNTED]
     table = prices.load(question.region)
     speed: Any = answers[_SPEED]
-    if question.cluster:
-        return cluster_bill(images, speed, table, question.machines, size)
-    return serverless_bill(images, speed, table, question.architecture, question.max_vcpu, size)
+
+    def of(images: int, size: int | None) -> Bill:
+        if question.cluster:
+            return cluster_bill(images, speed, table, question.machines, size)
+        architecture, max_vcpu = question.architecture, question.max_vcpu
+        return serverless_bill(images, speed, table, architecture, max_vcpu, size)
+
+    return replace(of(images, size), usd_per_million=of(1_000_000, None).usd())

@@ -42,6 +42,20 @@ _REMEDIES = (
     (r"[Rr]elease ?[Ll]abel", "That release is not offered in this region: choose another."),
     (r"[Ss]ubscriber|[Ee]mail", "Check the address given to --email."),
     (
+        r"DeleteConflict|must d(?:elete|etach)|must remove",
+        "It was given keys, or policies of another's, since: take them away in the IAM console,"
+        " then repeat.",
+    ),
+    (
+        r"UnmodifiableEntity|protected role",
+        "Roles of IAM Identity Center take policies only by a permission set: name the stack's"
+        " operator policies there, and leave --operator out.",
+    ),
+    (
+        r"[Mm]ust be (?:in )?(?:a )?(?:stopped|STOPPED|created)|is not in (?:a )?(?:stopped|valid)",
+        "The application has to be stopped for that: wait until its jobs are over, then repeat.",
+    ),
+    (
         r"DependencyViolation|has dependencies|has a dependent object",
         "Something is still attached: a cluster or a machine; end it, then repeat.",
     ),

@@ -8,6 +8,8 @@ from featuremill.cloud.aws import Aws
 from featuremill.cloud.plan import Answers, Call, Later, Plan, Step, Wait, Work
 from featuremill.errors import CloudError
 
+_LIMIT = 1800.0
+
 Report = Callable[[str], None]
 """Told what is being done, a phrase at a time."""
 
@@ -70,10 +72,36 @@ def _wait(step: Wait, aws: Aws, answers: Answers, report: Report) -> Any:
             )
         if time.monotonic() >= until:
             raise CloudError(
-                f"{step.call.why}: still {state} after {step.limit:,.0f} seconds",
-                "It goes on without this command; ask again with `featuremill cloud status`.",
+                f"{step.call.why}: still {state} after {step.limit:,.0f} seconds", step.remedy
             )
         time.sleep(step.seconds)
+
+
+def until(what: str, over: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is over.
+
+    Parameters
+    ----------
+    what : str
+        What is waited for, as a clause.
+    over : callable
+        Asked again and again.
+    seconds : float
+        Between two questions.
+
+    Raises
+    ------
+    CloudError
+        If it takes longer than half an hour.
+    """
+    limit = time.monotonic() + _LIMIT
+    while not over():
+        if time.monotonic() >= limit:
+            raise CloudError(
+                f"waited {_LIMIT / 60:.0f} minutes until {what}, in vain",
+                "Look at it in the console, then repeat the command.",
+            )
+        time.sleep(seconds)
 
 
 def _resolved(call: Call, answers: Mapping[str, Any]) -> Call:

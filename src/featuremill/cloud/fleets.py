@@ -74,7 +74,8 @@ class Machines:
         fewest, most = self.nodes
         if not 1 <= fewest <= most:
             raise ConfigError(
-                f"nodes are from {fewest} to {most}, it must be 1 or more, and no more than most",
+                f"--min-nodes is {fewest} and --max-nodes is {most}: the fewest must be 1 or more,"
+                " and no more than the most",
                 "The default is --min-nodes 2 --max-nodes 4.",
             )
         shortest, longest = _IDLE_SECONDS
@@ -96,8 +97,13 @@ class Machines:
         return on_nodes(SIZES[self.size], self.nodes[1], self.slot_mb)
 
 
-def job_flow(place: Place, machines: Machines, name: str) -> dict[str, Any]:
-    """What every cluster has in common, as parameters of ``run_job_flow``."""
+def job_flow(
+    place: Place, machines: Machines, name: str, packages: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What every cluster has in common, as parameters of ``run_job_flow``.
+
+    ``packages`` are Python's, to have on every node beside featuremill.
+    """
     bucket = place.output("Bucket")
     return {
         "Name": f"{place.stack}-{name}",
@@ -115,7 +121,7 @@ def job_flow(place: Place, machines: Machines, name: str) -> dict[str, Any]:
                 "Name": "install featuremill",
                 "ScriptBootstrapAction": {
                     "Path": f"s3://{bucket}/{script_key('install.sh')}",
-                    "Args": [Later(CODE, "archive"), Later(CODE, "entry"), INSTALLED],
+                    "Args": [Later(CODE, "archive"), Later(CODE, "entry"), INSTALLED, *packages],
                 },
             }
         ],

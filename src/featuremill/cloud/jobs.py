@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from featuremill.cloud.place import Place
+from featuremill.cloud.place import FILE, Place
 from featuremill.cloud.plan import Answers, Plan, Wait
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
@@ -134,7 +134,13 @@ def last_job(place: Place) -> Job:
             f"no job of stack {place.stack} was submitted from this folder",
             "Submit one: `featuremill cloud submit`.",
         )
-    return Job(**place.last_job)
+    try:
+        return Job(**place.last_job)
+    except TypeError as error:
+        raise ConfigError(
+            f"what this folder says of its newest job is damaged: {error}",
+            f"Delete last_job in {FILE}; `featuremill cloud status` then asks AWS.",
+        ) from error
 
 
 def submitted(kind: str, where: str, identifier: str, name: str, destination: str) -> Job:

@@ -7,7 +7,8 @@ where this looks, only real AWS shows: unverified here.
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from featuremill.cloud.aws import Aws, explained
 from featuremill.cloud.diagnose import Diagnosis, diagnose
 from featuremill.cloud.jobs import Job
 from featuremill.cloud.place import Place
+from featuremill.errors import StorageError
 
 DRIVER = "driver"
 _MOST_READ = 64
@@ -56,7 +58,7 @@ class LogFile:
 
 
 def files(aws: Aws, place: Place, job: Job) -> list[LogFile]:
-    """Logs of a job that are there: the driver's first, errors before output."""
+    """Logs of a job that are there: the driver's first, of each what it said of errors first."""
     bucket, prefix = place.output("Bucket"), _prefix(job)
     found = []
     for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix):
@@ -89,6 +91,22 @@ def lines(aws: Aws, place: Place, log: LogFile) -> Iterator[str]:
         raise explained(error, f"read {log.key}") from error
 
 
+def end(aws: Aws, place: Place, logs: Sequence[LogFile], most: int) -> tuple[LogFile, list[str]]:
+    """The first log that says anything, else the first of all, and its last lines.
+
+    Parameters
+    ----------
+    logs : sequence of LogFile
+        At least one.
+    most : int
+        Lines.
+    """
+    for log in logs:
+        if last := [*deque(lines(aws, place, log), maxlen=most)]:
+            return log, last
+    return logs[0], []
+
+
 def fetch(aws: Aws, place: Place, job: Job, folder: Path) -> list[Path]:
     """Write all logs of a job to a folder, decompressed.
 
@@ -96,13 +114,23 @@ def fetch(aws: Aws, place: Place, job: Job, folder: Path) -> list[Path]:
     -------
     list of Path
         What was written.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written.
     """
     written = []
     for log in files(aws, place, job):
         target = folder / re.sub(r"\.gz", "", log.name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines(aws, place, log))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("w", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in lines(aws, place, log))
+        except OSError as error:
+            raise StorageError(
+                f"{target} cannot be written: {error.strerror or error}", "Name another folder."
+            ) from error
         written.append(target)
     return written
 
@@ -142,7 +170,10 @@ def _whose(name: str, job: Job) -> tuple[str, str] | None:
     return None
 
 
-def _order(log: LogFile) -> tuple[bool, bool, list[str | int], str]:
+def _order(log: LogFile) -> tuple[bool, int, list[str | int], str]:
     """By number where a name holds one: executor 2 comes before executor 10."""
+    # spark-submit puts out both streams of the driver's Python as one; Spark itself logs to stderr
+    streams = ("stdout", "stderr") if log.role == DRIVER else ("stderr", "stdout")
+    rank = streams.index(log.stream) if log.stream in streams else len(streams)
     parts = [part.zfill(12) if part.isdigit() else part for part in re.split(r"(\d+)", log.role)]
-    return log.role != DRIVER, log.stream != "stderr", [*parts], log.name
+    return log.role != DRIVER, rank, [*parts], log.name

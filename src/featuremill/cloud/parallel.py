@@ -18,6 +18,7 @@ def each(
     do: Callable[[T], R],
     size: Callable[[T], int],
     alone: Callable[[T], bool] = lambda _: False,
+    threads: int = THREADS,
 ) -> Iterator[R]:
     """Do something with every job, in threads.
 
@@ -31,6 +32,8 @@ def each(
         Bytes a job holds in memory.
     alone : callable
         Whether a job must wait until all earlier ones are done; asked once for each.
+    threads : int
+        How many jobs are done at the same time.
 
     Yields
     ------
@@ -39,7 +42,7 @@ def each(
         stops, no other begins; if the jobs themselves end in an error, it is raised after
         everything that had begun.
     """
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(threads)
     pending: dict[Future[R], int] = {}
     broken: Exception | None = None
     try:
@@ -53,7 +56,7 @@ def each(
                 broken = error
                 break
             waits = alone(job)
-            while pending and (waits or _full(pending, size(job))):
+            while pending and (waits or _full(pending, size(job), threads)):
                 yield from _ended(pending)
             pending[pool.submit(do, job)] = size(job)
         while pending:
@@ -64,8 +67,8 @@ def each(
         raise broken
 
 
-def _full(pending: dict[Future[R], int], more: int) -> bool:
-    return len(pending) >= 2 * THREADS or sum(pending.values()) + more > IN_FLIGHT
+def _full(pending: dict[Future[R], int], more: int, threads: int) -> bool:
+    return len(pending) >= 2 * threads or sum(pending.values()) + more > IN_FLIGHT
 
 
 def _ended(pending: dict[Future[R], int]) -> Iterator[R]:

@@ -1,15 +1,18 @@
 """Which stack belongs to this folder: one small file, safe to commit, without secrets."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from featuremill.cloud.regions import check_region
-from featuremill.errors import ConfigError
+from featuremill.errors import ConfigError, DestinationError
 
 FILE = "featuremill-cloud.json"
+ESTIMATE_FILE = "featuremill-estimate.json"
+"""What is kept beside it: see :mod:`featuremill.cloud.cost`."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,34 @@ def save(place: Place, folder: Path) -> Path:
     """Write the file of a folder, whole or not at all."""
     file = folder / FILE
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(place), indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    try:
+        partial.write_text(json.dumps(asdict(place), indent=2) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return file
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder where :func:`save` could not write, before anything is made.
+
+    Raises
+    ------
+    DestinationError
+        If nothing can be written there.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DestinationError:
+    return DestinationError(
+        f"{folder.absolute()} cannot be written: {error.strerror or error}",
+        f"Go to a folder of your own: {FILE} says there which stack belongs to it.",
+    )
 
 
 def load(folder: Path) -> Place:
@@ -76,19 +104,29 @@ def load(folder: Path) -> Place:
     file = folder / FILE
     if not file.exists():
         raise ConfigError(
-            f"{folder} belongs to no stack: it has no {FILE}",
+            f"{folder.absolute()} belongs to no stack: it has no {FILE}",
             "Run `featuremill cloud deploy` here first, or go to the folder where you did.",
         )
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        allowed = tuple(content.pop("allowed_regions", ()))
-        place = Place(**content, allowed_regions=allowed)
-    except (ValueError, TypeError) as error:
+        place = _read(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{file} is damaged: {error}",
             "Delete it and run `featuremill cloud deploy` again, which finds the stack.",
         ) from error
     check_region(place.region, place.allowed_regions)
+    return place
+
+
+def _read(content: Any) -> Place:
+    allowed = tuple(content.pop("allowed_regions", ()))
+    place = Place(**content, allowed_regions=allowed)
+    for name in ("stack", "region", "account"):
+        if not isinstance(getattr(place, name), str):
+            raise ValueError(f"{name} is no text")
+    for name in ("outputs", "last_job"):
+        if not isinstance(getattr(place, name), dict):
+            raise ValueError(f"{name} is no object")
     return place
 
 

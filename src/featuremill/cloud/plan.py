@@ -1,6 +1,8 @@
-"""What a command is going to do, as data: shown by ``--dry-run``, run by one executor."""
+"""What a command is going to do, as data: shown by :mod:`featuremill.cloud.dry`, run by one
+executor.
+"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,6 @@ class Later:
     step: str
     path: str
     form: str = "{}"
-
-    def __str__(self) -> str:
-        return self.form.format(f"<{self.path} of {self.step}>")
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,8 @@ class Wait:
         Between two questions.
     limit : float
         Seconds after which waiting is given up.
+    remedy : str
+        What to do then; what is waited for goes on.
     """
 
     call: Call
@@ -89,6 +90,7 @@ class Wait:
     reason: str = ""
     seconds: float = 10.0
     limit: float = 3600.0
+    remedy: str = "It goes on without this command: `featuremill cloud status` tells how it is."
 
 
 @dataclass(frozen=True)
@@ -118,35 +120,3 @@ class Work:
 
 Step = Call | Wait | Work
 Plan = Sequence[Step]
-
-
-def lines(plan: Plan) -> Iterator[str]:
-    """Describe a plan for people, a line for each step and each parameter.
-
-    Values that only running it will tell stand in angle brackets; secrets are not shown.
-    """
-    for number, step in enumerate(plan, start=1):
-        yield f"{number:2}. {_why(step)}"
-        if isinstance(step, Work):
-            yield from (f"      {call}" for call in step.calls)
-            continue
-        call = step.call if isinstance(step, Wait) else step
-        until = f" until {' or '.join(step.done)}" if isinstance(step, Wait) else ""
-        yield f"      {call.service}.{call.operation}{until}"
-        for name, value in call.parameters.items():
-            yield f"        {name}: {_shown(name, value)}"
-
-
-def _why(step: Step) -> str:
-    return step.call.why if isinstance(step, Wait) else step.why
-
-
-_SECRET = ("password", "secret", "token")
-_LONGEST = 200
-
-
-def _shown(name: str, value: Any) -> str:
-    if any(word in name.lower() for word in _SECRET) and name != "ClientRequestToken":
-        return "(not shown)"
-    text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.events import describe
@@ -13,6 +12,7 @@ from featuremill.cloud.plan import Answers, Call, Plan, Work
 from featuremill.cloud.regions import EU_REGIONS
 from featuremill.cloud.sizing import DEFAULT_VCPU
 from featuremill.errors import CloudError
+from featuremill.findings import Finding
 
 FINDINGS = "findings"
 SERVERLESS_RELEASE = "emr-spark-8.1.0"
@@ -24,28 +24,6 @@ _CLUSTER_VCPU = 12
 """Of the smallest default cluster: three machines of 4 vCPU."""
 
 _ARCHIVE = re.compile(r"code/featuremill-.+-(x86_64|arm64)-[0-9a-f]{12}\.tar\.gz")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Parameters
-    ----------
-    level : {'ok', 'warn', 'fail'}
-        Whether it stands in the way.
-    what : str
-        What was looked at.
-    said : str
-        What was found.
-    remedy : str
-        What to do about it.
-    """
-
-    level: Literal["ok", "warn", "fail"]
-    what: str
-    said: str
-    remedy: str = ""
 
 
 def doctor(region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU) -> Plan:

@@ -1,6 +1,6 @@
 """A probe: 500 of the uploaded images, run on the cluster, to learn how fast it is.
 
-It costs what every small run costs, a few cents, and leaves nothing behind if it succeeds.
+It costs what every small run costs, a few cents, and leaves nothing behind but its logs.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,13 @@ from random import Random
 
 from featuremill.cloud import serverless
 from featuremill.cloud.aws import Aws
-from featuremill.cloud.jobs import destination_of
+from featuremill.cloud.jobs import Submission, destination_of
 from featuremill.cloud.parallel import each
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Work
 from featuremill.cloud.serverless import Limits
 from featuremill.cloud.throughput import newest_record
+from featuremill.cloud.waiting import stay
 from featuremill.config import RejectLimit, RunConfig
 from featuremill.errors import CloudError
 from featuremill.listing import NEVER_IMAGES
@@ -57,10 +58,23 @@ def probe(place: Place, limits: Limits, model: str, seconds: float = 10.0) -> Pl
     return [
         _copy(place, images),
         *submission.plan,
-        submission.wait,
+        _wait(place, submission, (images, name)),
         newest_record(place, name),
         _remove(place, (images, name)),
     ]
+
+
+def _wait(place: Place, submission: Submission, names: tuple[str, ...]) -> Work:
+    """Step that waits for the job; if it fails, the copies go all the same, and the logs stay."""
+
+    def wait(aws: Aws, answers: Answers) -> None:
+        try:
+            stay(submission, answers, aws, place)
+        except CloudError:
+            _remove(place, names).does(aws, answers)
+            raise
+
+    return Work("wait for the probe", wait, calls=("emr-serverless.get_job_run",), changes=False)
 
 
 def _copy(place: Place, name: str) -> Work:

@@ -39,5 +39,6 @@ def check_region(region: str, allowed: tuple[str, ...] = ()) -> str:
         return region
     raise ConfigError(
         f"region is {region!r}, must be in the EU: {', '.join(EU_REGIONS)}",
-        f"Choose one of them, or say --allow-region {region} if data may leave the EU.",
+        f"Choose one of them. If data may leave the EU: `featuremill cloud deploy --region {region}"
+        f" --allow-region {region}` first.",
     )

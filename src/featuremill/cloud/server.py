@@ -13,6 +13,7 @@ from uuid import uuid4
 from featuremill.cloud import secret
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.fleets import put_script, script_key
+from featuremill.cloud.notebook_files import put_notebooks
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.shipped import CODE, find_code
@@ -28,6 +29,8 @@ TYPES: Mapping[str, str] = MappingProxyType({"x86_64": "t3.medium", "arm64": "t4
 _IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
 _SPARK = "pyspark>=4.1,<4.2"
 _DISK_GB = 30
+# where the machine fetches its notebooks from, and puts them back
+_NOTEBOOKS = "notebooks/server"
 _HOURS = (0.5, 168.0)
 
 
@@ -106,6 +109,7 @@ def up(place: Place, hours: float = 8.0, key_pair: str | None = None, seconds: f
         ),
         find_code(place, architecture),
         put_script(place, "server.sh"),
+        *put_notebooks(place, _NOTEBOOKS),
         secret.make(place, secret.SERVER),
         Call(
             "ec2",
@@ -161,6 +165,7 @@ def _until_running(seconds: float) -> Wait:
         reason="Reservations[0].Instances[0].StateReason.Message",
         seconds=seconds,
         limit=600,
+        remedy="It goes on, and costs: `featuremill cloud server down` ends it.",
     )
 
 

@@ -104,7 +104,29 @@ def submission(
         identifier = answers[_STARTED]["jobRunId"]
         return jobs.submitted(jobs.SERVERLESS, application, identifier, name, config.destination)
 
-    return Submission([find_code(place, place.output("Architecture")), start], wait, started)
+    code = find_code(place, place.output("Architecture"), config.model)
+    return Submission([code, start], wait, started)
+
+
+def check_capacity(place: Place, max_vcpu: int) -> None:
+    """Refuse more vCPUs than the stack's application may use: the rest would never come.
+
+    Raises
+    ------
+    ConfigError
+        If it is more; a stack of an earlier version does not say.
+    """
+    allowed = place.outputs.get("MaximumVcpu")
+    if allowed is not None and max_vcpu > int(allowed):
+        raise ConfigError(
+            f"--max-vcpu is {max_vcpu:,}, the application of stack {place.stack} may use {allowed}",
+            f"Take {allowed}, or raise it: `featuremill cloud deploy --max-vcpu {max_vcpu}`.",
+        )
+
+
+def default_vcpu(place: Place) -> int:
+    """The vCPUs of a job that says nothing of them: the usual number, or what the stack may use."""
+    return min(DEFAULT_VCPU, int(place.outputs.get("MaximumVcpu", DEFAULT_VCPU)))
 
 
 def _parameters(place: Place, config: RunConfig, name: str, limits: Limits) -> dict[str, Any]:

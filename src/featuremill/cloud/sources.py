@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import BinaryIO, Literal, cast
 
 from featuremill import names
+from featuremill.cloud.place import ESTIMATE_FILE, FILE
 from featuremill.cloud.web import is_address, opened, ranged
 from featuremill.errors import ConfigError, SourceError
 
@@ -33,7 +34,7 @@ TOO_LARGE = f"larger than {LARGEST >> 20} MiB"
 NO_FILE = "a link or a device"
 NOT_TEXT = "a name that is not UTF-8"
 
-_SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini", FILE, ESTIMATE_FILE})
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
@@ -120,6 +121,8 @@ def open_source(where: str) -> Source:
     ConfigError
         If it is no folder, no archive and no known name.
     """
+    if not where:
+        raise ConfigError("SRC is empty", "Name a folder; the current one is `.`.")
     if where in KNOWN and not Path(where).exists():
         return KNOWN[where]
     if "://" in where and not is_address(where):
@@ -129,9 +132,16 @@ def open_source(where: str) -> Source:
     if is_address(where):
         return Source(where, _kind(where.partition("?")[0].partition("#")[0], where))
     path = Path(where)
-    if path.is_dir():
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except OSError as error:
+        # such as a name that no file system takes
+        raise ConfigError(
+            f"{where[:80]!r}… cannot be looked at: {error.strerror}", "Name a folder or an archive."
+        ) from error
+    if folder:
         return Source(where, "folder")
-    if not path.is_file():
+    if not file:
         known = ", ".join(KNOWN)
         raise ConfigError(
             f"{where} does not exist",

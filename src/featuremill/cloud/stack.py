@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featuremill.cloud import budget
+from featuremill.cloud import application, budget
 from featuremill.cloud.aws import Aws, error_code
 from featuremill.cloud.events import GOOD, Say, describe, events, failure, final_state, follow
 from featuremill.cloud.place import Place
@@ -40,6 +40,11 @@ class Change:
         """Whether the bucket would be another one afterwards, or none."""
         return self.type == "AWS::S3::Bucket" and (self.replaces or self.action == "remove")
 
+    @property
+    def needs_it_stopped(self) -> bool:
+        """Whether AWS refuses this while the application is started."""
+        return self.type == "AWS::EMRServerless::Application" and self.action != "add"
+
 
 Agree = Callable[[str], bool]
 """Asked whether to do what a sentence says."""
@@ -68,8 +73,8 @@ def prepare(wanted: Wanted, agree: Agree = lambda _: False, seconds: float = 3.0
     return [
         Call("sts", "get_caller_identity", {}, "see who is signed in", IDENTITY, changes=False),
         Work(
-            f"see whether there is a stack {wanted.stack};"
-            f" it is to have {given or 'the defaults'}, the rest as it is",
+            f"see whether there is a stack {wanted.stack}"
+            + (f" (asked for: {given})" if given else ""),
             lambda aws, _answers: _found(aws, wanted, agree, seconds),
             STACK,
             (
@@ -117,7 +122,13 @@ def prepare(wanted: Wanted, agree: Agree = lambda _: False, seconds: float = 3.0
     ]
 
 
-def carry_out(wanted: Wanted, say: Say = lambda _: None, seconds: float = 3.0) -> Plan:
+def carry_out(
+    wanted: Wanted,
+    say: Say = lambda _: None,
+    seconds: float = 3.0,
+    *,
+    stopping: bool = False,
+) -> Plan:
     """Plan that carries out the change set of :func:`prepare`.
 
     Parameters
@@ -128,6 +139,8 @@ def carry_out(wanted: Wanted, say: Say = lambda _: None, seconds: float = 3.0) -
         Told about each resource's states.
     seconds : float
         Between two questions.
+    stopping : bool
+        Whether the application is among what is changed, and so must be stopped before.
 
     Returns
     -------
@@ -148,6 +161,7 @@ def carry_out(wanted: Wanted, say: Say = lambda _: None, seconds: float = 3.0) -
             raise _explained(wanted, happened)
 
     return [
+        *([_stop_application(wanted, seconds)] if stopping else ()),
         Work(
             "note what has happened to the stack so far",
             look,
@@ -171,12 +185,42 @@ def carry_out(wanted: Wanted, say: Say = lambda _: None, seconds: float = 3.0) -
     ]
 
 
+def _stop_application(wanted: Wanted, seconds: float) -> Work:
+    """Step without which AWS refuses to change an application; no job is ended by it."""
+
+    def stop(aws: Aws, _answers: Answers) -> None:
+        identifier = outputs_of(aws, wanted.stack).get("ApplicationId")
+        if identifier is None:
+            return
+        running = [job.get("name") or job["id"] for job in application.active_jobs(aws, identifier)]
+        if running:
+            raise CloudError(
+                f"the application has to be stopped to be changed, and {', '.join(running)} runs"
+                " on it",
+                "Wait for it, or end it: `featuremill cloud stop`. Then repeat the command.",
+            )
+        application.stop(aws, identifier, seconds)
+
+    calls = (
+        "cloudformation.describe_stacks",
+        "emr-serverless.list_job_runs",
+        "emr-serverless.get_application",
+        "emr-serverless.stop_application if it is started, and no job runs on it",
+    )
+    return Work("stop the application, where it is to change", stop, calls=calls)
+
+
+def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
+    """Outputs of a stack as it is; none where there is none."""
+    found: Any = describe(aws, stack) or {}
+    return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
+
+
 def finish(wanted: Wanted) -> Plan:
     """Plan for what follows the changes, or a stack without any; ``outputs`` as above."""
 
     def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
-        stack: Any = describe(aws, wanted.stack) or {}
-        return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())}
+        return outputs_of(aws, wanted.stack)
 
     calls = ("cloudformation.describe_stacks",)
     return [

@@ -78,8 +78,8 @@ def status(aws: Aws, place: Place, job: Job) -> Status:
     return Status(job, images=images, ledger=ledger, **facts)
 
 
-def newest(aws: Aws, place: Place, most: int) -> list[Job]:
-    """The newest Serverless jobs of the stack, whoever submitted them, the newest first."""
+def newest(aws: Aws, place: Place, most: int | None) -> list[Job]:
+    """So many Serverless jobs of the stack, or all, whoever submitted them, the newest first."""
     application = place.output("ApplicationId")
     found: list[dict[str, Any]] = []
     for page in aws.pages("emr-serverless", "list_job_runs", applicationId=application):
@@ -122,13 +122,17 @@ def _step(aws: Aws, job: Job) -> dict[str, Any]:
         "emr", "describe_step", {**names, "StepId": job.id}, "ask for the job", changes=False
     )
     now = aws.call(call)["Step"]["Status"]
+    state = now["State"]
+    if cluster["Status"]["State"].startswith("TERMINATED") and state not in (*DONE, *FAILED):
+        # it cannot go on any more, whatever was last said of it
+        state = "INTERRUPTED"
     times = now.get("Timeline", {})
     begun = times.get("StartDateTime") or times["CreationDateTime"]
     why = now.get("FailureDetails", {}).get("Message") or cluster["Status"].get(
         "StateChangeReason", {}
     ).get("Message")
     return {
-        "state": now["State"],
+        "state": state,
         "reason": why or "",
         "seconds": _elapsed(begun, times.get("EndDateTime")),
         "billed": {"NormalizedInstanceHours": cluster.get("NormalizedInstanceHours", 0)},
@@ -143,7 +147,6 @@ def _progress(aws: Aws, place: Place, job: Job) -> tuple[int | None, str]:
     """Images that this job committed, and its account once it is written."""
     from deltalake.exceptions import DeltaError
 
-    from featuremill.ledger import load_latest
     from featuremill.storage import open_store
     from featuremill.tables import features_table
 
@@ -155,10 +158,20 @@ def _progress(aws: Aws, place: Place, job: Job) -> tuple[int | None, str]:
         files = table.files() if table.exists() else []
         new = [each for each in files if each.name.rpartition("/")[2] >= first]
         images = sum(each.rows for each in new if "-kept" not in each.name)
-        record = load_latest(store)
-        ours = record is not None and record.run >= first
-        return images, str(record.ledger) if record is not None and ours else ""
+        return images, _account(store, first)
     return None, ""
+
+
+def _account(store: Any, first: str) -> str:
+    """The account of the newest run, if it is not older than the job."""
+    from featuremill.ledger import load_latest
+
+    try:
+        record = load_latest(store)
+    except (LookupError, TypeError, ValueError):
+        # another version has written it
+        return ""
+    return str(record.ledger) if record is not None and record.run >= first else ""
 
 
 @contextmanager

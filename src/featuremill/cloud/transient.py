@@ -48,7 +48,7 @@ def submission(
     }
     ask = {"ClusterId": cluster}
     plan: Plan = [
-        find_code(place, machines.architecture),
+        find_code(place, machines.architecture, config.model),
         put_script(place, "install.sh"),
         certificates.provide(place),
         Call("emr", "run_job_flow", parameters, "start a cluster for the job", _CLUSTER),

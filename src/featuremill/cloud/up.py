@@ -6,12 +6,10 @@ wrong the same command goes on.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from featuremill.cloud import architecture, serverless, stack
 from featuremill.cloud.archive import Recipe
 from featuremill.cloud.aws import Aws
-from featuremill.cloud.events import describe
 from featuremill.cloud.fetch import fetch
 from featuremill.cloud.jobs import (
     SERVERLESS,
@@ -26,6 +24,7 @@ from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Step, Work
 from featuremill.cloud.regions import DEFAULT_REGION
 from featuremill.cloud.serverless import Limits
+from featuremill.cloud.sizing import DEFAULT_VCPU
 from featuremill.cloud.sources import Source
 from featuremill.cloud.status import Status, status
 from featuremill.cloud.upload import INPUT, Progress, upload
@@ -92,7 +91,11 @@ def who() -> Call:
 
 
 def stack_for(
-    before: Place | None, region: str | None, architecture: str | None, email: str | None
+    before: Place | None,
+    region: str | None,
+    architecture: str | None,
+    email: str | None,
+    max_vcpu: int = DEFAULT_VCPU,
 ) -> Wanted:
     """The stack of a folder, or a new one.
 
@@ -102,6 +105,8 @@ def stack_for(
         The stack that the folder belongs to.
     region, architecture, email : str or None
         As they are asked for; what is None stays as it is, or takes the default.
+    max_vcpu : int
+        That the application must be allowed to use.
 
     Raises
     ------
@@ -114,12 +119,15 @@ def stack_for(
             f" {before.region}",
             "Go to another folder, or take that stack down: `featuremill cloud destroy`.",
         )
+    known = before.outputs if before else {}
+    allowed = int(known.get("MaximumVcpu", DEFAULT_VCPU))
     return Wanted(
         stack=before.stack if before else DEFAULT_STACK,
         region=before.region if before else region or DEFAULT_REGION,
         allowed_regions=before.allowed_regions if before else (),
         architecture=architecture,
         email=email,
+        max_vcpu=max_vcpu if max_vcpu > allowed else None,
     )
 
 
@@ -130,8 +138,7 @@ def look(wanted: Wanted) -> Work:
     """
 
     def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
-        found: Any = describe(aws, wanted.stack) or {}
-        return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
+        return stack.outputs_of(aws, wanted.stack)
 
     calls = ("cloudformation.describe_stacks",)
     return Work(f"look for stack {wanted.stack}", outputs, stack.OUTPUTS, calls, changes=False)

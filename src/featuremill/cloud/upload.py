@@ -202,7 +202,7 @@ class _Sending:
                 "Body": data,
                 "ChecksumAlgorithm": "SHA256",
             },
-            f"send {entry.name}",
+            f"send {entry.name!r}",
         )
         etag = self.aws.call(put)["ETag"].strip('"')
         return entry.name, Kept(len(data), etag), True
@@ -219,7 +219,7 @@ class _Sending:
                 "Key": f"{self.folder}/{name}",
                 "ChecksumMode": "ENABLED",
             },
-            f"compare {name}",
+            f"compare {name!r}",
             changes=False,
         )
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()

@@ -16,6 +16,9 @@ DEFAULT_BUDGET = 10
 ARCHITECTURES = ("x86_64", "arm64")
 OPERATOR_KINDS = ("user", "role", "group")
 
+MOST_VCPU = 4_000
+"""As the template has it."""
+
 _NARROWEST = 8
 """Shortest prefix of an address range that JupyterHub may be opened to."""
 
@@ -164,6 +167,13 @@ def _check_amounts(wanted: Wanted) -> None:
     if wanted.max_vcpu is not None:
         # refuses what has no room for a driver and an executor
         serverless(wanted.max_vcpu)
+        if wanted.max_vcpu > MOST_VCPU:
+            _refuse(
+                "max-vcpu",
+                f"{wanted.max_vcpu:,}",
+                f"up to {MOST_VCPU:,}",
+                "`featuremill cloud doctor` tells what the account may use.",
+            )
 
 
 def _check_access(wanted: Wanted) -> None:

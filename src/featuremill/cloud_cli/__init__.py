@@ -19,6 +19,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "submit": "jobs",
         "status": "jobs",
         "logs": "jobs",
+        "stop": "jobs",
         "cluster": "clusters",
         "server": "clusters",
         "notebook": "clusters",

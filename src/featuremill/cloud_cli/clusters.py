@@ -16,6 +16,7 @@ from featuremill.cloud_cli.options import (
     connection_options,
     dry_run_option,
     here,
+    interrupted,
 )
 
 
@@ -82,7 +83,11 @@ def cluster_up(
         key_pair=key_pair,
     )
     aws = connect(where.region, profile, endpoint_url)
-    answers = carry_out(clusters.up(where, made_of, notebooks), aws, dry_run=dry_run)
+    with interrupted(
+        "A cluster that was started goes on, and costs: `featuremill cloud cluster list` shows it,"
+        " `featuremill cloud cluster down` ends it."
+    ):
+        answers = carry_out(clusters.up(where, made_of, notebooks), aws, dry_run=dry_run)
     if answers is not None:
         click.echo(f"cluster {answers[clusters.CLUSTER]['JobFlowId']} is ready")
         click.echo(
@@ -97,7 +102,9 @@ def cluster_up(
 def cluster_down(
     identifier: str | None, dry_run: bool, profile: str | None, endpoint_url: str | None
 ) -> None:
-    """End one cluster of the stack, or all of them; notebooks stay in the bucket.
+    """End the cluster for notebooks, or the one that is named; notebooks stay in the bucket.
+
+    `cluster list` shows jobs' own clusters too; `stop` ends the job with its cluster.
 
     \b
     Examples:
@@ -159,7 +166,10 @@ def server_up(
     """
     where = here()
     aws = connect(where.region, profile, endpoint_url)
-    answers = carry_out(machines.up(where, hours, key_pair), aws, dry_run=dry_run)
+    with interrupted(
+        "A machine that was started goes on, and costs: `featuremill cloud server down` ends it."
+    ):
+        answers = carry_out(machines.up(where, hours, key_pair), aws, dry_run=dry_run)
     if answers is not None:
         started = answers[machines.SERVER]["Instances"][0]
         click.echo(f"machine {started['InstanceId']} ({started['InstanceType']}) runs")

@@ -17,6 +17,7 @@ from featuremill.cloud_cli.options import (
     connect,
     connection_options,
     dry_run_option,
+    interrupted,
     yes_option,
 )
 from featuremill.cloud_cli.stack import existing, put_up, say
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from featuremill.cloud.wanted import Wanted
 
 _SECONDS = 10.0
+
+_GOES_ON = (
+    "The job goes on without this command, and costs: the same command waits for it again,"
+    " `featuremill cloud stop` ends it."
+)
 
 
 @click.command()
@@ -49,7 +55,10 @@ _SECONDS = 10.0
 @click.option("--architecture", metavar="x86_64|arm64", help="Of a new stack's workers.")
 @click.option("--email", metavar="ADDRESS", help="Where a new stack's alerts of the budget go.")
 @click.option(
-    "--max-vcpu", type=int, default=DEFAULT_VCPU, show_default=True, help="vCPUs at once."
+    "--max-vcpu",
+    type=int,
+    metavar="N",
+    help=f"vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
 )
 @click.option("--images", type=int, metavar="N", help="How many SRC has, where it is not counted.")
 @click.option(
@@ -96,6 +105,7 @@ def up(
     if dry_run:
         carry_out([*reckon, *dry(wanted, errand)], aws, dry_run=True)
         return
+    place.check_writable(Path())
     known = carry_out(reckon, aws, dry_run=False) or {}
     bill, account = known[BILL], known[IDENTITY]["Account"]
     for line in shown(bill, money):
@@ -117,16 +127,19 @@ def _asked(
     """The stack, the work, and the plan of the estimate; every option is checked by one of them."""
     from featuremill.cloud.estimate import GIVEN, MEASURED, Question
     from featuremill.cloud.estimate import estimate as plan
-    from featuremill.cloud.serverless import Limits
+    from featuremill.cloud.serverless import Limits, default_vcpu
     from featuremill.cloud.sources import open_source
     from featuremill.cloud.up import Errand, stack_for, who
     from featuremill.models import registry
 
     jobs.check_name(options["name"])
     registry.get(options["model"])
+    max_vcpu = options["max_vcpu"]
+    if max_vcpu is None:
+        max_vcpu = default_vcpu(before) if before else DEFAULT_VCPU
     asked = (options["region"], options["architecture"], options["email"])
-    wanted = stack_for(before, *asked)
-    speed, max_vcpu = options["throughput"], options["max_vcpu"]
+    wanted = stack_for(before, *asked, max_vcpu)
+    speed = options["throughput"]
     question = Question(
         region=wanted.region,
         architecture=wanted.architecture or _architecture_of(before),
@@ -201,4 +214,5 @@ def _run(where: Place, errand: "Errand", aws: "Aws", found: "Status | None") -> 
         job = submission.started(answers)
         place.save(job.kept_in(where), Path())
         say(f"submitted {job.id}; results: {job.destination}")
-    stay(submission, answers, aws, where, say)
+    with interrupted(_GOES_ON):
+        stay(submission, answers, aws, where, say)

@@ -18,6 +18,8 @@ from featuremill.cloud_cli.options import (
     connection_options,
     dry_run_option,
     here,
+    interrupted,
+    yes_option,
 )
 from featuremill.config import RunConfig
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _TAIL = 40
+
+GOES_ON = (
+    "The job goes on without this command, and costs: `featuremill cloud status --watch` follows"
+    " it, `featuremill cloud stop` ends it."
+)
 
 _UNITS: Mapping[str, str] = {
     "vCPUHour": "vCPU-hours",
@@ -60,10 +67,8 @@ _UNITS: Mapping[str, str] = {
 @click.option(
     "--max-vcpu",
     type=int,
-    default=DEFAULT_VCPU,
-    show_default=True,
     metavar="N",
-    help="vCPUs at once, on Serverless.",
+    help=f"vCPUs at once, on Serverless.  [default: {DEFAULT_VCPU}, or what the stack may use]",
 )
 @click.option("--cluster", is_flag=True, help="On EMR on EC2, in a cluster of its own.")
 @click.option(
@@ -104,7 +109,7 @@ def submit(
     \b
     Examples:
       featuremill cloud submit --wait
-      featuremill cloud submit --name fruits --components 128 --max-vcpu 64
+      featuremill cloud submit --name fruits --components 128 --max-vcpu 8
       featuremill cloud submit --cluster --architecture arm64 --wait
     """
     where = here()
@@ -114,6 +119,7 @@ def submit(
     if dry_run:
         carry_out([*submission.plan, *([submission.wait] if wait else [])], aws, dry_run=True)
         return
+    place.check_writable(Path())
     answers = carry_out(submission.plan, aws, dry_run=False) or {}
     job = submission.started(answers)
     place.save(job.kept_in(where), Path())
@@ -121,7 +127,9 @@ def submit(
     if wait:
         from featuremill.cloud.waiting import stay
 
-        _show(stay(submission, answers, aws, where, lambda text: click.echo(text, err=True)))
+        with interrupted(GOES_ON):
+            ended = stay(submission, answers, aws, where, lambda text: click.echo(text, err=True))
+        _show(ended)
     else:
         click.echo("`featuremill cloud status` tells how it is.")
 
@@ -130,9 +138,18 @@ def _config(
     context: click.Context, where: Place, name: str, source: str, words: tuple[str, ...]
 ) -> RunConfig:
     """The run that the words ask for, read as `featuremill run` reads them."""
-    run: Any = context.find_root().command
+    from featuremill.models import registry
+
+    commands: Any = context.find_root().command
     ends = [jobs.source_of(where, source), jobs.destination_of(where, name)]
-    asked = run.commands["run"].make_context("run", [*ends, *words], parent=context).params
+    run = commands.get_command(context, "run")
+    try:
+        asked = run.make_context("run", [*ends, *words], parent=context).params
+    except click.UsageError as error:
+        # its own page names SRC and DEST, which are given here
+        error.ctx = context
+        raise
+    registry.get(asked["model"])
     classes = tuple(each.strip() for each in (asked.pop("classes") or "").split(","))
     # so that no bucket has to be asked where it is
     asked["region"] = where.region
@@ -143,8 +160,12 @@ def _submission(
     where: Place, config: RunConfig, name: str, options: Mapping[str, Any]
 ) -> Submission:
     timeout, slot_mb = options["timeout"], options["slot_memory"]
-    limits = serverless.Limits(options["max_vcpu"], timeout, slot_mb)
+    max_vcpu = options["max_vcpu"]
+    if max_vcpu is None:
+        max_vcpu = serverless.default_vcpu(where)
+    limits = serverless.Limits(max_vcpu, timeout, slot_mb)
     if not options["cluster"]:
+        serverless.check_capacity(where, max_vcpu)
         return serverless.submission(where, config, name, limits, _SECONDS)
     machines = Machines(
         options["architecture"] or where.output("Architecture"),
@@ -158,9 +179,14 @@ def _submission(
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Until the job is over.")
-@click.option("--last", type=int, default=0, metavar="N", help="The stack's newest N jobs instead.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The stack's newest N jobs instead.",
+)
 @connection_options
-def status(watch: bool, last: int, profile: str | None, endpoint_url: str | None) -> None:
+def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str | None) -> None:
     """Tell how the newest job is: its state, the images done, what is billed so far.
 
     \b
@@ -196,6 +222,46 @@ def _job(aws: "Aws", where: Place) -> Job:
 
 
 @click.command()
+@click.argument("identifier", required=False, default="", metavar="[JOB]")
+@yes_option
+@dry_run_option
+@connection_options
+def stop(
+    identifier: str, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
+) -> None:
+    """Stop a job: the one submitted last from this folder, else the stack's newest.
+
+    A job on EMR Serverless is cancelled, a cluster of the job's own is ended. What was committed
+    is kept: the next `submit` under the same name goes on from there.
+
+    \b
+    Examples:
+      featuremill cloud stop
+      featuremill cloud stop 00fl1u5pe8q8gk09 --yes
+    """
+    from featuremill.cloud import stopping
+    from featuremill.cloud.status import status as ask
+
+    where = here()
+    job = stopping.known(where, identifier)
+    aws = connect(where.region, profile, endpoint_url)
+    look = stopping.look(where, job, identifier)
+    if dry_run:
+        carry_out([look, *stopping.stop(job)], aws, dry_run=True)
+        return
+    answers = carry_out([look], aws, dry_run=False) or {}
+    now: Status = answers[stopping.FOUND]["status"]
+    if now.over:
+        click.echo(f"job {now.job.id} is over already: {now.state}")
+        return
+    if not yes:
+        click.confirm(f"Stop job {now.job.id}, {_line(now)}?", abort=True, err=True)
+    with interrupted("The job stops without this command: `featuremill cloud status` tells."):
+        carry_out(stopping.stop(now.job, _SECONDS), aws, dry_run=False)
+    _show(ask(aws, where, now.job))
+
+
+@click.command()
 @click.option(
     "--to",
     "folder",
@@ -203,7 +269,14 @@ def _job(aws: "Aws", where: Place) -> Job:
     metavar="FOLDER",
     help="Write all logs there, decompressed.",
 )
-@click.option("--lines", type=int, default=_TAIL, show_default=True, help="Of the driver's log.")
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    default=_TAIL,
+    show_default=True,
+    metavar="N",
+    help="Of the driver's log.",
+)
 @connection_options
 def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str | None) -> None:
     """Show the newest job's log, and name what went wrong and what usually helps.
@@ -213,8 +286,6 @@ def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str
       featuremill cloud logs
       featuremill cloud logs --to logs
     """
-    from collections import deque
-
     from featuremill.cloud import logs as stored
     from featuremill.cloud.status import status as ask
 
@@ -229,8 +300,9 @@ def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str
         for file in stored.fetch(aws, where, job, folder):
             click.echo(file)
     else:
-        click.echo(f"{found[0].title}, the last {lines} lines; {len(found)} logs in all")
-        for line in deque(stored.lines(aws, where, found[0]), maxlen=lines):
+        log, last = stored.end(aws, where, found, lines)
+        click.echo(f"{log.title}, the last {lines} lines; {len(found)} logs in all")
+        for line in last:
             click.echo(f"  {line}")
     if now.failed:
         from featuremill.cloud.waiting import failure
@@ -240,7 +312,7 @@ def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str
 
 def _line(now: "Status") -> str:
     done = f", {now.images:,} images committed" if now.images is not None else ""
-    return f"{now.state} for {now.seconds / 60:.1f} min{done}"
+    return f"{now.state} {'after' if now.over else 'for'} {now.seconds / 60:.1f} min{done}"
 
 
 def _show(now: "Status") -> None:

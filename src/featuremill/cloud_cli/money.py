@@ -16,6 +16,7 @@ from featuremill.cloud_cli.options import (
     connection_options,
     dry_run_option,
     here,
+    interrupted,
 )
 from featuremill.config import DEFAULT_SAMPLE
 from featuremill.errors import ConfigError
@@ -119,7 +120,13 @@ def estimate(
     place = _stack()
     money = currency(options)
     plan, region = _estimate_plan(source, place, options)
-    answers = carry_out(plan, connect(region, profile, endpoint_url), dry_run=dry_run)
+    with interrupted(
+        "A probe that was submitted goes on: `featuremill cloud status --last 1` names it,"
+        " `featuremill cloud stop JOB` ends it, and its copies stay in results/."
+        if options["probe"]
+        else "Nothing was changed."
+    ):
+        answers = carry_out(plan, connect(region, profile, endpoint_url), dry_run=dry_run)
     if answers is None:
         return
     for line in shown(answers[BILL], money):
@@ -226,8 +233,9 @@ def shown(bill: "Bill", money: "Currency") -> Iterator[str]:
     yield from (f"left out  {each}" for each in bill.not_counted)
     yield from (f"prices    {each}" for each in sources(bill))
     yield from _rate_line(money)
-    million = money.shown(bill.usd_per_million)
-    yield f"total     {money.shown(bill.usd())} for the run, {million} for a million images like it"
+    of_million = bill.usd_per_million
+    million = f", {money.shown(of_million)} for one of a million images" if of_million else ""
+    yield f"total     {money.shown(bill.usd())} for the run{million}"
     once, monthly = money.shown(bill.usd(UPLOAD)), money.shown(bill.usd(MONTH))
     yield f"besides   {once} once for the upload, {monthly} each month while all is kept"
 

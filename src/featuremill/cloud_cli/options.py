@@ -1,6 +1,7 @@
 """Options that the commands of ``featuremill cloud`` share, and how a plan is carried out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,12 @@ import click
 
 from featuremill.cloud import place
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.dry import lines
 from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Answers, Plan, lines
+from featuremill.cloud.plan import Answers, Plan
+
+INTERRUPTED = 130
+"""What a command ends with after Ctrl-C."""
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +53,22 @@ def here() -> Place:
 def connect(region: str, profile: str | None, endpoint_url: str | None) -> Aws:
     """A connection, not used yet."""
     return Aws(region, profile, endpoint_url)
+
+
+@contextmanager
+def interrupted(goes_on: str) -> Iterator[None]:
+    """Say on Ctrl-C what goes on without this command, and how to end it.
+
+    Parameters
+    ----------
+    goes_on : str
+        A sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted. {goes_on}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def carry_out(plan: Plan, aws: Aws, *, dry_run: bool) -> Answers | None:

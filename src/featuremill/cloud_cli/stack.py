@@ -21,9 +21,11 @@ from featuremill.cloud_cli.options import (
     connection_options,
     dry_run_option,
     here,
+    interrupted,
     yes_option,
 )
 from featuremill.errors import CloudError, ConfigError
+from featuremill.findings import Finding
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws import Aws
@@ -100,8 +102,10 @@ def deploy(
     if dry_run:
         from featuremill.cloud import stack
 
-        carry_out([*stack.prepare(wanted), *stack.carry_out(wanted)], aws, dry_run=True)
+        steps = [*stack.prepare(wanted), *stack.carry_out(wanted, stopping=True)]
+        carry_out(steps, aws, dry_run=True)
         return
+    places.check_writable(Path())
     place = put_up(wanted, aws, yes=yes)
     if place is not None:
         for name, value in place.outputs.items():
@@ -126,11 +130,17 @@ def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
         say(f"stack {wanted.stack} is as it should be: nothing to change")
         steps = stack.finish(wanted)
     elif agree(_question(len(changes), _account(answers))):
-        steps = stack.carry_out(wanted, lambda text: say(f"  {text}"))
+        stopping = any(change.needs_it_stopped for change in changes)
+        steps = stack.carry_out(wanted, lambda text: say(f"  {text}"), stopping=stopping)
     else:
         carry_out(stack.discard(wanted, answers), aws, dry_run=False)
+        say("nothing was changed")
         return None
-    done = carry_out(steps, aws, dry_run=False) or {}
+    with interrupted(
+        "CloudFormation goes on without this command: repeat it in some minutes, and it reads what"
+        " was made."
+    ):
+        done = carry_out(steps, aws, dry_run=False) or {}
     place = stack.place_of(wanted, _account(answers), done[stack.OUTPUTS], existing())
     places.save(place, Path())
     return place
@@ -200,7 +210,8 @@ def destroy(
                 f"{typed!r} is not {place.stack!r}: nothing was deleted",
                 "Repeat the command and type the name, or say --yes.",
             )
-    looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
+    with interrupted("Some of it may be gone already: the same command goes on from there."):
+        looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
     for each in looked:
         click.echo(each)
     _judge(looked)
@@ -273,7 +284,7 @@ def doctor(
         place = None
     plan = preflight.doctor(region, place, max_vcpu or DEFAULT_VCPU)
     answers = carry_out(plan, connect(region, profile, endpoint_url), dry_run=False) or {}
-    findings: list[preflight.Finding] = answers[preflight.FINDINGS]
+    findings: list[Finding] = answers[preflight.FINDINGS]
     for finding in findings:
         click.echo(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
         if finding.remedy:

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs featuremill on one node of a cluster: a bootstrap action, run as hadoop on every node.
-# Arguments: archive (s3://…tar.gz), entry point (s3://…py), folder to install to.
+# Arguments: archive (s3://…tar.gz), entry point (s3://…py), folder to install to, then Python
+# packages to have as well.
 set -euo pipefail
 
 archive=$1
@@ -18,6 +19,13 @@ sudo chmod --recursive a+rX "$folder"
 
 # what was built for another processor fails here, and says so, instead of in every task
 PYTHONPATH="$folder/deps" python3.11 -c "import numpy, pyarrow, onnxruntime, featuremill"
+
+# what a notebook draws with; a cluster without it is still of use
+if [ $# -gt 3 ]; then
+    { sudo dnf install --assumeyes --quiet python3.11-pip \
+        && sudo env PYTHONPATH="$folder/deps" python3.11 -m pip install --quiet "${@:4}"; } \
+        || echo "not installed: ${*:4}" >&2
+fi
 
 # the way in for people: no port is open
 sudo systemctl enable --now amazon-ssm-agent \

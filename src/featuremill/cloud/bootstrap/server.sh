@@ -24,7 +24,7 @@ aws s3 cp --only-show-errors "$archive" - | tar --extract --gzip --directory "$f
 chmod --recursive a+rX "$folder"
 
 python3.11 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet "$spark" jupyterlab
+"$folder/venv/bin/pip" install --quiet "$spark" jupyterlab matplotlib
 
 token=$(aws ssm get-parameter --with-decryption --name "$parameter" --region "$region" \
     --query Parameter.Value --output text)
