@@ -16,7 +16,7 @@ from featuremill.cloud.aws import Aws
 from featuremill.cloud.place import Place
 
 BUCKET = "pictures"
-ARCHIVE = "code/featuremill-0.1.0-x86_64-0123456789ab.tar.gz"
+ARCHIVE = "code/featuremill-0.1.0-mobilenetv2-x86_64-0123456789ab.tar.gz"
 ENTRY = "code/featuremill-job-0123456789ab.py"
 
 OUTPUTS = {

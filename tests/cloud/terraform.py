@@ -17,7 +17,7 @@ from tests.cloud.conftest import ROOT
 from tests.cloud.stack import BUCKET, OUTPUTS
 
 MODULE = ROOT / "infra" / "terraform"
-ARCHIVE = f"s3://{BUCKET}/code/featuremill-0.1.0-x86_64-0123456789ab.tar.gz"
+ARCHIVE = f"s3://{BUCKET}/code/featuremill-0.1.0-mobilenetv2-x86_64-0123456789ab.tar.gz"
 CLUSTER = {"cluster": True, "cluster_archive": ARCHIVE}
 
 Body = dict[str, Any]

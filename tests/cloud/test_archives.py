@@ -7,6 +7,7 @@ until the locks or the rules of packing change.
 import io
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -82,7 +83,8 @@ for engine in ("auto", "onnxruntime"):
 def test_an_archive_is_all_that_a_clean_python_needs(
     archive_for: Callable[[str], Built], tmp_path: Path, pictures: Path
 ) -> None:
-    unpack(archive_for(HERE).archive, tmp_path / "deps")
+    with open(archive_for(HERE).archive, "rb") as archive:
+        unpack(archive, tmp_path / "deps")
     python = clean_python(tmp_path / "python")
     some = [str(file) for file in sorted(pictures.rglob("*.jpg"))[:3]]
     clean = bare_environment(python, tmp_path) | {"PYTHONPATH": "./deps"}
@@ -98,4 +100,6 @@ def test_an_archive_is_all_that_a_clean_python_needs(
         ).stdout
 
     there = printed(python, _LOADS_EVERYTHING + _EMBEDS, clean)
+    # nearly a gigabyte
+    shutil.rmtree(tmp_path / "deps")
     assert there == printed(sys.executable, _EMBEDS, dict(os.environ))

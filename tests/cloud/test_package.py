@@ -226,7 +226,7 @@ def test_the_name_tells_all_that_is_inside(
 ) -> None:
     recipe = Recipe(tiny, UNTRAINED)
     assert re.fullmatch(
-        rf"featuremill-{re.escape(featuremill.__version__)}-x86_64-[0-9a-f]{{12}}\.tar\.gz",
+        rf"featuremill-{featuremill.__version__}-{UNTRAINED}-x86_64-[0-9a-f]{{12}}\.tar\.gz",
         recipe.archive,
     )
     assert recipe.entry == f"featuremill-job-{recipe.digest}.py"
@@ -491,7 +491,7 @@ def test_the_command_prints_what_was_built(
     assert said.exit_code == 0
     left = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert [re.sub("[0-9a-f]{12}", "DIGEST", name) for name in left] == [
-        f"featuremill-{featuremill.__version__}-arm64-DIGEST.tar.gz",
+        f"featuremill-{featuremill.__version__}-{UNTRAINED}-arm64-DIGEST.tar.gz",
         "featuremill-job-DIGEST.py",
     ]
     assert "binaries  1, all aarch64; newest glibc needed 0.0" in said.output
