@@ -1,0 +1,56 @@
+"""``slides``: a run as a presentation."""
+
+import click
+
+from featuremill.cli.options import s3_options
+
+
+@click.command()
+@click.argument("destination", metavar="DEST")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="Presentation to write, .pptx, local or s3://.",
+)
+@click.option(
+    "--language", default="en", show_default=True, metavar="en|fr", help="Of all texts and notes."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file of the same name.")
+@s3_options
+def slides(
+    destination: str,
+    output: str,
+    language: str,
+    overwrite: bool,
+    endpoint_url: str | None,
+    region: str | None,
+) -> None:
+    """Write a presentation of DEST's newest run, with notes for who presents it.
+
+    How the run works, what came out, what it costs on AWS, personal data, next steps. Shapes and
+    charts are native, so PowerPoint, Keynote and LibreOffice edit them. Figures are the run's own;
+    prices are of the region, where it is in the EU, with their dates and sources.
+
+    Needs python-pptx: pip install 'featuremill[slides]'.
+
+    \b
+    Examples:
+      featuremill slides results -o deck.pptx
+      featuremill slides s3://fruits/results -o fruits.pptx --language fr --overwrite
+    """
+    from featuremill.console import ConsoleProgress
+    from featuremill.slides import write_slides
+
+    with ConsoleProgress() as progress:
+        written = write_slides(
+            destination,
+            output,
+            language=language,
+            overwrite=overwrite,
+            endpoint_url=endpoint_url,
+            region=region,
+            progress=progress,
+        )
+    click.echo(f"written   {written.url} ({written.pages} slides, {written.bytes / 1e6:,.1f} MB)")
