@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import pickle
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -37,24 +34,13 @@ from featuremill.references import Reference
 from featuremill.storage import Store, open_store, s3_clients
 from featuremill.tables import DataFile, features_table, reduced_table
 from outputs import MODEL
+from stand_in import REGION, s3_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-REGION = "eu-west-3"
 PAGE = 10
 """Keys in one answer to a listing; S3 itself gives a thousand."""
-
-# Delta holds the interpreter's lock while it waits, so that S3 cannot answer from this process
-SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print("http://%s:%d" % server.get_host_and_port(), flush=True)
-sys.stdin.read()
-"""
 
 ODD_NAMES = [
     "a b.jpg",
@@ -86,18 +72,8 @@ NAMES_OBSTORE_CANNOT_ADDRESS = [
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)},
-    ) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.communicate()  # the end of its input is the end of the server
+    with s3_server(page=PAGE) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

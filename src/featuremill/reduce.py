@@ -1,5 +1,6 @@
 """From the features table to the reduced table: one pass for the moments, one to project."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,14 +62,20 @@ def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, 
 def save_model(
     destination: Store, pca: PCA, network: Mapping[str, Any], run: str
 ) -> dict[str, Any]:
-    """Write the PCA, and of which versions of the tables it is; returns its description.
+    """Write the PCA, its SHA-256 and of which tables it is; returns its description.
 
     Only for a run that holds the destination, so that the tables are those it was fitted to.
     """
     tables = (features_table(destination), reduced_table(destination))
     versions = {table.folder: table.version() for table in tables}
-    description = pca.description() | {"network": dict(network), "run": run, "versions": versions}
-    destination.write(MODEL_ARRAYS, pca.to_safetensors())
+    arrays = pca.to_safetensors()
+    description = pca.description() | {
+        "network": dict(network),
+        "run": run,
+        "versions": versions,
+        "sha256": hashlib.sha256(arrays).hexdigest(),
+    }
+    destination.write(MODEL_ARRAYS, arrays)
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
 

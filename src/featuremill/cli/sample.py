@@ -56,8 +56,8 @@ def sample(as_json: bool, classes: str | None, **options: Any) -> None:
     below SRC, and so their labels. Give one of --per-class, --fraction and --total.
 
     The same seed chooses the same images wherever SRC lies, and a larger sample of the same seed
-    holds the smaller one. Images added to SRC displace at most as many as they are. Every class
-    gives at least one image, unless --total is less than the number of classes.
+    holds the smaller one. With --per-class, images added to a class displace at most as many. Every
+    class gives at least one image, unless --total is less than the number of classes.
 
     \b
     Examples:

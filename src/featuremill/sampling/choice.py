@@ -2,8 +2,8 @@
 
 Every image has a rank, a keyed hash of its path below the source, and a class gives its images
 in the order of their ranks. So the choice hangs on the seed and the names alone: not on the order
-of a listing, nor on where the source lies. Images that are added displace at most as many as they
-are, and a larger sample of the same seed holds the smaller one.
+of a listing, nor on where the source lies. A larger sample of the same seed holds the smaller one,
+and where so many images of each class are taken, added ones displace at most as many.
 """
 
 import hashlib
@@ -79,7 +79,9 @@ def choose(source: Store, config: SampleConfig, say: Callable[[str], None]) -> C
     _require(source, config, choice, set(listing.labels))
     if config.random_classes is not None:
         drawn = heapq.nsmallest(
-            config.random_classes, choice.available, key=lambda name: rank(name, config.seed, "class")
+            config.random_classes,
+            choice.available,
+            key=lambda name: rank(name, config.seed, "class"),
         )
         for name in choice.available.keys() - drawn:
             choice.left_out["not selected"] += choice.available.pop(name)

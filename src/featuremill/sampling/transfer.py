@@ -146,7 +146,7 @@ class Transfer:
     def _one(self, image: Candidate) -> Brought | Missed:
         path, name = f"{names.encode(os.fsencode(self._root))}/{image.below}", _name(image)
         if self.config.mode != "copy":
-            return self._link(path, name)
+            return self._link(image, path)
         try:
             data = self.source.fetch(path).data
         except OSError as error:
@@ -155,12 +155,13 @@ class Transfer:
             raise self._taken(name)
         return Brought(name, len(data))
 
-    def _link(self, path: str, name: str) -> Brought | Missed:
+    def _link(self, image: Candidate, path: str) -> Brought | Missed:
         # what a link in the source leads to, since a hard link to a link would be one too
         target = Path(os.fsdecode(names.decode(path))).resolve()
+        name = _name(image)
         link = Path(self.destination.url, name)
         if not target.is_file():
-            return Missed(path, "gone since it was listed")
+            return Missed(image.below, "gone since it was listed")
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
             if self.config.mode == "symlink":

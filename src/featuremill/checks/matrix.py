@@ -1,0 +1,73 @@
+"""The CSV files, compared with the tables they were written from."""
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from featuremill.checks.findings import Findings
+from featuremill.checks.run import Held
+from featuremill.checks.scan import Columns, Digests, digests, row_digests
+from featuremill.matrix import MATRIX, REJECTS
+
+NAMES = ("csv.header", "csv.rows", "csv.values")
+
+
+def check_matrix(held: Held, reduced: Digests, k: int, findings: Findings) -> None:
+    """Judge the CSV matrix by the rows of the reduced table."""
+    if MATRIX not in held.sizes:
+        findings.judge("csv.header", False, MATRIX, "is missing", "there")
+        findings.blocked(NAMES[1:], "csv.header")
+        return
+    expected = ["path", "label", *(f"pc_{number}" for number in range(1, k + 1))]
+    with held.store.open(MATRIX) as file:
+        found = next(csv.reader([file.readline().decode(errors="replace")]), [])
+    shown = ", ".join([*found[:3], *(["…"] if len(found) > 3 else [])])
+    note, bound = f"are {len(found):,} columns", f"path, label and pc_1 to pc_{k}"
+    if not findings.judge("csv.header", found == expected, shown, note, bound):
+        findings.blocked(NAMES[1:], "csv.header")
+        return
+    rows, damage = _scan(held, expected)
+    whole = len(rows) == len(reduced) and not damage
+    note = f"rows, then: {damage}" if damage else "rows"
+    findings.judge("csv.rows", whole, len(rows), note, f"{len(reduced):,}, as in the reduced table")
+    strange = int((~np.isin(rows, reduced)).sum())
+    findings.none_of(
+        "csv.values", strange, "rows that are not in the reduced table to the last bit"
+    )
+
+
+def check_rejects(held: Held, rejected: Digests, findings: Findings) -> None:
+    """Judge the list of rejected images by the rows of the features table."""
+    try:
+        text = held.store.read(REJECTS).decode()
+        paths = [row["path"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+    except FileNotFoundError:
+        findings.judge("rejects.csv", False, REJECTS, "is missing", "there")
+        return
+    except (ValueError, KeyError, csv.Error) as error:
+        findings.judge("rejects.csv", False, REJECTS, f"is damaged: {error!r}", "a CSV file")
+        return
+    same = np.array_equal(np.sort(digests(pa.array(paths, pa.string()))), np.sort(rejected))
+    note = "rows" if same else "rows, of other images than the features table rejects"
+    findings.judge("rejects.csv", same, len(paths), note, f"{len(rejected):,}, as in the table")
+
+
+def _scan(held: Held, columns: list[str]) -> tuple[Digests, str]:
+    """Digests of the rows, and why reading them ended early, or nothing."""
+    scores = dict.fromkeys(columns[2:], pa.float32())
+    types: dict[str, Any] = {"path": pa.string(), "label": pa.string(), **scores}
+    convert = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    rows = Columns()
+    with held.store.open(MATRIX) as file:
+        try:
+            options = pa.csv.ReadOptions(use_threads=False)
+            for batch in pa.csv.open_csv(file, read_options=options, convert_options=convert):
+                numbers = [batch[name].to_numpy(zero_copy_only=False) for name in scores]
+                rows.add(row_digests(batch, np.column_stack(numbers)))
+        except pa.ArrowException as error:
+            return rows.digests(), str(error).splitlines()[0]
+    return rows.digests(), ""

@@ -1,0 +1,123 @@
+"""The account of the newest run: was it finished, does it balance, whose features are these."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from featuremill import names
+from featuremill.checks.findings import Findings
+from featuremill.errors import DestinationError, LedgerError, SourceError
+from featuremill.lease import LOCK
+from featuremill.ledger import RUNS, RunRecord, load_latest
+from featuremill.prepare import NETWORK
+from featuremill.report.gather import REPORT
+from featuremill.schemas import FEATURES_FOLDER
+from featuremill.storage import Store
+
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
+"""What reading a JSON file raises that is not what it was."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What lies at a destination.
+
+    Attributes
+    ----------
+    sizes : dict
+        Name → bytes of every file.
+    record : RunRecord or None
+        Of the newest run, where it was finished.
+    network : mapping or None
+        Description of the network whose features these are.
+    """
+
+    store: Store
+    sizes: Mapping[str, int]
+    record: RunRecord | None
+    network: Mapping[str, Any] | None
+
+
+def look_at(store: Store, findings: Findings) -> Held:
+    """List a destination and judge its newest run.
+
+    Raises
+    ------
+    DestinationError
+        If nothing there looks like a result.
+    """
+    sizes = _inventory(store)
+    if not any(name.startswith((f"{RUNS}/", f"{FEATURES_FOLDER}/_delta_log/")) for name in sizes):
+        raise DestinationError(
+            f"{store.url} holds no result: neither a record of a run nor features",
+            "Name the destination of `featuremill run`.",
+        )
+    held = int(LOCK in sizes)
+    findings.none_of("lock", held, "locks of a run that is under way, or died: then run again")
+    record = _record(store, findings)
+    network = _network(store, findings, record)
+    findings.judge("report", REPORT in sizes, sizes.get(REPORT, 0), f"bytes of {REPORT}", "above 0")
+    return Held(store, sizes, record, network)
+
+
+def _inventory(store: Store) -> dict[str, int]:
+    start = len(names.encode(os.fsencode(store.url.rstrip("/")))) + 1
+    try:
+        return {os.fsdecode(names.decode(entry.path[start:])): entry.size for entry in store.list()}
+    except SourceError as error:
+        raise DestinationError(
+            error.problem.removeprefix("source "), "Name the destination of `featuremill run`."
+        ) from error
+
+
+def _record(store: Store, findings: Findings) -> RunRecord | None:
+    try:
+        record = load_latest(store)
+    except _DAMAGED as error:
+        findings.judge("run", False, "damaged", f"is the newest record: {error}", "finished")
+        findings.blocked("ledger", "run")
+        return None
+    if record is None:
+        findings.judge("run", False, "missing", f"is any record below {RUNS}", "finished")
+        findings.blocked("ledger", "run")
+        return None
+    if not findings.equal("run", record.status, "finished", f"was the newest run, {record.run}"):
+        findings.blocked("ledger", "run")
+        return None
+    try:
+        record.ledger.check()
+        balances = True
+    except LedgerError:
+        balances = False
+    parts = str(record.ledger).partition(" ")[2]
+    findings.judge("ledger", balances, record.ledger.listed, parts, "the sum")
+    return record
+
+
+def _network(
+    store: Store, findings: Findings, record: RunRecord | None
+) -> Mapping[str, Any] | None:
+    """Description of the network, where it is the one that the newest run used."""
+    try:
+        network = json.loads(store.read(NETWORK))
+        model_id, _ = str(network["model_id"]), int(network["n_features"])
+    except FileNotFoundError:
+        findings.judge("network", False, NETWORK, "is missing", "there")
+        return None
+    except _DAMAGED as error:
+        findings.judge("network", False, NETWORK, f"is damaged: {error!r}", "a description")
+        return None
+    if network.get("replacing"):
+        note = "is replacing another model, which has not ended: run again"
+        findings.judge("network", False, model_id, note, "the only model")
+        return None
+    of_run = dict(record.network) if record else {name: network[name] for name in network}
+    wrong = [name for name in of_run if network.get(name) != of_run[name]]
+    note = f"is the model of these features, {network.get('name')}"
+    note += f"; not as the run had it: {', '.join(wrong)}" if wrong else ""
+    expected = f"{of_run.get('model_id')}, as in the run's record"
+    if not findings.judge("network", not wrong, model_id, note, expected):
+        return None
+    return dict(network)

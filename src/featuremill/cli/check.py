@@ -1,0 +1,80 @@
+"""``check``: whether a result is whole and sound."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.options import s3_options
+
+if TYPE_CHECKING:
+    from featuremill.checks import Check, CheckResult
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    no check failed
+  1    a check failed, or storage did
+  2    DEST holds no result, or an option or the source was refused
+  130  interrupted
+"""
+_COLOURS = {"ok": "green", "failed": "red", "skipped": "bright_black"}
+
+
+@click.command(epilog=_EXIT_CODES)
+@click.argument("destination", metavar="DEST")
+@click.option("--min-variance", type=float, metavar="V", help="Components must hold this share.")
+@click.option("--components", type=int, metavar="K", help="There must be K components.")
+@click.option("--expect-count", type=int, metavar="N", help="N images must have features.")
+@click.option(
+    "--source", metavar="SRC", help="Compare the rows with the images of SRC as they are now."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of a table.")
+@s3_options
+@click.pass_context
+def check(context: click.Context, /, as_json: bool, **options: Any) -> None:
+    """Check that the result at DEST is whole and sound.
+
+    Every file, every row of the tables and of the CSV, the PCA and the ledger of the newest run
+    are looked at; nothing is written. One line for each check: its status, its name, what was
+    found, what it had to be.
+
+    \b
+    Examples:
+      featuremill check results
+      featuremill check results --min-variance 0.9 --expect-count 67692
+      featuremill check s3://fruits/results --components 256 --source s3://fruits/training --json
+    """
+    from featuremill.checks import CheckConfig
+    from featuremill.checks import check as look
+    from featuremill.console import ConsoleProgress
+
+    config = CheckConfig(**options)
+    with ConsoleProgress() as progress:
+        result = look(config, progress=progress)
+    if as_json:
+        checks = [asdict(one) for one in result.checks]
+        click.echo(
+            json.dumps({"destination": result.destination, "ok": result.ok, "checks": checks})
+        )
+    else:
+        _print(result)
+    context.exit(0 if result.ok else 1)
+
+
+def _print(result: "CheckResult") -> None:
+    for one in result.checks:
+        status = click.style(f"{one.status:7}", fg=_COLOURS[one.status])
+        click.echo(f"{status}  {one.name:17}  {_said(one)}".rstrip())
+    skipped = sum(one.status == "skipped" for one in result.checks)
+    made, failed = len(result.checks) - skipped, len(result.failed)
+    outcome = f"{failed} of {made} checks failed" if failed else f"all {made} checks passed"
+    click.echo(f"{outcome}, {skipped} skipped: {result.destination}")
+
+
+def _said(one: "Check") -> str:
+    if one.value is None:
+        return one.note
+    value = f"{one.value:,}" if isinstance(one.value, int) else one.value
+    value = f"{one.value:.6g}" if isinstance(one.value, float) else value
+    return f"{value} {one.note} (must be {one.bound})"
