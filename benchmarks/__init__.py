@@ -13,5 +13,6 @@ BENCHMARKS = (
     "ordinary",
     "large_photos",
     "estimate",
+    "search",
 )
 """The modules with a benchmark each, in the order in which they run and stand in RESULTS.md."""

@@ -75,6 +75,9 @@ class ModelSpec:
     architecture: Architecture
     weights: Published | Packaged | Drawn
     licence: str
+    near: float
+    """Cosine of features from which two photographs pass for the same: a copy of half the size,
+    recompressed or cropped by 5 % is above it, other photographs are below."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -131,6 +134,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                     sha256="b05e89ea58579daec3461806544bfec89b3361d3472f07894d13f34b46ed9489",
                 ),
                 licence="MIT",
+                near=0.98,
             ),
             ModelSpec(
                 "mobilenetv2",
@@ -143,6 +147,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                     sha256="f8aff69536bd77a692c594f559c798c19bf7f3f36668fc9fa00b21c6aab4797c",
                 ),
                 licence="Apache-2.0",
+                near=0.9,
             ),
             ModelSpec(
                 "mobilenetv2-untrained",
@@ -150,6 +155,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
                 mobilenetv2,
                 Drawn(),
                 licence="MIT",
+                near=0.999,
             ),
         )
     }

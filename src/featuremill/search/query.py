@@ -1,0 +1,129 @@
+"""Features of an image that is not in the table, by the very network that the table is of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featuremill import images
+from featuremill.errors import DestinationError, ImageRejected, ModelError, SourceError
+from featuremill.images import Limits
+from featuremill.isolation import InChild
+from featuremill.models import registry
+from featuremill.models.engines import native_bf16, open_engine
+from featuremill.models.network import Network
+from featuremill.neighbours import unit_rows
+from featuremill.neighbours.rows import Rows
+from featuremill.prepare import download_progress
+from featuremill.progress import Progress
+from featuremill.reduce import load_model
+from featuremill.search.locate import address
+from featuremill.search.table import REDUCED, Embedded
+
+
+def embed(
+    embedded: Embedded, image: str, *, weights: str | None = None, progress: Progress
+) -> Rows:
+    """Unit row of a file or an object.
+
+    Parameters
+    ----------
+    image : str
+        A file or an ``s3://`` URL.
+    weights : str, optional
+        The network's weights file, where neither the package nor the cache has it.
+
+    Returns
+    -------
+    ndarray of shape (1, d), float32
+
+    Raises
+    ------
+    SourceError
+        If the image cannot be read or decoded.
+    ModelError
+        If the destination's network cannot be had.
+    """
+    data = read(embedded, image)
+    network = network_of(embedded, weights, progress)
+    # as the run did: only the fp32 contract decodes every pixel of large JPEGs
+    target = None if embedded.network["contract"] == "fp32" else network.input_size
+    try:
+        with InChild(Limits(), target=target) as decoder:
+            pixels = images.resize(decoder.decode(data).pixels, network.input_size)
+    except ImageRejected as rejected:
+        raise SourceError(
+            f"{image} cannot be embedded: {rejected.reason}", "Name another image."
+        ) from rejected
+    precision = _precision(embedded)
+    engine = open_engine(network.ready_for(precision), precision)
+    features = engine.embed(pixels[np.newaxis])  # (1, n_features)
+    if embedded.on == REDUCED:
+        pca = load_model(embedded.destination)
+        if pca is None:
+            raise DestinationError(
+                f"the PCA at {embedded.destination.url} is gone",
+                "Compare by the full features, or run again.",
+            )
+        features = pca.transform(features).astype(np.float32)
+    return unit_rows(features)
+
+
+def read(embedded: Embedded, image: str) -> bytes:
+    """Bytes of a file or an object that is no image of the table."""
+    path = address(image)
+    try:
+        return embedded.store_of(path).fetch(path).data
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SourceError(f"cannot read {image}: {reason}", "Name another image.") from error
+
+
+def network_of(embedded: Embedded, weights: str | None, progress: Progress) -> Network:
+    """The network that the destination's features are of.
+
+    The weights are those given, else those of the newest run if they still lie where they lay,
+    else the model's own.
+
+    Raises
+    ------
+    ModelError
+        If another network comes of it, or none.
+    """
+    held = embedded.network
+    spec = registry.get(str(held["name"]))
+    file = Path(weights) if weights else _weights_of_run(embedded)
+    own = getattr(spec.weights, "sha256", None)
+    if file is None and isinstance(spec.weights, registry.Published) and own != _sha256(held):
+        raise ModelError(
+            f"the features at {embedded.destination.url} are of {spec.name} with weights of"
+            f" SHA-256 {_sha256(held)}, which are not the published ones",
+            "Give their file with --weights.",
+        )
+    network = registry.load(spec.name, file, download_progress(progress))
+    if network.fingerprint != held["fingerprint"]:
+        raise ModelError(
+            f"the features at {embedded.destination.url} are of another {spec.name}:"
+            f" weights of SHA-256 {_sha256(held)}, here {network.weights_sha256}",
+            "Give the file of its weights with --weights, or use the version of featuremill"
+            " that embedded the images.",
+        )
+    return network
+
+
+def _weights_of_run(embedded: Embedded) -> Path | None:
+    named = embedded.record.config.get("weights") if embedded.record else None
+    return Path(named) if named and Path(named).is_file() else None
+
+
+def _sha256(held: Mapping[str, Any]) -> str:
+    return str(held["weights_sha256"])
+
+
+def _precision(embedded: Embedded) -> str:
+    """What the run computed in, if this machine can: then an image finds itself at cosine 1."""
+    used = embedded.record.precision if embedded.record else None
+    if not used or not native_bf16():
+        return "fp32"
+    return used.most_common(1)[0][0]
