@@ -3,13 +3,7 @@
 Importing this package loads neither plotly nor jinja2: :func:`render` does when called.
 """
 
-from featuremill.report.data import (
-    ModelFacts,
-    Parity,
-    Point,
-    Rejected,
-    ReportData,
-)
+from featuremill.report.data import ReportData
 from featuremill.report.page import render
 
-__all__ = ["ModelFacts", "Parity", "Point", "Rejected", "ReportData", "render"]
+__all__ = ["ReportData", "render"]

@@ -1,13 +1,17 @@
 """What a report is made from: plain values, gathered by the caller."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featuremill.pca import COMPONENT_MARKS, VARIANCE_MARKS, components_needed
+from featuremill.report.explorer import Explorer
+from featuremill.thumbnails import Sheets
 
 LEDGER_PARTS: Final = ("already_done", "already_rejected", "embedded", "rejected", "skipped")
 """The entries of a ledger that sum to ``listed``."""
@@ -19,15 +23,6 @@ class Rejected(NamedTuple):
     path: str
     stage: str
     reason: str
-
-
-class Point(NamedTuple):
-    """An image in the plane of the first two components."""
-
-    path: str
-    label: str
-    pc1: float
-    pc2: float
 
 
 class Parity(NamedTuple):
@@ -56,6 +51,141 @@ class Mark(NamedTuple):
     why: str
 
 
+class Picture(NamedTuple):
+    """An image that is shown: where it lies, and a small WebP if there is one."""
+
+    path: str
+    label: str
+    image: bytes | None = None
+
+
+class ClassFacts(NamedTuple):
+    """A class among the others; what could not be told is None.
+
+    ``compactness`` is the mean cosine of its images to their centre, ``nearest`` the class whose
+    centre is nearest, at ``nearest_cosine``. Of the ``asked`` images, ``right`` were told by their
+    neighbours, and most of the others were taken for ``mistaken``.
+    """
+
+    label: str
+    images: int
+    examples: Sequence[int] = ()
+    compactness: float | None = None
+    nearest: str | None = None
+    nearest_cosine: float | None = None
+    asked: int = 0
+    right: int = 0
+    mistaken: str | None = None
+
+
+class Accuracy(NamedTuple):
+    """How often the nearest neighbours of an image tell its class, with the 95 % interval."""
+
+    of: str
+    share: float
+    low: float
+    high: float
+
+
+class Mistake(NamedTuple):
+    """Images of one class that their neighbours took for another."""
+
+    label: str
+    taken_for: str
+    images: int
+    asked: int
+
+
+class AxisEnds(NamedTuple):
+    """Rows of the images that lie farthest along a component, either way, the farthest first."""
+
+    component: int
+    share: float
+    low: Sequence[int]
+    high: Sequence[int]
+
+
+class Alike(NamedTuple):
+    """Rows of images that are nearly the same, and the cosines that link them."""
+
+    rows: Sequence[int]
+    highest: float
+    lowest: float
+
+
+class Outlier(NamedTuple):
+    """Row of an image far from all others: 1 - the mean cosine to its nearest ones."""
+
+    distance: float
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the features tell; a row is an image of the explorer.
+
+    Attributes
+    ----------
+    classes : sequence of ClassFacts
+        The largest first, then by name.
+    labels : int
+        How many classes there are.
+    shown, total : int
+        Images that were looked at, a sample of all that have features.
+    accuracy : sequence of Accuracy
+        Of all features first, then of the components.
+    asked, neighbours : int
+        Images whose neighbours were asked, and how many neighbours each.
+    confusion : mapping of (label, predicted label) to count
+        By the components, or by the features without them.
+    axes : sequence of AxisEnds
+    alike : sequence of Alike
+        Most alike first.
+    pairs : mapping of cosine to count
+        Pairs at least as near as that; None where there were more than were counted.
+    outliers : sequence of Outlier
+        Farthest first.
+    left_out : mapping of section to reason
+        Of ``neighbours``, ``alike`` and ``outliers``: what could not be told, and why.
+    """
+
+    classes: Sequence[ClassFacts] = ()
+    labels: int = 0
+    shown: int = 0
+    total: int = 0
+    accuracy: Sequence[Accuracy] = ()
+    asked: int = 0
+    neighbours: int = 0
+    confusion: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    axes: Sequence[AxisEnds] = ()
+    alike: Sequence[Alike] = ()
+    pairs: Mapping[float, int | None] = field(default_factory=dict)
+    outliers: Sequence[Outlier] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> list[int]:
+        """Images to be shown, those that are fewest first."""
+        single = [outlier.row for outlier in self.outliers]
+        groups = [row for group in self.alike for row in group.rows]
+        ends = [row for axis in self.axes for row in (*axis.low, *axis.high)]
+        # the first of every class comes before the second of any
+        turns = zip_longest(*(facts.examples for facts in self.classes))
+        examples = [row for turn in turns for row in turn if row is not None]
+        return list(dict.fromkeys([*single, *groups, *ends, *examples]))
+
+    def mistakes(self) -> list[Mistake]:
+        """Which classes were taken for which, most often first."""
+        asked: Counter[str] = Counter()
+        for (label, _), images in self.confusion.items():
+            asked[label] += images
+        wrong = [
+            Mistake(label, taken_for, images, asked[label])
+            for (label, taken_for), images in self.confusion.items()
+            if label != taken_for
+        ]
+        return sorted(wrong, key=lambda mistake: (-mistake.images, mistake[:2]))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReportData:
     """Everything the report shows.
@@ -73,21 +203,27 @@ class ReportData:
     timings : mapping of stage to seconds
     images_per_second : float or None
         None where this run embedded nothing.
+    worker_hours : float
+        Hours that this run's tasks took, all added up.
     hardware, versions : mapping of name to value
+    warnings : sequence of str
     model : ModelFacts
     features : int
         Length of a feature vector.
-    classes : mapping of label to count
-        Over every image that has features.
-    thumbnails : mapping of label to a sequence of (path, JPEG bytes)
     parity : Parity or None
     spectrum : ndarray of shape (rank,), float64, or None
         Share of the variance of every component, kept or not; None without a PCA.
     k : int
         Components kept; 0 without a PCA.
-    points : sequence of Point
-        A sample of `points_total` images.
-    points_total : int
+    found : Findings
+        What the features tell.
+    pictures : mapping of row to Picture
+        Every image that `found` names.
+    explorer : Explorer or None
+    sheets : Sheets or None
+        Thumbnails of the explorer's images.
+    unreachable : str
+        Why no image could be read, if so.
     """
 
     title: str
@@ -102,16 +238,19 @@ class ReportData:
     versions: Mapping[str, str]
     model: ModelFacts
     features: int
-    classes: Mapping[str, int]
+    worker_hours: float = 0.0
+    warnings: Sequence[str] = ()
     skipped_by_reason: Mapping[str, int] = field(default_factory=dict)
     rejects_by_reason: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rejected: Sequence[Rejected] = ()
-    thumbnails: Mapping[str, Sequence[tuple[str, bytes]]] = field(default_factory=dict)
     parity: Parity | None = None
     spectrum: NDArray[np.float64] | None = None
     k: int = 0
-    points: Sequence[Point] = ()
-    points_total: int = 0
+    found: Findings = Findings()
+    pictures: Mapping[int, Picture] = field(default_factory=dict)
+    explorer: Explorer | None = None
+    sheets: Sheets | None = None
+    unreachable: str = ""
 
     @property
     def images(self) -> int:
@@ -134,11 +273,6 @@ class ReportData:
         if self.spectrum is None:
             return None
         return float(min(1.0, self.spectrum[: self.k].sum()))
-
-    @property
-    def classes_by_size(self) -> list[tuple[str, int]]:
-        """Labels with their counts, largest first, then by name."""
-        return sorted(self.classes.items(), key=lambda item: (-item[1], item[0]))
 
     def marks(self) -> list[Mark]:
         """Points worth naming on the curve, by number of components, then of variance."""

@@ -1,11 +1,9 @@
-"""The plots, as plain plotly.js figures, and the colours of the classes.
+"""The plots beside the explorer, as plain plotly.js figures.
 
 A colour that begins with ``--`` names a variable of the style sheet: the page looks it up, so
-that plots follow light, dark and print. Class colours are fixed and readable on either ground.
+that plots follow light, dark and print.
 """
 
-import colorsys
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -14,33 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featuremill.pca import VARIANCE_MARKS
-from featuremill.report.data import Mark, Point
+from featuremill.report.data import Mark
 
 Figure = dict[str, Any]
 
-# Okabe and Ito's palette, which people with colour-blindness can tell apart, less its black
-# and yellow, which vanish on one ground or the other.
-FEW: Final = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
-GOLDEN_ANGLE: Final = (3 - math.sqrt(5)) / 2
 PERCENT_TICKS: Final = (0, 20, 40, 60, 80, *(round(100 * share) for share in VARIANCE_MARKS))
 TICKS: Final = (1, 2, 5, 10, 20, 50, 80, 150, 256, 500, 1000, 2000)
 
+MOST_CLASSES: Final = 150
+"""Classes of a confusion matrix; more would be lines thinner than a pixel."""
 
-def class_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each label, in order: six distinct ones, then hues a golden angle apart.
-
-    Beyond a dozen, colours only separate neighbours; names come from hovering and highlighting.
-    """
-    return {label: _colour(index) for index, label in enumerate(labels)}
-
-
-def _colour(index: int) -> str:
-    if index < len(FEW):
-        return FEW[index]
-    hue = index * GOLDEN_ANGLE % 1
-    lightness, saturation = (0.46, 0.58)[index % 2], (0.62, 0.5)[index % 2]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
-    return "#" + "".join(f"{round(255 * channel):02x}" for channel in (red, green, blue))
+_NAMED_CLASSES: Final = 40
 
 
 def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[Mark]) -> Figure:
@@ -77,43 +59,47 @@ def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[M
     layout["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [str(t) for t in ticks]}
     layout["yaxis"] |= {"range": [0, 103], "tickvals": PERCENT_TICKS}
     layout["shapes"] = [_guide(100 * share) for share in VARIANCE_MARKS] + _drop(k, percent[k - 1])
-    layout["dragmode"] = False
     return {"data": [curve, named, kept], "layout": layout}
 
 
-def plane(points: Sequence[Point], colours: Mapping[str, str]) -> Figure:
-    """The images in the plane of the first two components; the second trace is the highlight."""
-    shown = [point for point in points if math.isfinite(point.pc1) and math.isfinite(point.pc2)]
-    hover = "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>"
-    everyone = {
-        "type": "scattergl",
-        "mode": "markers",
-        "x": _rounded(point.pc1 for point in shown),
-        "y": _rounded(point.pc2 for point in shown),
-        "customdata": [[plot_text(point.label), plot_text(point.path)] for point in shown],
-        "marker": {
-            "size": 5 if len(shown) > 1000 else 7,
-            "opacity": 0.75,
-            "color": [colours[point.label] for point in shown],
-        },
-        "hovertemplate": hover,
+def confusion(counts: Mapping[tuple[str, str], int], labels: Sequence[str]) -> Figure:
+    """For each class (down), the share of its images that were taken for each (across)."""
+    place = {label: index for index, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)))
+    for (label, predicted), count in counts.items():
+        matrix[place[label], place[predicted]] = count
+    asked = matrix.sum(axis=1, keepdims=True)
+    share = np.divide(100 * matrix, asked, where=asked > 0, out=np.full_like(matrix, np.nan))
+    names = [plot_text(label) for label in labels]
+    grid = {
+        "type": "heatmap",
+        # an empty square needs no ink, and no bytes
+        "z": [[round(value, 1) if value > 0 else None for value in row] for row in share.tolist()],
+        "x": names,
+        "y": names,
+        "xgap": 1 if len(labels) <= _NAMED_CLASSES else 0,
+        "ygap": 1 if len(labels) <= _NAMED_CLASSES else 0,
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": [[0, "--heat-low"], [1, "--heat-high"]],
+        "showscale": False,
+        "hovertemplate": "<b>%{y}</b><br>%{z} % taken for <b>%{x}</b><extra></extra>",
     }
-    highlight = {
-        "type": "scattergl",
-        "mode": "markers",
-        "x": [],
-        "y": [],
-        "customdata": [],
-        "marker": {"size": 8, "color": "--accent", "line": {"color": "--card", "width": 1}},
-        "hovertemplate": hover,
-    }
-    layout = _layout("first component", "second component")
-    layout["hovermode"] = "closest"
-    return {"data": [everyone, highlight], "layout": layout}
+    layout = _layout("taken for", "class")
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {
+            "type": "category",
+            "showgrid": False,
+            "showticklabels": len(labels) <= _NAMED_CLASSES,
+            "ticks": "",
+            "tickangle": -45 if axis == "xaxis" else 0,
+        }
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"data": [grid], "layout": layout}
 
 
 def plot_text(text: str) -> str:
-    """Text as plotly shows it verbatim: it renders a subset of HTML in hover labels."""
+    """Text as plotly shows it verbatim: it renders a subset of HTML in labels."""
     return escape(text)
 
 
@@ -131,11 +117,7 @@ def _layout(x: str, y: str) -> Figure:
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
         "margin": {"l": 56, "r": 16, "t": 12, "b": 52},
         "showlegend": False,
-        "modebar": {
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": "--muted",
-            "activecolor": "--accent",
-        },
+        "dragmode": False,
         "hoverlabel": {
             "bgcolor": "--card",
             "bordercolor": "--line",

@@ -1,34 +1,44 @@
 """From what a run left at its destination to its report."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
-import numpy as np
-
-from featuremill import images
-from featuremill.errors import DestinationError, ImageRejected
+from featuremill.errors import DestinationError
 from featuremill.ledger import RunRecord, kind_of, load_latest
 from featuremill.matrix import rejected_rows
 from featuremill.pca import PCA
-from featuremill.reduce import load_model
-from featuremill.report.data import ModelFacts, Parity, Point, Rejected, ReportData
+from featuremill.reduce import MODEL_DESCRIPTION, load_model
+from featuremill.report.data import ModelFacts, Parity, Picture, Rejected, ReportData
+from featuremill.report.findings import find
 from featuremill.report.page import render
-from featuremill.schemas import OK
+from featuremill.report.rows import read_rows
 from featuremill.storage import Store, open_store
-from featuremill.tables import features_table, reduced_table
+from featuremill.thumbnails import Thumbnails
 
 REPORT = "report.html"
 
-MOST_POINTS = 20_000
+MOST_POINTS = 100_000
+"""Images in a report; of more, a seeded sample."""
+
+LARGEST: Final = 24_500_000
+"""Bytes of a report: the thumbnails take what the rest leaves of them."""
+
+THUMBNAIL_SECONDS: Final = 6.0
+"""After which no further image is read for a thumbnail."""
+
+_PER_IMAGE, _MARGIN = 8, 4_000
+"""Bytes that come with the sheets: which tile is whose, and where each sheet begins."""
+
 _MOST_REJECTS = 200
-_MOST_THUMBNAILS = 600
-_THUMBNAILS_PER_CLASS = 4
+_SAID = {"cpu": "processor", "memory_gib": "memory, GiB"}
 
 
 def write_report(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> None:
     """Write ``report.html`` for a run."""
-    destination.write(REPORT, render(_gather(destination, source, record, pca)).encode())
+    destination.write(REPORT, _page(destination, source, record, pca).encode())
 
 
 def rewrite_report(destination: Store) -> str:
@@ -49,53 +59,69 @@ def rewrite_report(destination: Store) -> str:
         endpoint_url=record.config["endpoint_url"],
         region=record.config["region"],
     )
-    write_report(destination, source, record, load_model(destination))
+    write_report(destination, source, record, _fitted(destination, record))
     return f"{destination.url}/{REPORT}"
 
 
-def _gather(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> ReportData:
-    model_id = str(record.network["model_id"])
-    counts, examples = _classes(destination, model_id)
-    reasons, rejected = _rejects(destination, model_id)
+def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> str:
+    rows = read_rows(
+        destination, str(record.network["model_id"]), int(record.network["n_features"]), MOST_POINTS
+    )
+    found, explorer = find(rows, pca)
+    thumbnails = Thumbnails(source, rows.images, THUMBNAIL_SECONDS)
+    pictured = found.rows()
+    images = thumbnails.singles(pictured)
+    data = replace(
+        _facts(destination, source, record, pca),
+        found=found,
+        pictures={
+            row: Picture(rows.images[row].path, rows.labels[row], images.get(row))
+            for row in pictured
+        },
+        explorer=explorer,
+        unreachable=thumbnails.problem,
+    )
+    if explorer is None:
+        return render(data)
+    # base64 takes 4 bytes for 3
+    left = LARGEST - len(render(data).encode()) - _PER_IMAGE * len(rows) - _MARGIN
+    order = dict.fromkeys([*pictured, *rows.in_turns()])
+    return render(replace(data, sheets=thumbnails.sheets(list(order), left * 3 // 4)))
+
+
+def _facts(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> ReportData:
+    reasons, rejected = _rejects(destination, str(record.network["model_id"]))
     return ReportData(
-        title="featuremill",
+        title=source.url.rpartition("/")[2],
         source=source.url,
         dest=destination.url,
         run=record.run,
-        started=record.started,
+        started=f"{datetime.fromisoformat(record.started):%-d %B %Y, %H:%M %Z}",
         ledger=vars(record.ledger),
         timings=record.seconds,
         images_per_second=record.images_per_second,
-        hardware={name: str(value) for name, value in record.hardware.items()},
+        worker_hours=record.worker_seconds / 3600,
+        hardware={_SAID.get(name, name): str(value) for name, value in record.hardware.items()},
         versions=record.versions,
+        warnings=record.warnings,
         model=_model_facts(record),
         features=int(record.network["n_features"]),
-        classes=counts,
         skipped_by_reason=record.skipped,
         rejects_by_reason=reasons,
         rejected=rejected,
-        thumbnails=_thumbnails(source, examples),
         parity=_parity(record),
         spectrum=None if pca is None else pca.spectrum_,
         k=0 if pca is None else pca.n_components_,
-        points=[] if pca is None else list(_points(destination)),
-        points_total=0 if pca is None else sum(f.rows for f in reduced_table(destination).files()),
     )
 
 
-def _classes(destination: Store, model_id: str) -> tuple[Counter[str], dict[str, list[str]]]:
-    """Images of each class, and a few paths of each."""
-    table = features_table(destination)
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[str]] = defaultdict(list)
-    for file in table.files(status=OK):
-        for batch in table.read(file, ["path", "label", "model_id"]):
-            for path, label, model in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-                if model == model_id:
-                    counts[label] += 1
-                    if counts[label] <= _THUMBNAILS_PER_CLASS:
-                        examples[label].append(path)
-    return counts, examples
+def _fitted(destination: Store, record: RunRecord) -> PCA | None:
+    """The PCA, if it is of the features that the newest run left: it may have been of others."""
+    pca = load_model(destination)
+    if pca is None:
+        return None
+    network = json.loads(destination.read(MODEL_DESCRIPTION)).get("network", {})
+    return pca if network.get("model_id") == record.network["model_id"] else None
 
 
 def _rejects(destination: Store, model_id: str) -> tuple[Counter[tuple[str, str]], list[Rejected]]:
@@ -107,47 +133,6 @@ def _rejects(destination: Store, model_id: str) -> tuple[Counter[tuple[str, str]
         if len(first) < _MOST_REJECTS:
             first.append(Rejected(str(path), str(stage), str(reason)))
     return reasons, first
-
-
-def _points(destination: Store) -> Iterator[Point]:
-    """A seeded sample of the reduced rows, of about ``MOST_POINTS``."""
-    table = reduced_table(destination)
-    files = table.files()
-    share = MOST_POINTS / max(1, sum(file.rows for file in files))
-    random = np.random.default_rng(0)
-    for file in files:
-        for batch in table.read(file):
-            scores = batch["features_pca"].flatten().to_numpy().reshape(batch.num_rows, -1)
-            for row in np.flatnonzero(random.random(batch.num_rows) < share):
-                path, label = batch["path"][row].as_py(), batch["label"][row].as_py()
-                second = scores[row, 1] if scores.shape[1] > 1 else 0.0
-                yield Point(path, label, float(scores[row, 0]), float(second))
-
-
-def _thumbnails(
-    source: Store, examples: Mapping[str, list[str]]
-) -> dict[str, list[tuple[str, bytes]]]:
-    """Small pictures of a few images of each class; fewer where there are many classes."""
-    each = max(1, min(_THUMBNAILS_PER_CLASS, _MOST_THUMBNAILS // max(1, len(examples))))
-    wanted = [
-        (label, path)
-        for label, paths in list(examples.items())[:_MOST_THUMBNAILS]
-        for path in paths[:each]
-    ]
-
-    def thumbnail(of: tuple[str, str]) -> bytes | None:
-        try:
-            return images.thumbnail(source.fetch(of[1]).data)
-        except (OSError, ImageRejected):
-            # a report without one picture is better than none: the source may have moved
-            return None
-
-    found: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    with ThreadPoolExecutor(source.read_ahead) as pool:
-        for (label, path), jpeg in zip(wanted, pool.map(thumbnail, wanted), strict=True):
-            if jpeg is not None:
-                found[label].append((path, jpeg))
-    return found
 
 
 def _model_facts(record: RunRecord) -> ModelFacts:

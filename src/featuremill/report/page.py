@@ -1,19 +1,21 @@
-"""The page: the numbers as text, the template filled in, the plots carried along as JSON."""
+"""The page: templates filled in, styles, scripts and data inlined, everything else forbidden."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from featuremill.report import words
 from featuremill.report.data import LEDGER_PARTS, ModelFacts, ReportData
+from featuremill.report.explorer import places
 from featuremill.report.figures import (
+    MOST_CLASSES,
     Figure,
-    class_colours,
+    confusion,
     cumulative_variance,
-    plane,
-    plot_text,
 )
+from featuremill.report.looks import COLOURS, SHAPES, Look
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,8 +24,32 @@ CLASSES_OPEN: Final = 24
 """Classes shown at once; the others are folded away."""
 
 REJECTS_OPEN: Final = 10
-LEGEND: Final = 12
-NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
+MISTAKES_OPEN: Final = 12
+GROUP_OPEN: Final = 6
+"""Pictures of a group of images that are alike."""
+
+STYLES: Final = ("page.css", "sections.css", "explorer.css", "print.css")
+SCRIPTS: Final = (
+    "data.js",
+    "pictures.js",
+    "neighbours.js",
+    "search.js",
+    "state.js",
+    "figures.js",
+    "geometry.js",
+    "plane.js",
+    "space.js",
+    "panel.js",
+    "pointer.js",
+    "keyboard.js",
+    "stage.js",
+    "choice.js",
+    "controls.js",
+    "tables.js",
+)
+"""In the order in which they are read; those of a page without an explorer are fewer."""
+
+_ALWAYS: Final = ("figures.js", "tables.js")
 
 
 def render(data: ReportData) -> str:
@@ -35,81 +61,80 @@ def render(data: ReportData) -> str:
         One HTML document. It fetches nothing: scripts, styles, plots and pictures are inside, a
         content security policy forbids the rest, and every value is escaped for where it stands.
     """
+    from markupsafe import Markup
+
     figures = _figures(data)
-    script = _text("page.js")
-    plotly = _plotly() if figures else ""
-    page = _environment().from_string(_text("page.html.j2"))
-    return page.render(
-        data=data,
-        parts=LEDGER_PARTS,
-        model=_model(data.model),
-        sentence=sentence(data),
-        headline=headline(data),
-        marks=data.marks(),
-        classes=data.classes_by_size,
-        colours=_colours(data),
-        figures=figures,
-        plotly=plotly,
-        script=script,
-        hashes=[_hash(source) for source in (plotly, script)] if figures else [],
-        style=_text("page.css"),
-        classes_open=CLASSES_OPEN,
-        rejects_open=REJECTS_OPEN,
-        legend=LEGEND,
+    scripts = _scripts(data) if figures else []
+    explorer, sheets = data.explorer, data.sheets
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            data=data,
+            found=data.found,
+            parts=LEDGER_PARTS,
+            model=_model(data.model),
+            sentence=sentence(data),
+            headline=headline(data),
+            marks=data.marks(),
+            points=words.points,
+            classes=data.found.classes,
+            mistakes=data.found.mistakes(),
+            labels_of=lambda rows: list(dict.fromkeys(data.pictures[row].label for row in rows)),
+            looks=_looks(data),
+            colours=COLOURS,
+            shapes=SHAPES,
+            figures=figures,
+            explorer=explorer,
+            explorer_data=None if explorer is None else explorer.description(),
+            scores={} if explorer is None else _inert(upper=explorer.upper, lower=explorer.lower),
+            sheets_data=None if explorer is None or not sheets else places(sheets, explorer.images),
+            sheets=[Markup(b64encode(image).decode("ascii")) for image in sheets.images]
+            if sheets
+            else [],
+            reasons=_without_thumbnail(data),
+            scripts=[Markup(script) for script in scripts],
+            hashes=[_hash(script) for script in scripts],
+            style=Markup("\n".join(_text("style", name) for name in STYLES)),
+            limits={
+                "classes": CLASSES_OPEN,
+                "rejects": REJECTS_OPEN,
+                "mistakes": MISTAKES_OPEN,
+                "group": GROUP_OPEN,
+                "confusion": MOST_CLASSES,
+            },
+        )
     )
 
 
 def sentence(data: ReportData) -> str:
     """The result of the run, in one sentence."""
     made = (
-        f"{plural(data.images, 'image')} in {plural(len(data.classes), 'class', 'classes')} became "
-        f"{number(data.features)} features each"
+        f"{words.plural(data.images, 'image')} in"
+        f" {words.plural(data.found.labels, 'class', 'classes')} became"
+        f" {words.number(data.features)} features each"
     )
     if data.variance_held is None:
         return f"{made}; no components were computed."
     hold = "holds" if data.k == 1 else "hold"
     return (
-        f"{made}, reduced to {plural(data.k, 'component')} that {hold} "
-        f"{percent(data.variance_held)} of the variance."
+        f"{made}, reduced to {words.plural(data.k, 'component')} that {hold}"
+        f" {words.percent(data.variance_held)} of the variance."
     )
 
 
 def headline(data: ReportData) -> list[tuple[str, str]]:
     """The numbers at the top, each with its name."""
-    numbers = [("images", number(data.images)), ("features", number(data.features))]
+    numbers = [("images", words.number(data.images)), ("features", words.number(data.features))]
     if data.variance_held is not None:
-        numbers.append(("components", number(data.k)))
-        numbers.append(("variance held", percent(data.variance_held)))
+        numbers.append(("components", words.number(data.k)))
+        numbers.append(("variance held", words.percent(data.variance_held)))
+    if data.found.accuracy:
+        numbers.append(("k-NN accuracy", words.percent(data.found.accuracy[-1].share)))
     if data.images_per_second is not None:
         numbers.append(("images a second", f"{data.images_per_second:,.0f}"))
-    numbers.append(("rejected", number(data.rejects)))
+    numbers.append(("rejected", words.number(data.rejects)))
     return numbers
-
-
-def number(value: int) -> str:
-    """An integer with its thousands set apart: ``67,692``."""
-    return f"{value:,}"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: ``1 image``, ``2 images``."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
-
-
-def percent(share: float) -> str:
-    """A share as per cent, rounded down so that only the whole is ever called 100 %."""
-    tenths = int(share * 1000 + 1e-9) / 10
-    return f"{tenths:.1f}{NARROW}%"
-
-
-def seconds(value: float) -> str:
-    """A duration: ``0.31 s``, ``42.0 s``, ``3 min 7 s``, ``2 h 5 min``."""
-    if value < 60:
-        return f"{value:.2f}{NARROW}s" if value < 10 else f"{value:.1f}{NARROW}s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes}{NARROW}min {rest}{NARROW}s"
-    return f"{minutes // 60}{NARROW}h {minutes % 60}{NARROW}min"
 
 
 def _model(model: ModelFacts) -> list[tuple[str, str]]:
@@ -127,42 +152,60 @@ def _figures(data: ReportData) -> dict[str, Figure]:
     if data.spectrum is None:
         return {}
     figures = {"variance": cumulative_variance(data.spectrum, data.k, data.marks())}
-    if data.points:
-        figures["plane"] = plane(data.points, _colours(data))
+    labels = sorted({label for pair in data.found.confusion for label in pair})
+    if 1 < len(labels) <= MOST_CLASSES:
+        figures["confusion"] = confusion(data.found.confusion, labels)
     return figures
 
 
-def _colours(data: ReportData) -> Mapping[str, str]:
-    labels = [label for label, _ in data.classes_by_size]
-    return class_colours(dict.fromkeys([*labels, *(point.label for point in data.points)]))
+def _looks(data: ReportData) -> Mapping[str, Look]:
+    if data.explorer is None:
+        return {}
+    return dict(zip(data.explorer.labels, data.explorer.looks, strict=True))
+
+
+def _without_thumbnail(data: ReportData) -> Mapping[str, int]:
+    if data.sheets is None:
+        return {}
+    left_out = {"no room in this file": data.sheets.left_out} if data.sheets.left_out else {}
+    return {**data.sheets.missing, **left_out}
+
+
+def _scripts(data: ReportData) -> Sequence[str]:
+    from plotly.offline import get_plotlyjs
+
+    names = SCRIPTS if data.explorer else _ALWAYS
+    return [get_plotlyjs(), *(_text("script", name) for name in names)]
+
+
+def _inert(**texts: str) -> Mapping[str, str]:
+    """Base64, which needs no escaping, and is too long to be looked through for it."""
+    from markupsafe import Markup
+
+    return {name: Markup(text) for name, text in texts.items()}
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
         autoescape=True,
+        loader=FunctionLoader(lambda name: _text("templates", name)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = {
-        "number": number,
-        "plural": plural,
-        "percent": percent,
-        "seconds": seconds,
-        "plot_text": plot_text,
+        "number": words.number,
+        "plural": words.plural,
+        "percent": words.percent,
+        "cosine": words.cosine,
+        "seconds": words.seconds,
+        "hours": words.hours,
         "base64": lambda data: b64encode(data).decode("ascii"),
     }
     environment.filters.update(filters)
     return environment
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    source: str = get_plotlyjs()
-    return source
 
 
 def _hash(source: str) -> str:
@@ -170,5 +213,5 @@ def _hash(source: str) -> str:
     return "sha256-" + b64encode(sha256(source.encode()).digest()).decode("ascii")
 
 
-def _text(name: str) -> str:
-    return files("featuremill.report").joinpath(name).read_text(encoding="utf-8")
+def _text(folder: str, name: str) -> str:
+    return files("featuremill.report").joinpath(folder, name).read_text(encoding="utf-8")

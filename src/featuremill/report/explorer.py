@@ -1,0 +1,185 @@
+"""The images of the explorer, packed for the page: scores as bytes, paths by folder.
+
+A score is a 16-bit number between plus and minus the largest of its component. Its upper byte goes
+in for every component, which is enough to find neighbours by; its lower byte only for the
+components that may become an axis, where one would see steps. The page's script `data.js` undoes
+what is done here.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featuremill.report.looks import COLOURS, SHAPES, Look
+from featuremill.thumbnails import ACROSS, TILES, Sheets
+
+UPPER_BYTES: Final = 6_000_000
+"""Room for the scores that neighbours are found by: 60 components of 100,000 images."""
+
+LOWER_BYTES: Final = 1_000_000
+LEAST_AXES: Final = 10
+"""Axes to choose from, of however many images; more of fewer."""
+
+MOST_COMPONENTS: Final = 256
+
+
+class Axis(NamedTuple):
+    """A component in the explorer: its share of the variance and its largest score."""
+
+    share: float
+    largest: float
+
+
+class Folder(NamedTuple):
+    """Images of one class in one folder: what their paths begin and end with, and what differs."""
+
+    start: str
+    label: int
+    end: str
+    names: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Explorer:
+    """Every image of the explorer.
+
+    Attributes
+    ----------
+    images : int
+    components : sequence of Axis
+        Those by which neighbours are found.
+    axes : int
+        How many of them, the first, may be axes.
+    labels : list of str
+        Of the classes, sorted.
+    looks : list of Look
+        Of the classes.
+    folders : list of Folder
+        The images in their order.
+    upper : str
+        Base64 of int8 of shape (components, images).
+    lower : str
+        Base64 of uint8 of shape (axes, images).
+    """
+
+    images: int
+    components: Sequence[Axis]
+    axes: int
+    labels: list[str]
+    looks: list[Look]
+    folders: list[Folder]
+    upper: str
+    lower: str
+
+    def description(self) -> dict[str, Any]:
+        """All but the scores, as plain JSON values."""
+        return {
+            "images": self.images,
+            "components": [list(axis) for axis in self.components],
+            "axes": self.axes,
+            "labels": self.labels,
+            "looks": [list(look) for look in self.looks],
+            "colours": COLOURS,
+            "shapes": SHAPES,
+            "folders": [list(folder) for folder in self.folders],
+        }
+
+
+def pack(
+    paths: Sequence[str],
+    labels: Sequence[str],
+    scores: NDArray[np.float32],
+    shares: NDArray[np.float64],
+    names: list[str],
+    looks: list[Look],
+) -> Explorer:
+    """Pack images.
+
+    Parameters
+    ----------
+    paths : sequence of n str
+        In the order in which images of a folder stand together.
+    labels : sequence of n str
+    scores : ndarray of shape (n, k), float32
+    shares : ndarray of shape (k,), float64
+        Of the variance, by component.
+    names : list of str
+        Every label.
+    looks : list of Look
+        Of `names`.
+    """
+    n, k = scores.shape
+    kept = min(k, MOST_COMPONENTS, max(LEAST_AXES, UPPER_BYTES // max(1, n)))
+    axes = min(kept, max(LEAST_AXES, LOWER_BYTES // max(1, n)))
+    planes = np.ascontiguousarray(scores[:, :kept].T)  # (kept, n)
+    largest = np.abs(planes).max(axis=1, initial=0)
+    largest[largest == 0] = 1
+    whole = np.rint(planes / largest[:, np.newaxis] * 32767).astype(np.int16)
+    return Explorer(
+        images=n,
+        components=[
+            Axis(float(f"{share:.6g}"), float(f"{most:.6g}"))
+            for share, most in zip(shares[:kept], largest, strict=True)
+        ],
+        axes=axes,
+        labels=names,
+        looks=looks,
+        folders=_folders(paths, labels, names),
+        upper=_text((whole >> 8).astype(np.int8)),
+        lower=_text((whole[:axes] & 255).astype(np.uint8)),
+    )
+
+
+def places(sheets: Sheets, images: int) -> dict[str, Any]:
+    """Which tile shows which image.
+
+    Returns
+    -------
+    dict
+        ``place``: base64 of int32 of shape (images,), the number of the tile or -1; ``size``:
+        base64 of uint8 of shape (images, 2), how much of its tile an image covers.
+    """
+    place = np.full(images, -1, "<i4")
+    size = np.zeros((images, 2), np.uint8)
+    for number, tiles in enumerate(sheets.tiles):
+        for index, tile in enumerate(tiles):
+            place[tile.row] = number * TILES + index
+            size[tile.row] = tile.width, tile.height
+    return {
+        "edge": sheets.edge,
+        "across": ACROSS,
+        "tiles": TILES,
+        "media": sheets.media,
+        "place": _text(place),
+        "size": _text(size),
+    }
+
+
+def _folders(paths: Sequence[str], labels: Sequence[str], names: list[str]) -> list[Folder]:
+    number = {name: index for index, name in enumerate(names)}
+    images = zip(paths, labels, strict=True)
+    together = groupby(images, lambda image: (image[0].rpartition("/")[0], image[1]))
+    return [_folder(number[label], [path for path, _ in inside]) for (_, label), inside in together]
+
+
+def _folder(label: int, paths: list[str]) -> Folder:
+    start = _common_start(paths)
+    rests = [path[len(start) :] for path in paths]
+    end = _common_start([rest[::-1] for rest in rests])[::-1]
+    return Folder(start, label, end, [rest[: len(rest) - len(end)] for rest in rests])
+
+
+def _common_start(texts: list[str]) -> str:
+    # what lies between the first and the last in order begins as both of them do
+    first, last = min(texts), max(texts)
+    pairs = zip(first, last, strict=False)
+    return first[: next((at for at, (a, b) in enumerate(pairs) if a != b), len(first))]
+
+
+def _text(array: NDArray[np.generic]) -> str:
+    return b64encode(array.tobytes()).decode("ascii")

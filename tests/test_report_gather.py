@@ -1,0 +1,174 @@
+"""A report is written from what a run left and from its source, whatever became of that."""
+
+import json
+import re
+import shutil
+from base64 import b64decode
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featuremill import load_features
+from featuremill.errors import DestinationError
+from featuremill.ledger import load_latest
+from featuremill.report import gather
+from featuremill.report.rows import read_rows
+from featuremill.storage import open_store
+from without_spark import results_of
+
+
+@pytest.fixture(scope="module")
+def finished(pictures, tmp_path_factory):
+    """A destination of 60 pictures of 4 classes; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    results_of(pictures, folder / "results")
+    return folder / "results"
+
+
+@pytest.fixture
+def dest(finished, tmp_path):
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "results"))
+
+
+def report_of(dest):
+    address = gather.rewrite_report(open_store(dest))
+    assert address == f"{dest}/report.html"
+    return Path(address).read_text(encoding="utf-8")
+
+
+def data_of(page, name):
+    return re.search(f'<script type="[^"]*" id="{name}">(.*?)</script>', page, re.S)[1]
+
+
+def placed(page):
+    """Rows that have a thumbnail."""
+    place = b64decode(json.loads(data_of(page, "sheets-data"))["place"])
+    return np.flatnonzero(np.frombuffer(place, "<i4") >= 0)
+
+
+def test_every_image_is_a_point_with_a_thumbnail(dest, pictures):
+    page = report_of(dest)
+    assert "60 of 60 images have a thumbnail." in page
+    assert len(placed(page)) == 60
+    packed = json.loads(data_of(page, "explorer-data"))
+    paths = [start + name + end for start, _, end, names in packed["folders"] for name in names]
+    assert paths == sorted(str(path) for path in pictures.rglob("*.jpg"))
+    assert (packed["images"], len(packed["components"]), len(packed["labels"])) == (60, 12, 4)
+    assert page.count('<img src="data:image/webp;base64,') > 60
+
+
+def test_it_bears_the_name_of_its_source_and_a_date_for_people(dest):
+    page = report_of(dest)
+    assert "<h1>pictures</h1>" in page
+    assert re.search(r"featuremill, \d{1,2} [A-Z][a-z]+ 20\d\d, \d\d:\d\d UTC, run run", page)
+
+
+def test_the_same_results_give_the_same_page(dest):
+    assert report_of(dest) == report_of(dest)
+
+
+def test_images_that_changed_or_are_gone_have_no_thumbnail(pictures, tmp_path):
+    source = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    results_of(source, tmp_path / "results")
+    gone, changed, *_ = sorted(source.rglob("*.jpg"))
+    gone.unlink()
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    page = report_of(tmp_path / "results")
+    assert "58 of 60 images have a thumbnail" in page
+    assert "1 (cannot be read any more)" in page
+    assert "1 (changed since they were embedded)" in page
+    assert placed(page).tolist() == list(range(2, 60))
+
+
+def test_a_source_that_is_gone_leaves_a_report_without_pictures(pictures, tmp_path):
+    source = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    results_of(source, tmp_path / "results")
+    shutil.rmtree(source)
+    page = report_of(tmp_path / "results")
+    assert "0 of 60 images have a thumbnail" in page
+    assert "<img" not in page
+    assert "k-NN accuracy" in page
+
+
+def test_a_source_out_of_reach_leaves_a_report_that_says_so(dest, monkeypatch):
+    from featuremill.errors import StorageError
+    from featuremill.storage.local import LocalStore
+
+    def fetch(self, path):
+        raise StorageError(f"cannot read {path}: the disk is gone")
+
+    monkeypatch.setattr(LocalStore, "fetch", fetch)
+    page = report_of(dest)
+    assert "<b>No thumbnails:</b>" in page
+    assert "the disk is gone" in page
+    assert "<img" not in page
+
+
+def test_of_very_many_images_a_sample_is_shown(dest, monkeypatch):
+    monkeypatch.setattr(gather, "MOST_POINTS", 40)
+    page = report_of(dest)
+    assert "A sample of 40 of 60 images" in page
+    assert json.loads(data_of(page, "explorer-data"))["images"] == 40
+    assert report_of(dest) == page
+
+
+def test_thumbnails_take_what_room_is_left(dest, monkeypatch):
+    whole = report_of(dest)
+    limit = len(whole.encode()) - 20_000
+    monkeypatch.setattr(gather, "LARGEST", limit)
+    smaller = report_of(dest)
+    assert len(smaller.encode()) <= limit
+    assert len(placed(smaller)) > 0
+
+
+def test_without_components_there_is_no_explorer(pictures, tmp_path):
+    results_of(pictures, tmp_path / "results", components=None)
+    page = report_of(tmp_path / "results")
+    assert "no components were computed" in page
+    assert "<script" not in page
+    assert "Near-duplicates were not looked for: the run computed no components." in page
+    assert page.count('<img src="data:image/webp;base64,') == 16
+
+
+def test_components_of_another_model_are_not_shown(dest):
+    description = dest / "model" / "pca.json"
+    record = json.loads(description.read_text())
+    record["network"]["model_id"] = "another"
+    description.write_text(json.dumps(record))
+    assert "no components were computed" in report_of(dest)
+
+
+def test_a_destination_without_a_run_is_refused(tmp_path):
+    with pytest.raises(DestinationError, match="holds no run"):
+        gather.rewrite_report(open_store(tmp_path))
+
+
+def rows_in(dest, most=1000):
+    store = open_store(dest)
+    model_id = load_latest(store).network["model_id"]
+    return read_rows(store, model_id, 1280, most)
+
+
+def test_rows_are_read_by_path_with_their_own_features(finished):
+    rows = rows_in(finished)
+    frame = load_features(finished).sort_values("path")
+    assert [image.path for image in rows.images] == list(frame["path"])
+    assert rows.labels == list(frame["label"])
+    np.testing.assert_array_equal(rows.features, np.stack(frame["features"]))
+    assert rows.classes == frame["label"].value_counts().to_dict()
+
+
+def test_a_sample_of_rows_keeps_the_counts_of_all(finished):
+    every, rows = rows_in(finished), rows_in(finished, most=25)
+    assert (len(rows), rows.total, rows.classes) == (25, 60, every.classes)
+    place = {image.path: row for row, image in enumerate(every.images)}
+    taken = [place[image.path] for image in rows.images]
+    assert taken == sorted(taken)
+    np.testing.assert_array_equal(rows.features, every.features[taken])
+    assert rows_in(finished, most=25).images == rows.images
+
+
+def test_rows_of_another_model_are_none_of_them(finished):
+    assert len(read_rows(open_store(finished), "another", 1280, 1000)) == 0
