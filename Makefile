@@ -17,9 +17,11 @@ training := PYTHONPATH="$(CURDIR)/.train" $(python)
 resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
 	--constraints requirements/dev.lock \
 	$(foreach name,pyspark py4j pyelftools,--no-emit-package $(name))
+# Two at a time: each starts a Spark that takes two cores by itself.
+test_in_parallel := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo test test-spark35 lint lock bench train build clean
+.PHONY: help demo test test-spark35 lint lint-cloud lock bench train build clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -28,22 +30,32 @@ demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job
 	@$(with_java) .venv/bin/featuremill run demo/images demo/out \
 		--model embedded --components 20
 
-test: lint .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
-	@$(with_java) $(python) -m pytest
+test: lint lint-cloud .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
+	@sh scripts/setup-viewers.sh || true
+	@$(with_java) $(python) $(test_in_parallel)
 	@$(MAKE) --no-print-directory test-spark35
 
 test-spark35: .spark35/.stamp ## run the tests marked spark35 on Spark 3.5
-	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) -m pytest -m spark35
+	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) $(test_in_parallel) -m spark35
 
 lint: .venv/.stamp ## ruff check, ruff format, mypy
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 
+lint-cloud: .checkov/.stamp ## checkov, without a network: the template for AWS, Terraform, the Dockerfile
+	@.checkov/bin/checkov --skip-download --quiet --compact \
+		--framework cloudformation terraform dockerfile \
+		--file src/featuremill/cloud/templates/featuremill.yaml Dockerfile \
+		$(wildcard infra/terraform/*.tf infra/terraform/examples/*/*.tf)
+
 lock: .venv/.stamp ## resolve all lock files again
 	$(resolve) pyproject.toml --group dev --output-file requirements/dev.lock
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
+	$(resolve) --group checkov --output-file requirements/checkov.lock
+	$(resolve) pyproject.toml --group notebook --constraints requirements/dev.lock \
+		--output-file requirements/notebook.lock
 	$(resolve) benchmarks/requirements/keras.in --output-file benchmarks/requirements/keras.lock
 	$(resolve) --constraints requirements/dev.lock training/requirements/torch.in \
 		--output-file training/requirements/torch.lock
@@ -74,6 +86,7 @@ build: .venv/.stamp ## build the wheel and the source archive into dist/
 clean: ## remove what make itself made
 	@test ! -e .venv/.stamp || rm -rf .venv
 	@test ! -e .spark35/.stamp || rm -rf .spark35
+	@test ! -e .checkov/.stamp || rm -rf .checkov
 	@test ! -e .train/.stamp || rm -rf .train
 	@rm -rf demo/images demo/.stamp demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
@@ -97,6 +110,14 @@ demo/.stamp: | .venv/.stamp
 	@rm -rf .spark35
 	@echo "Installing Spark 3.5 into .spark35"
 	@$(pip) --no-build-isolation --no-deps --require-hashes --target .spark35 -r $<
+	@touch $@
+
+# It needs older versions of packages that .venv has too. What it loads is compiled then.
+.checkov/.stamp: requirements/checkov.lock | .venv/.stamp
+	@sh scripts/setup-venv.sh .checkov
+	@echo "Installing checkov into .checkov"
+	@PIP_PYTHON=.checkov/bin/python $(pip) --only-binary :all: --no-deps --no-compile \
+		--require-hashes -r $<
 	@touch $@
 
 # No hash fits all builds of PyTorch; everything that comes with it is locked.

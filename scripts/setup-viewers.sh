@@ -1,43 +1,45 @@
 #!/bin/sh
-# Prints the path of LibreOffice's soffice, with which the tests look at slides, installing
-# Impress and Poppler where they are missing and the user may. Everything else is said on stderr.
-# Exit 2: there is none, and what to do was printed.
+# Installs what the tests look at reports and slides with, where it is missing and the user may:
+# Chromium, LibreOffice Impress and Poppler. Exit 2: something is missing, and how to get it was
+# printed; the tests that need it skip.
 set -eu
 
-find_office() {
-    for office in "$(command -v soffice || true)" "$(command -v libreoffice || true)" \
-        /usr/bin/soffice /Applications/LibreOffice.app/Contents/MacOS/soffice; do
-        if [ -x "$office" ]; then
-            echo "$office"
-            return
-        fi
+have() {
+    for name in "$@"; do
+        if command -v "$name" >/dev/null 2>&1 || [ -x "$name" ]; then return; fi
     done
+    return 1
 }
 
-complete() {
-    [ -n "$(find_office)" ] && command -v pdftotext >/dev/null 2>&1
+missing() {
+    have "${FEATUREMILL_CHROMIUM:-chromium}" chromium-browser google-chrome \
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" || printf ' chromium'
+    have soffice libreoffice /Applications/LibreOffice.app/Contents/MacOS/soffice ||
+        printf ' libreoffice-impress'
+    have pdftotext || printf ' poppler-utils'
 }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-if ! complete && command -v apt-get >/dev/null 2>&1 &&
-    { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
-    echo "LibreOffice Impress or Poppler is missing: installing both with apt-get" >&2
+packages=$(missing)
+if [ -n "$packages" ] && have apt-get && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+    echo "Installing$packages with apt-get" >&2
     as_root apt-get update -q </dev/null >&2 || true
+    # shellcheck disable=SC2086  (several packages)
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends \
-        libreoffice-impress poppler-utils </dev/null >&2 || true
+        $packages </dev/null >&2 || true
+    packages=$(missing)
 fi
-if ! complete; then
+if [ -n "$packages" ]; then
     {
-        echo "LibreOffice Impress and Poppler look at slides in the tests. Install them with"
-        if command -v brew >/dev/null 2>&1; then
-            echo "  brew install --cask libreoffice && brew install poppler"
+        echo "Missing, so that some tests skip:$packages. Install with"
+        if have brew; then
+            echo "  brew install --cask chromium libreoffice && brew install poppler"
         else
-            echo "  sudo apt-get install --no-install-recommends libreoffice-impress poppler-utils"
+            echo "  sudo apt-get install --no-install-recommends$packages"
         fi
     } >&2
     exit 2
 fi
-find_office

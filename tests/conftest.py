@@ -6,9 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# A busy machine is no defect: a test that hangs is ended by its timeout.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `pytest -n`: what shares costly fixtures stays together, file by file.
+
+    The archives, which take half a minute each, are shared by several files.
+    """
+    for item in items:
+        archives = "packages_kept" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("archives" if archives else item.path.stem))
 
 
 @pytest.fixture(scope="session")

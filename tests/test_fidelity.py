@@ -76,7 +76,8 @@ def test_fp32_is_keras(fp32, keras, shared_data):
     assert cosines(fp32, keras, shared_data).min() >= 0.9999
 
 
-def test_auto_keeps_its_promise_for_every_photograph(run_at, keras, shared_data):
+def test_auto_keeps_its_promise_for_every_photograph(run_at, keras, shared_data, monkeypatch):
+    monkeypatch.setattr("featuremill.probe._WORTHWHILE", 0)  # whatever else this machine does
     result = run_at("auto", reduce=False)
     assert result.record.warnings == []
     assert cosines(result, keras, shared_data).min() >= 0.999

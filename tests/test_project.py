@@ -27,6 +27,7 @@ LAYERS = [
     "errors",
     "schemas",
     "names",
+    "findings",
     "machine",
     "config",
     "jvm",
@@ -42,6 +43,7 @@ LAYERS = [
     "models",
     "moments",
     "pca",
+    "neighbours",
     "extract",
     "tables",
     "reuse",
@@ -52,6 +54,7 @@ LAYERS = [
     "reduce",
     "matrix",
     "ledger",
+    "thumbnails",
     "report",
     "progress",
     "prepare",
@@ -60,7 +63,13 @@ LAYERS = [
     "forecast",
     "estimation",
     "results",
+    "doctor",
+    "search",
+    "checks",
+    "export",
+    "explore",
     "cloud",
+    "slides",
     "sampling",
     "commands",
     "console",
@@ -82,6 +91,7 @@ HEAVY = [
     "openvino",
     "pandas",
     "plotly",
+    "pptx",
     "pyarrow",
     "pyspark",
 ]
@@ -206,6 +216,8 @@ def test_what_is_installed_has_the_embedded_weights_and_stays_small(tmp_path: Pa
     with zipfile.ZipFile(wheel) as packed:
         inside = str(weights.relative_to(PACKAGE.parent))
         assert packed.read(inside) == weights.read_bytes()
+        for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+            assert packed.read(f"featuremill/notebooks/{notebook.name}") == notebook.read_bytes()
     with tarfile.open(archive) as packed:
         names = [name.partition("/")[2] for name in packed.getnames()]
     assert str(weights.relative_to(ROOT)) in names

@@ -229,7 +229,7 @@ def rendered(file: Path, folder: Path) -> list[list[tuple[str, tuple[float, ...]
     """Words of every page as LibreOffice draws them, with their boxes in points."""
     office = shutil.which("soffice")
     if office is None or shutil.which("pdftotext") is None:
-        pytest.skip("no LibreOffice or no Poppler (scripts/setup-office.sh installs them)")
+        pytest.skip("no LibreOffice or no Poppler (scripts/setup-viewers.sh installs them)")
     profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"
     command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(folder)]
     subprocess.run([*command, str(file)], check=True, capture_output=True, timeout=200)

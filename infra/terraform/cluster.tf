@@ -72,7 +72,8 @@ resource "aws_emr_cluster" "notebooks" {
   bootstrap_action {
     name = "install featuremill"
     path = "s3://${local.bucket}/${local.script_keys["install"]}"
-    args = [var.cluster_archive, local.entry, local.folder]
+    # the notebook draws with matplotlib, which the archive does not have
+    args = [var.cluster_archive, local.entry, local.folder, "matplotlib"]
   }
 
   step {

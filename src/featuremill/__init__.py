@@ -3,31 +3,52 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from featuremill.checks import CheckConfig, CheckResult, check
     from featuremill.config import RejectLimit, RunConfig
     from featuremill.estimation import Estimate, estimate
     from featuremill.pipeline import RunResult, run
     from featuremill.results import load_features
+    from featuremill.sampling import SampleConfig, Sampled, sample
+    from featuremill.search import duplicates, outliers, similar
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckConfig",
+    "CheckResult",
     "Estimate",
     "RejectLimit",
     "RunConfig",
     "RunResult",
+    "SampleConfig",
+    "Sampled",
+    "check",
+    "duplicates",
     "estimate",
     "load_features",
+    "outliers",
     "run",
+    "sample",
+    "similar",
 ]
 
 _HOMES = {
+    "CheckConfig": "checks",
+    "CheckResult": "checks",
     "Estimate": "estimation",
     "RejectLimit": "config",
     "RunConfig": "config",
     "RunResult": "pipeline",
+    "SampleConfig": "sampling",
+    "Sampled": "sampling",
+    "check": "checks",
+    "duplicates": "search",
     "estimate": "estimation",
     "load_features": "results",
+    "outliers": "search",
     "run": "pipeline",
+    "sample": "sampling",
+    "similar": "search",
 }
 
 

@@ -204,7 +204,10 @@ def test_scripts_lie_where_the_command_puts_them(evaluate: Evaluate) -> None:
     put = {
         call.parameters["Key"]: call.parameters["Body"]
         for call in clusters.up(described(), Machines("x86_64"))
-        if isinstance(call, Call) and call.operation == "put_object"
+        if isinstance(call, Call)
+        and call.operation == "put_object"
+        # an apply would write over what people made of the notebooks
+        and not call.parameters["Key"].startswith("notebooks/")
     }
     assert {key: values["texts"][name] for name, key in values["keys"].items()} == put
 

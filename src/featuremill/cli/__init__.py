@@ -19,13 +19,28 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "featuremill.cli.run",
         "estimate": "featuremill.cli.run",
         "report": "featuremill.cli.report",
+        "similar": "featuremill.cli.search",
+        "duplicates": "featuremill.cli.search",
+        "outliers": "featuremill.cli.search",
+        "check": "featuremill.cli.check",
+        "export": "featuremill.cli.export",
+        "explore": "featuremill.cli.export",
+        "slides": "featuremill.cli.slides",
         "synth": "featuremill.cli.synth",
         "sample": "featuremill.cli.sample",
         "models": "featuremill.cli.models",
+        "doctor": "featuremill.cli.doctor",
         "cloud": "featuremill.cloud_cli",
     }
 )
 """Command → module that has it, in the order of the help."""
+_KEPT: Mapping[str | None, str] = MappingProxyType(
+    {
+        "run": " What was committed is kept: the same command goes on from there.",
+        "sample": " What was brought is kept: the same command goes on from there.",
+    }
+)
+"""Command → what stays of it when it is interrupted."""
 
 
 class _Commands(LazyGroup):
@@ -40,10 +55,7 @@ class _Commands(LazyGroup):
                 click.echo(f"  {error.remedy}", err=True)
             context.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo(
-                "\ninterrupted. What was committed is kept: the same command goes on from there.",
-                err=True,
-            )
+            click.echo(f"\ninterrupted.{_KEPT.get(context.invoked_subcommand, '')}", err=True)
             context.exit(INTERRUPTED)
 
 

@@ -1,0 +1,52 @@
+# JupyterLab with featuremill and the packages of its notebooks, and, as the target `deploy`, with
+# the AWS CLI and Terraform as well. The commands are in docs/docker.md.
+#
+# Images are pinned by tag; no digest stands here, because none could be looked up where this was
+# written. Debian 12, because it packs Java 17; Python 3.11, because clusters run it.
+FROM python:3.11.15-slim-bookworm AS notebook
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+
+# On Linux `id -u`, so that the files written to a shared folder are yours.
+ARG USER_ID=1000
+RUN useradd --create-home --uid "$USER_ID" --shell /bin/bash featuremill \
+    && cd /home/featuremill \
+    && install --directory --owner featuremill --group featuremill --mode 700 .aws .cache folder
+
+ENV PATH=/opt/featuremill/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+
+# As in the Makefile: Spark comes as source, and what builds it is pinned too.
+WORKDIR /opt/source
+COPY requirements/build.lock requirements/notebook.lock requirements/
+RUN python -m venv /opt/featuremill \
+    && pip install --only-binary :all: --require-hashes -r requirements/build.lock \
+    && pip install --no-build-isolation --require-hashes -r requirements/notebook.lock
+
+COPY LICENSE README.md pyproject.toml ./
+COPY notebooks/featuremill.ipynb notebooks/featuremill.fr.ipynb notebooks/
+COPY src src
+RUN pip install --no-build-isolation --no-deps .
+COPY scripts/start-jupyter.sh scripts/
+
+USER featuremill
+WORKDIR /home/featuremill/folder
+EXPOSE 8888
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8888/api')"]
+CMD ["sh", "/opt/source/scripts/start-jupyter.sh"]
+
+
+FROM hashicorp/terraform:1.11.4 AS terraform
+FROM amazon/aws-cli:2.37.5 AS aws
+
+FROM notebook AS deploy
+COPY --from=terraform /bin/terraform /usr/local/bin/terraform
+COPY --from=aws /usr/local/aws-cli /usr/local/aws-cli
+ENV PATH=/usr/local/aws-cli/v2/current/bin:$PATH
+HEALTHCHECK NONE
+CMD ["featuremill", "cloud", "doctor"]
