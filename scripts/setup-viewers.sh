@@ -11,8 +11,16 @@ have() {
     return 1
 }
 
+# A package may leave a command that only says how to install the browser.
+answers() {
+    for name in "$@"; do
+        if "$name" --version >/dev/null 2>&1; then return; fi
+    done
+    return 1
+}
+
 missing() {
-    have "${FEATUREMILL_CHROMIUM:-chromium}" chromium-browser google-chrome \
+    answers "${FEATUREMILL_CHROMIUM:-chromium}" chromium-browser google-chrome \
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" || printf ' chromium'
     have soffice libreoffice /Applications/LibreOffice.app/Contents/MacOS/soffice ||
         printf ' libreoffice-impress'

@@ -92,11 +92,12 @@ def test_groups_end_where_there_are_enough():
 def test_the_farthest_rows_are_those_of_all_distances(unit, monkeypatch):
     monkeypatch.setattr(analysis, "_REFERENCES", 512)
     monkeypatch.setattr(analysis, "_BLOCK", 64)
-    found, distances = analysis.farthest(unit, 12)
+    found, distances, among = analysis.farthest(unit, 12)
     expected = outlyingness(unit, analysis.FAR_FROM)
     order = np.argsort(-expected, kind="stable")[:12]
     np.testing.assert_allclose(distances, expected[order], atol=1e-6)
     assert set(found) == set(order)
+    assert among == 0
 
 
 def test_most_rows_are_never_measured(unit, monkeypatch):
@@ -116,7 +117,17 @@ def test_most_rows_are_never_measured(unit, monkeypatch):
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_one_image_is_no_outlier(n):
-    assert len(analysis.farthest(np.ones((n, 3), np.float32), 5)[0]) == 0
+    assert len(analysis.farthest(np.ones((n, 3), np.float32), 5).rows) == 0
+
+
+def test_where_all_rows_are_alike_only_some_are_measured(monkeypatch):
+    monkeypatch.setattr(analysis, "_REFERENCES", 64)
+    monkeypatch.setattr(analysis, "_BLOCK", 16)
+    monkeypatch.setattr(analysis, "MOST_MEASURED", 100)
+    random = np.random.default_rng(0)
+    rows = 1 + random.normal(size=(800, 8), scale=1e-3)
+    found = analysis.farthest(unit_rows(rows.astype(np.float32)), 5)
+    assert (len(found.rows), found.among) == (5, 112)
 
 
 # Classes

@@ -68,7 +68,8 @@ def packages(architecture: Architecture) -> Packages:
         return _read(notes, file)
     with in_its_place(file) as partial:
         made = _make(architecture, partial)
-    notes.write_text(json.dumps(asdict(made), default=str), encoding="utf-8")
+    with in_its_place(notes) as partial:
+        partial.write_text(json.dumps(asdict(made), default=str), encoding="utf-8")
     keep_newest(folder, f"packages-{architecture.machine}-*.deflate")
     return _read(notes, file)
 

@@ -5,6 +5,7 @@ at 0.97, two drawings of one fruit at 0.99. So the pairs are ranked, and people 
 begins.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,9 @@ LEAF: Final = 256
 """Rows of a box: small enough to lie apart from others, large enough for a fast product."""
 
 _COLUMNS: Final = 2048
+
+_ONE_THREAD: Final = 1 << 18
+"""Multiplications up to which OpenBLAS does not think of a second thread."""
 
 _ROUNDING: Final = 1e-5
 """Added to every bound, since float32 products are off by up to 2e-6."""
@@ -52,14 +56,14 @@ class Group:
 
 
 def most_alike(unit: Rows, floor: float, most: int) -> Pairs:
-    """The pairs of highest cosine, exactly.
+    """The pairs of highest cosine, exactly but for the rounding of float32 (2e-6).
 
     Parameters
     ----------
     unit : ndarray of shape (n, d), float32
         Rows of length 1.
     floor : float
-        Lowest cosine of interest.
+        Lowest cosine of interest, above 0.
     most : int
         Pairs wanted; of equal ones at the end any may be left out.
 
@@ -74,7 +78,7 @@ def most_alike(unit: Rows, floor: float, most: int) -> Pairs:
     best = _Best(floor, most)
     boxes = _boxes(unit)
     for box in boxes:
-        best.add(box, box, _products(unit, box, box))
+        best.add(box, box, _products(unit[box], unit[box]))
     low = np.array([unit[box].min(axis=0) for box in boxes])
     high = np.array([unit[box].max(axis=0) for box in boxes])
     for index, box in enumerate(boxes):
@@ -84,7 +88,7 @@ def most_alike(unit: Rows, floor: float, most: int) -> Pairs:
         others = np.concatenate([boxes[other] for other in near]) if len(near) else box[:0]
         for start in range(0, len(others), _COLUMNS):
             part = others[start : start + _COLUMNS]
-            best.add(box, part, _products(unit, box, part))
+            best.add(box, part, _products(unit[box], unit[part]))
     return best.pairs()
 
 
@@ -122,11 +126,16 @@ class _Best:
         self._parts: list[tuple[Indices, Indices, Rows]] = []
         self._count = 0
 
-    def add(self, a: Indices, b: Indices, product: Rows) -> None:
+    def add(self, a: Indices, b: Indices, tiles: Rows) -> None:
         """Keep what is above the floor of the products of rows `a` with rows `b`."""
-        i, j = np.nonzero(product >= self.floor)
-        self._parts.append((a[i], b[j], product[i, j]))
-        self._count += len(i)
+        edge = tiles.shape[-1]
+        down, across, i, j = np.nonzero(tiles >= self.floor)
+        i, j = a[down * edge + i], b[across * edge + j]
+        # within a box each pair is there twice, and each row with itself
+        once = i < j if a is b else np.ones(len(i), bool)
+        cosine = tiles[tiles >= self.floor][once]
+        self._parts.append((i[once], j[once], cosine))
+        self._count += len(cosine)
         # not at every pair beyond: sorting is dearer than waiting
         if self._count > 2 * self._most:
             self._trim()
@@ -162,9 +171,19 @@ def _boxes(unit: Rows) -> list[Indices]:
     return boxes
 
 
-def _products(unit: Rows, a: Indices, b: Indices) -> Rows:
-    """Cosines of rows `a` with rows `b`; each pair counts once, and none with itself."""
-    product = unit[a] @ unit[b].T
-    if a is b:
-        product[np.tril_indices(len(product))] = -np.inf
-    return np.asarray(product, np.float32)
+def _products(a: Rows, b: Rows) -> Rows:
+    """Cosines of rows `a` with rows `b`, as tiles: shape (down, across, edge, edge).
+
+    Tiles are so small that BLAS computes each on one thread. Two threads for a product of these
+    sizes mostly wait for each other: where other programs ran, ten times as long.
+    """
+    edge = 1 << int(math.log2(_ONE_THREAD / a.shape[1])) // 2
+    left, right = _tiled(a, edge)[:, np.newaxis], _tiled(b, edge)[np.newaxis]
+    return np.asarray(np.matmul(left, right.swapaxes(2, 3)), np.float32)
+
+
+def _tiled(rows: Rows, edge: int) -> Rows:
+    """Rows by so many, the last ones filled up with zeros: shape (tiles, edge, d)."""
+    tiles = np.zeros((-(-len(rows) // edge), edge, rows.shape[1]), np.float32)
+    tiles.reshape(-1, rows.shape[1])[: len(rows)] = rows
+    return tiles

@@ -21,6 +21,9 @@ FAR_FROM: Final = 10
 MOST_CLASSES: Final = 2000
 """Classes that are told apart one by one."""
 
+MOST_MEASURED: Final = 8192
+"""Rows whose distance from all others is measured, to find the farthest."""
+
 _NEAR: Final = 4
 _REFERENCES: Final = 4096
 _BLOCK: Final = 1024
@@ -103,8 +106,26 @@ def told_by_class(told: LeaveOneOut) -> dict[str, tuple[int, int, str | None]]:
     }
 
 
-def farthest(unit: Rows, most: int) -> tuple[Indices, Rows]:
-    """The rows that lie farthest from all others, exactly.
+class Farthest(NamedTuple):
+    """The rows that lie farthest from all others.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (m,), int64
+        Farthest first.
+    distances : ndarray of shape (m,), float32
+        1 - the mean cosine to the nearest :data:`FAR_FROM`.
+    among : int
+        Rows that were measured, if some others may lie as far away; else 0.
+    """
+
+    rows: Indices
+    distances: Rows
+    among: int = 0
+
+
+def farthest(unit: Rows, most: int) -> Farthest:
+    """Find the rows that lie farthest from all others.
 
     Parameters
     ----------
@@ -112,22 +133,17 @@ def farthest(unit: Rows, most: int) -> tuple[Indices, Rows]:
         Rows of length 1.
     most : int
 
-    Returns
-    -------
-    rows : ndarray of shape (m,), int64
-        Farthest first.
-    distances : ndarray of shape (m,), float32
-        1 - the mean cosine to the nearest :data:`FAR_FROM`.
-
     Notes
     -----
     Among a sample of the rows no row has nearer neighbours than among all, so its distance there
     is an upper bound. Rows are measured against all others in the order of that bound, until
-    enough of them lie farther away than the next bound allows: most rows are never measured.
+    enough of them lie farther away than the next bound allows: most rows are never measured. Where
+    all rows lie equally far from each other the bounds tell nothing, and :data:`MOST_MEASURED`
+    are measured.
     """
     n = len(unit)
     if n < 2:
-        return np.empty(0, np.int64), np.empty(0, np.float32)
+        return Farthest(np.empty(0, np.int64), np.empty(0, np.float32))
     bound = _bounds(unit) if n > _REFERENCES else np.full(n, np.inf, np.float32)
     order = np.argsort(-bound, kind="stable")
     rows, distances = order[:0], np.empty(0, np.float32)
@@ -136,12 +152,14 @@ def farthest(unit: Rows, most: int) -> tuple[Indices, Rows]:
         # a block is measured at once, so it may reach further down than needed
         if len(rows) == most and distances[-1] >= bound[part[0]]:
             break
+        if start >= MOST_MEASURED:
+            return Farthest(rows, distances, start)
         _, cosines = nearest(unit[part], unit, FAR_FROM, skip=part)
         rows = np.concatenate([rows, part])
         distances = np.concatenate([distances, 1 - cosines.mean(axis=1)])
         best = np.argsort(-distances, kind="stable")[:most]
         rows, distances = rows[best], distances[best]
-    return rows, distances
+    return Farthest(rows, distances)
 
 
 def _bounds(unit: Rows) -> Rows:

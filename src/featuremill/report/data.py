@@ -145,6 +145,8 @@ class Findings:
         Pairs at least as near as that; None where there were more than were counted.
     outliers : sequence of Outlier
         Farthest first.
+    outliers_among : int
+        Images that were measured, if some others may lie as far away; else 0.
     left_out : mapping of section to reason
         Of ``neighbours``, ``alike`` and ``outliers``: what could not be told, and why.
     """
@@ -161,6 +163,7 @@ class Findings:
     alike: Sequence[Alike] = ()
     pairs: Mapping[float, int | None] = field(default_factory=dict)
     outliers: Sequence[Outlier] = ()
+    outliers_among: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[int]:

@@ -95,11 +95,15 @@ def _apart(unit: NDArray[np.float32]) -> Findings:
         for cosine in COUNTED
     }
     groups = alike.groups(pairs, _MOST_GROUPS)
-    found, distances = analysis.farthest(unit, _MOST_OUTLIERS)
+    far = analysis.farthest(unit, _MOST_OUTLIERS)
     return Findings(
         alike=[Alike(group.rows, group.highest, group.lowest) for group in groups],
         pairs=counts,
-        outliers=[Outlier(float(d), int(row)) for d, row in zip(distances, found, strict=True)],
+        outliers=[
+            Outlier(float(distance), int(row))
+            for distance, row in zip(far.distances, far.rows, strict=True)
+        ],
+        outliers_among=far.among,
     )
 
 
