@@ -56,6 +56,16 @@ def test_no_pair_below_the_floor_is_found(unit):
     assert found.floor == 0.97
 
 
+def test_pairs_across_boxes_are_found_too(monkeypatch):
+    """Rows everywhere on a sphere, where no two boxes lie apart by nature."""
+    monkeypatch.setattr(alike, "LEAF", 4)
+    ball = unit_rows(np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32))
+    found = alike.most_alike(ball, 0.999, 100_000)
+    i, _, _ = pairs_above(ball, 0.999)
+    assert abs(len(found.i) - len(i)) <= 2
+    assert len(i) > 1000
+
+
 def test_equal_rows_are_not_more_pairs_than_wanted():
     found = alike.most_alike(np.ones((2000, 1), np.float32), 0.95, 1000)
     assert len(found.i) == 1000
@@ -98,6 +108,22 @@ def test_the_farthest_rows_are_those_of_all_distances(unit, monkeypatch):
     np.testing.assert_allclose(distances, expected[order], atol=1e-6)
     assert set(found) == set(order)
     assert among == 0
+
+
+def test_rows_that_a_sample_takes_for_far_do_not_hide_those_that_are(monkeypatch):
+    """A thin cloud, and small groups far from it: near to themselves, but the sample lacks them."""
+    monkeypatch.setattr(analysis, "_REFERENCES", 256)
+    monkeypatch.setattr(analysis, "_BLOCK", 64)
+    random = np.random.default_rng(0)
+    apart = np.eye(16)[0]
+    cloud = random.normal(size=(3000, 16), scale=0.4) + apart
+    groups = np.repeat(random.normal(size=(30, 16)) - 3 * apart, 12, axis=0)
+    rows = np.concatenate([cloud, groups + random.normal(size=groups.shape, scale=0.01)])
+    unit = unit_rows(rows.astype(np.float32))
+    found = analysis.farthest(unit, 12)
+    expected = outlyingness(unit, analysis.FAR_FROM)
+    np.testing.assert_allclose(found.distances, np.sort(expected)[::-1][:12], atol=1e-6)
+    assert max(found.rows) < 3000
 
 
 def test_most_rows_are_never_measured(unit, monkeypatch):
@@ -187,10 +213,10 @@ def test_no_look_is_given_twice_before_each_was_given_once():
 
 
 def test_classes_that_lie_near_each_other_differ_in_colour():
-    near = np.array([[(c - 1) % 30, (c - 2) % 30, (c - 3) % 30] for c in range(30)])
-    found = looks(range(30), near)
-    same = [c for c in range(3, 30) if found[c].colour in {found[n].colour for n in near[c]}]
-    assert len(same) <= 3
+    near = np.array([[(c - 6) % 36, (c - 12) % 36] for c in range(36)])
+    found = looks(range(36), near)
+    same = [c for c in range(36) if found[c].colour in {found[n].colour for n in near[c]}]
+    assert len(same) <= 4
 
 
 # Packed

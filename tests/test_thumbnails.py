@@ -31,10 +31,13 @@ PLENTY = 10_000_000
 class Folder:
     """Single-coloured pictures in a folder, as the features table knows them."""
 
-    def __init__(self, path: Path, count: int, size=(60, 40)):
+    def __init__(self, path: Path, count: int, size=(60, 40), *, coarse=False):
         self.path, self.store = path, open_store(path)
         for n in range(count):
-            Image.new("RGB", size, HUES[n % 100]).save(path / f"{n:04}.png")
+            picture = Image.new("RGB", size, HUES[n % 100])
+            if coarse:  # so that it takes bytes to show it
+                picture = Image.effect_noise((12, 12), 80).resize(size).convert("RGB")
+            picture.save(path / f"{n:04}.png")
         self.images = [
             Wanted(found.path, found.version, found.size)
             for found in sorted(self.store.list(), key=lambda found: found.path)
@@ -89,18 +92,23 @@ def test_a_single_one_is_a_small_webp(tmp_path):
 
 
 def test_tiles_get_smaller_and_fewer_where_there_is_little_room(tmp_path):
-    folder = Folder(tmp_path, 600, size=(96, 96))
+    folder = Folder(tmp_path, 600, size=(96, 96), coarse=True)
     _, best = folder.read(first=range(64))
     size = sum(map(len, best.images))
     assert (best.edge, best.count) == (96, 600)
     _, smaller = folder.read(first=range(64), room=size * 2 // 3)
     assert smaller.edge < 96
     assert smaller.count == 600
-    _, fewer = folder.read(first=range(64), room=800)
+    _, fewer = folder.read(first=range(64), room=size // 12)
     assert fewer.edge == 48
-    assert sum(map(len, fewer.images)) <= 800
+    assert sum(map(len, fewer.images)) <= size // 12
     assert fewer.count + fewer.left_out == 600
     assert fewer.left_out > 0
+
+
+def test_without_room_there_are_none(folder):
+    _, sheets = folder.read(room=-5)
+    assert (sheets.count, sheets.left_out) == (0, 20)
 
 
 def test_what_is_wanted_most_is_read_first(tmp_path):

@@ -45,6 +45,9 @@ _SINGLE_EDGE, _SINGLE_QUALITY = 80, 65
 _TRIAL = 128
 """Tiles of the sheet that tells how large sheets get."""
 
+_HEADER = 600
+"""Bytes of a sheet beside its tiles, which weigh more the fewer there are."""
+
 _WAVES = 4
 
 # AVIF takes half the bytes of WebP; some builds of Pillow lack it
@@ -150,7 +153,7 @@ class Thumbnails:
         rows : sequence of int
             The most wanted first. What :meth:`singles` read before tells how large tiles get.
         room : int
-            Bytes for all sheets.
+            Bytes for all sheets; none where it is not above 0.
         """
         options = _AVIF if features.check("avif") else _WEBP
         media = f"image/{options['format']}".lower()
@@ -163,7 +166,7 @@ class Thumbnails:
             each = len(_sheet(trial, edge, quality, options)) / len(trial)
             if each * len(rows) <= room:
                 break
-        fitting = min(len(rows), int(room / each))
+        fitting = max(0, min(len(rows), int((room - _HEADER) / each)))
         sheets = self._make(_parts(rows[:fitting]), edge, quality, options, room)
         return replace(sheets, media=media, left_out=sheets.left_out + len(rows) - fitting)
 
@@ -264,8 +267,8 @@ def _parts(rows: Sequence[int]) -> list[list[int]]:
 
     Where time runs out, the least wanted rows are those that are left.
     """
-    wave = -(-len(rows) // _WAVES)
-    waves = [sorted(rows[start : start + wave]) for start in range(0, len(rows), max(1, wave))]
+    wave = max(TILES, -(-len(rows) // _WAVES))
+    waves = [sorted(rows[start : start + wave]) for start in range(0, len(rows), wave)]
     return [wave[start : start + TILES] for wave in waves for start in range(0, len(wave), TILES)]
 
 
