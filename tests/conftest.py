@@ -37,6 +37,16 @@ def shared_data() -> Path:
     return data
 
 
+@pytest.fixture(autouse=True)
+def pillows_own_limit() -> Iterator[None]:
+    """Decoding sets Pillow's limit, a global: a small one would refuse the next test's pictures."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    yield
+    Image.MAX_IMAGE_PIXELS = limit
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_aws_account() -> Iterator[None]:
     """Credentials that mean nothing, so that no test reaches a real account.

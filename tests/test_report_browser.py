@@ -151,7 +151,7 @@ def focus(page):
 
 
 def test_it_opens_without_errors_and_without_a_network(page, result):
-    assert text_of(page, "h1") == "pictures"
+    assert text_of(page, "h1").endswith("/pictures")
     assert page.evaluate("webgl") is True
     assert page.evaluate("images.count") == 60
     assert page.evaluate('document.getElementById("explorer-note").hidden')
@@ -239,21 +239,33 @@ def test_a_neighbour_leads_to_its_own_neighbours_and_back(page):
     assert page.evaluate("state.before.length") == 0
 
 
-def test_dragging_moves_and_the_wheel_zooms_once_the_plot_was_chosen(page):
-    x, y = page.middle("#plane")
-    before = page.evaluate("plane.view.range.x")
+def turn_wheel(page, selector):
+    x, y = page.middle(selector)
     wheel = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": -120}
     page.call("Input.dispatchMouseEvent", **wheel)
     page.evaluate(SETTLED)
+
+
+def test_the_wheel_zooms_once_the_plot_was_clicked(page):
+    before = page.evaluate("plane.view.range.x")
+    turn_wheel(page, "#plane")
     assert page.evaluate("plane.view.range.x") == before
-    focus(page)
-    page.call("Input.dispatchMouseEvent", **wheel)
+    page.click(*place_of(page, lonely(page, 60)))
+    turn_wheel(page, "#plane")
     page.wait_for(f"plane.view.range.x[0] > {before[0]}")
-    zoomed = page.evaluate("plane.view.range.x")
+
+
+def test_dragging_moves_what_is_seen_and_is_no_click(page):
+    before = page.evaluate("plane.view.range.x")
     x, y = page.middle("#plane")
     page.drag([(x, y), (x + 40, y), (x + 80, y), (x + 120, y)])
-    page.wait_for(f"plane.view.range.x[0] < {zoomed[0]}")
-    assert page.evaluate("state.chosen") == -1  # a drag is no click
+    page.wait_for(f"plane.view.range.x[0] < {before[0]}")
+    assert page.evaluate("state.chosen") == -1
+    page.evaluate("choice.choose(9)")
+    x, y = page.evaluate("plane.view.at(9)")
+    ring = 'document.querySelector(".ring.chosen")'
+    ring = page.evaluate(f'["cx", "cy"].map((of) => Number({ring}.getAttribute(of)))')
+    np.testing.assert_allclose(ring, [x, y], atol=0.01)
 
 
 def test_the_lasso_selects_what_it_goes_round(page, result):
@@ -562,7 +574,7 @@ def report_of(paths, labels, scores):
             labels=len(names),
             shown=len(paths),
             total=len(paths),
-            confusion={(names[0], names[-1]): 1},
+            confusion={(name, names[-1]): 1 for name in names},
         ),
         pictures={0: Picture(paths[0], labels[0])},
         explorer=explorer,
@@ -638,6 +650,7 @@ def test_names_never_become_markup(chromium, tmp_path):
         assert sorted(HOSTILE)[label].strip() == text_of(page, "#selection h3")
     page.hover(*place_of(page, 3))
     page.evaluate("redrawFigures(true).then(() => 0)")
+    assert "--accent" in page.evaluate('document.getElementById("confusion").data[0].y')
     assert page.evaluate("window.booms") == 0
     assert (
         page.evaluate('document.querySelectorAll("[onerror], [onmouseover], img[src=x]").length')

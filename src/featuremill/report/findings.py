@@ -56,7 +56,8 @@ def find(rows: Rows, pca: PCA | None) -> tuple[Findings, Explorer | None]:
     told = _told(told, plural(scores.shape[1], "component"), unit, rows, asked)
     centres = analysis.centres(unit, rows.labels)
     shares = pca.explained_variance_ratio_
-    order = [centres.labels.index(label) for label, _ in rows.by_size() if label in centres.labels]
+    place = {label: index for index, label in enumerate(centres.labels)}
+    order = [place[label] for label, _ in rows.by_size() if label in place]
     explorer = pack(
         [image.path for image in rows.images],
         rows.labels,

@@ -92,7 +92,7 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
 def _facts(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> ReportData:
     reasons, rejected = _rejects(destination, str(record.network["model_id"]))
     return ReportData(
-        title=source.url.rpartition("/")[2],
+        title="/".join(source.url.removeprefix("s3://").strip("/").split("/")[-2:]),
         source=source.url,
         dest=destination.url,
         run=record.run,

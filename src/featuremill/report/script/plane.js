@@ -58,6 +58,8 @@ const plane = (() => {
 
   function drawn({ look: [colour, shape], members }) {
     const some = emphasis.any();
+    // on a dark ground, what shines through darkens
+    const style = getComputedStyle(document.documentElement);
     return {
       type: webgl ? "scattergl" : "scatter",
       mode: "markers",
@@ -68,7 +70,7 @@ const plane = (() => {
         size: pointSize(),
         color: packed.colours[colour],
         symbol: packed.shapes[shape],
-        opacity: 0.8,
+        opacity: Number(style.getPropertyValue("--points")),
       },
       selectedpoints: some ? emphasis.of(members) : null,
       selected: { marker: { opacity: 0.9 } },

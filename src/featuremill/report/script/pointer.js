@@ -57,6 +57,8 @@ const pointer = (() => {
     if (event.button) return;
     pressed = at(event);
     leave();
+    // the plot's own handlers keep the browser from it
+    stage.place.focus({ preventScroll: true });
     if (state.tool !== "lasso" || !stage.flat()) return;
     marks.setPointerCapture(event.pointerId);
     loop = [pressed];
