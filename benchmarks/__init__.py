@@ -7,6 +7,7 @@ BENCHMARKS = (
     "feature_stage",
     "pca",
     "small_objects",
+    "s3_faults",
     "growth",
     "startup",
     "memory",

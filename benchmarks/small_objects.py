@@ -34,11 +34,12 @@ COLUMNS = (
 )
 
 _READER_OBJECTS = 1000
-_KEYS = {
+KEYS = {
     "AWS_ACCESS_KEY_ID": "nobody",
     "AWS_SECRET_ACCESS_KEY": "nothing",
     "AWS_DEFAULT_REGION": REGION,
 }
+"""Environment of whoever reads from the bucket."""
 
 
 def measure(options: Options) -> Result:
@@ -89,30 +90,37 @@ def _featuremill(
 
 
 def _from_bucket(options: Options, pictures: Path, delay: float) -> Mapping[str, Any]:
-    with _bucket(pictures, delay) as (address, served):
+    with bucket(pictures, delay=delay) as (address, served):
         source = f"s3://{BUCKET}"
-        answer = _featuremill(options, source, "--endpoint-url", address, env=_KEYS)
+        answer = _featuremill(options, source, "--endpoint-url", address, env=KEYS)
     return {**answer, **served}
 
 
 def _one_by_one(options: Options, pictures: Path) -> Mapping[str, Any]:
     objects = min(_READER_OBJECTS, options.subset)
-    with _bucket(pictures, DELAY) as (address, served):
+    with bucket(pictures, delay=DELAY) as (address, served):
         reader = [sys.executable, "-m", "benchmarks.contenders.sequential_reader", BUCKET]
         arguments = ["--endpoint-url", address, "--objects", str(objects)]
-        measured = run_measured([*reader, *arguments], cwd=HERE.parent, env=_KEYS)
+        measured = run_measured([*reader, *arguments], cwd=HERE.parent, env=KEYS)
     answer = measured.answer
     rate = answer["images"] / answer["seconds"]
     return {**answer, "rate": rate, "seconds": measured.seconds, **served}
 
 
 @contextmanager
-def _bucket(pictures: Path, delay: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Address of a bucket with the pictures, and what it served, filled in at the end."""
+def bucket(pictures: Path, **options: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Address of a bucket with the pictures, and what it served, filled in at the end.
+
+    Parameters
+    ----------
+    options
+        Of ``contenders/delayed_s3.py``.
+    """
     served: dict[str, Any] = {}
     script = [sys.executable, HERE / "contenders" / "delayed_s3.py", pictures]
+    words = (word for name, value in options.items() for word in (f"--{name}", str(value)))
     with subprocess.Popen(
-        [*script, "--delay", str(delay)],
+        [*script, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -70,13 +70,26 @@ class Store(Protocol):
         """Write a name whole or not at all, over what was there."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a name only if it is not there yet; tells whether it was written."""
+        """Write a name only if it is not there yet; tells whether it was written.
+
+        Writers that may meet have to bring different data, by which they know their own again
+        after an answer was lost.
+        """
 
     def writer(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Stream into a name that appears when the block ends without an error."""
 
     def remove(self, name: str) -> None:
         """Remove a name; one that is not there is no error."""
+
+    def keeps_versions(self) -> bool:
+        """Whether what is overwritten or removed stays there as an earlier version.
+
+        Raises :class:`~featuremill.errors.StorageError` if that cannot be told.
+        """
+
+    def purge(self, prefix: str) -> int:
+        """Remove earlier versions of all names that begin so; tells how many there were."""
 
     def table(self, name: str) -> tuple[str, dict[str, str]]:
         """URI and fresh storage options for a Delta table below the root."""

@@ -115,6 +115,14 @@ class LocalStore:
         with self._failures("remove", name):
             self._path(name).unlink(missing_ok=True)
 
+    def keeps_versions(self) -> bool:
+        """A file system keeps none; its snapshots and backups are not seen from here."""
+        return False
+
+    def purge(self, prefix: str) -> int:  # noqa: ARG002  (there is nothing to look for)
+        """There is nothing to remove."""
+        return 0
+
     def table(self, name: str) -> tuple[str, dict[str, str]]:
         """Path of a Delta table."""
         return str(self._path(name)), {}

@@ -8,31 +8,44 @@ description and nothing secret is pickled.
 
 import errno
 import io
-import os
 import re
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from functools import cached_property, partial
+from typing import Any, BinaryIO, TypeVar, cast
 
 from featuremill import names
 from featuremill.errors import SourceError, StorageError
+from featuremill.storage import s3_versions
 from featuremill.storage.base import Fetched, Listed, Store
+from featuremill.storage.patience import pauses
+from featuremill.storage.ranges import Ranges
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
     client_errors,
     code,
     concerns_store,
+    is_passing,
     reason,
+    refuses_condition,
+    refuses_keys,
     remedy,
+    renewed_clients,
     shared_clients,
+    whole_body,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+T = TypeVar("T")
+
+_NO_CONDITIONS = (
+    "the store of bucket {} does not keep conditional writes (If-None-Match), which keep two runs"
+    " and two commits apart"
+)
+_OTHER_STORE = "Write the results to a store that does, as AWS S3, or to a folder."
 
 _READ_BUFFER = 1 << 17
 """A Parquet footer with what stands beside it, or some text columns of a row group, in one GET."""
@@ -78,9 +91,9 @@ class S3Store:
         """
         key = names.decode(path).decode().removeprefix(f"s3://{self.bucket}/")
         try:
-            return self._fetch(key)
+            return self._ask(partial(_fetch, self.bucket, key))
         except client_errors() as error:
-            if concerns_store(error):
+            if concerns_store(error) or (is_passing(error) and not self._answers()):
                 raise StorageError(
                     f"cannot read {self.url}: {reason(error)}", remedy(error)
                 ) from error
@@ -102,23 +115,22 @@ class S3Store:
         import obstore
 
         with self._failures("read", name):
-            return bytes(obstore.get(self._clients.objects, self._key(name)).bytes())
+            key = self._key(name)
+            return self._ask(lambda clients: bytes(obstore.get(clients.objects, key).bytes()))
 
     def open(self, name: str) -> BinaryIO:
         """Reader that fetches the ranges it is asked for."""
-        import obstore
-
         with self._failures("read", name):
-            size = obstore.head(self._clients.objects, self._key(name))["size"]
-        return cast(BinaryIO, io.BufferedReader(_Ranges(self, name, size), _READ_BUFFER))
+            size = self._ask(partial(_size, self._key(name)))
+        return cast(
+            BinaryIO, io.BufferedReader(Ranges(partial(self.read_range, name), size), _READ_BUFFER)
+        )
 
     def size(self, name: str) -> int | None:
         """Bytes of an object, or None where there is none."""
-        import obstore
-
         try:
             with self._failures("read", name):
-                return obstore.head(self._clients.objects, self._key(name))["size"]
+                return self._ask(partial(_size, self._key(name)))
         except FileNotFoundError:
             return None
 
@@ -135,19 +147,29 @@ class S3Store:
         import obstore
 
         with self._failures("write", name):
-            obstore.put(self._clients.objects, self._key(name), data)
+            self._ask(lambda clients: obstore.put(clients.objects, self._key(name), data))
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put an object on the condition that there is none (If-None-Match)."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
+        """Put an object on the condition that there is none (If-None-Match).
 
+        An attempt whose answer is lost may have arrived; then what is there is compared with
+        the data, so that no writer takes its own object for another's.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written, also because the store knows no conditions: some refuse
+            them, others pay no heed.
+        """
         with self._failures("write", name):
-            try:
-                obstore.put(self._clients.objects, self._key(name), data, mode="create")
-            except AlreadyExistsError:
-                return False
-        return True
+            created = self._create(name, data)
+            if created and not self._clients.keeps_conditions:
+                # an object that is there is written once more, with the very same content
+                if self._create(name, data, again=True):
+                    self.remove(name)
+                    raise StorageError(_NO_CONDITIONS.format(self.bucket), _OTHER_STORE)
+                self._clients.keeps_conditions = True
+        return created
 
     @contextmanager
     def writer(self, name: str) -> Iterator[BinaryIO]:
@@ -160,21 +182,39 @@ class S3Store:
 
         with tempfile.TemporaryFile() as file:
             yield cast(BinaryIO, file)
-            file.seek(0)
+
+            def upload(clients: Clients) -> None:
+                file.seek(0)
+                obstore.put(clients.objects, self._key(name), file)
+
             with self._failures("write", name):
-                obstore.put(self._clients.objects, self._key(name), file)
+                self._ask(upload)
 
     def remove(self, name: str) -> None:
         """Delete an object."""
         import obstore
 
         with suppress(FileNotFoundError), self._failures("remove", name):
-            obstore.delete(self._clients.objects, self._key(name))
+            self._ask(lambda clients: obstore.delete(clients.objects, self._key(name)))
+
+    def keeps_versions(self) -> bool:
+        """Whether the bucket keeps, or once kept, earlier versions of its objects."""
+        with self._failures("see versions of", ""):
+            return self._ask(
+                lambda clients: s3_versions.keeps_versions(
+                    clients.listing, self.bucket, self._key("")
+                )
+            )
+
+    def purge(self, prefix: str) -> int:
+        """Remove earlier versions, and what hides objects that were deleted."""
+        with self._failures("remove versions of", prefix):
+            return s3_versions.purge(self._clients.listing, self.bucket, self._key(prefix))
 
     def table(self, name: str) -> tuple[str, dict[str, str]]:
-        """URI of a Delta table, with keys as fresh as the credential chain gives them."""
+        """URI of a Delta table, with keys that the store has just accepted."""
         with self._failures("open", name):
-            clients = self._clients
+            clients = self._ask(partial(_accepted, self._key(f"{name}/_delta_log/")))
             keys = clients.credentials.get_frozen_credentials()
         options = {
             "AWS_REGION": clients.region,
@@ -191,11 +231,13 @@ class S3Store:
         """Some bytes of an object."""
         import obstore
 
+        key = self._key(name)
         with self._failures("read", name):
-            data = obstore.get_range(
-                self._clients.objects, self._key(name), start=start, length=length
+            return self._ask(
+                lambda clients: bytes(
+                    obstore.get_range(clients.objects, key, start=start, length=length)
+                )
             )
-            return bytes(data)
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
@@ -204,19 +246,68 @@ class S3Store:
     def _clients(self) -> Clients:
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
-    def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
-        pages = self._clients.listing.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
-            yield from page.get("Contents", ())
+    def _ask(self, call: Callable[[Clients], T]) -> T:
+        """What a call gives, tried again while S3 is busy, and once with renewed credentials."""
+        waits = pauses()
+        renewed = False
+        while True:
+            clients = self._clients
+            try:
+                return call(clients)
+            except client_errors() as error:
+                if not renewed and refuses_keys(error):
+                    renewed = True
+                    self.__dict__["_clients"] = renewed_clients(
+                        clients, self.bucket, self.endpoint_url, self.region
+                    )
+                    continue
+                pause = next(waits, None) if is_passing(error) else None
+                if pause is None:
+                    raise
+            time.sleep(pause)
 
-    def _fetch(self, key: str) -> Fetched:
+    def _answers(self) -> bool:
+        """Whether the store answers at all, be it with a refusal."""
+        try:
+            self._clients.listing.head_bucket(Bucket=self.bucket)
+        except client_errors() as error:
+            return not is_passing(error)
+        return True
+
+    def _create(self, name: str, data: bytes, *, again: bool = False) -> bool:
+        """Whether this call wrote the object; ``again`` where it is known to have the data."""
         import obstore
+        from obstore.exceptions import AlreadyExistsError
 
-        if _obstore_addresses(key):
-            result = obstore.get(self._clients.objects, key)
-            return Fetched(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
-        answer = self._clients.listing.get_object(Bucket=self.bucket, Key=key)
-        return Fetched(answer["Body"].read(), _version(answer["ETag"]))
+        uncertain = False
+
+        def put(clients: Clients) -> bool:
+            nonlocal uncertain
+            try:
+                obstore.put(clients.once, self._key(name), data, mode="create")
+            except AlreadyExistsError as error:
+                if is_passing(error):
+                    raise
+                with suppress(FileNotFoundError):
+                    return uncertain and not again and self.read(name) == data
+                return False
+            except client_errors() as error:
+                if refuses_condition(error):
+                    raise StorageError(_NO_CONDITIONS.format(self.bucket), _OTHER_STORE) from error
+                uncertain = True
+                raise
+            return True
+
+        return self._ask(put)
+
+    def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
+        where = {"Bucket": self.bucket, "Prefix": prefix}
+        while True:
+            page = self._ask(lambda clients: clients.listing.list_objects_v2(**where))
+            yield from page.get("Contents", ())
+            if not page.get("IsTruncated"):
+                return
+            where["ContinuationToken"] = page["NextContinuationToken"]
 
     @contextmanager
     def _failures(self, verb: str, name: str) -> Iterator[None]:
@@ -229,38 +320,33 @@ class S3Store:
             raise StorageError(f"cannot {verb} {where}: {reason(error)}", remedy(error)) from error
 
 
-class _Ranges(io.RawIOBase):
-    """An object as a file; each read is one request.
+def _fetch(bucket: str, key: str, clients: Clients) -> Fetched:
+    import obstore
 
-    Unlike obstore's own reader it is a file in every respect (a context manager, ``closed`` an
-    attribute), and what it reads lies in memory of Python's own.
-    """
+    if _obstore_addresses(key):
+        result = obstore.get(clients.objects, key)
+        return Fetched(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
+    answer = clients.listing.get_object(Bucket=bucket, Key=key)
+    return Fetched(whole_body(answer["Body"]), _version(answer["ETag"]))
 
-    def __init__(self, store: S3Store, name: str, size: int) -> None:
-        self._store = store
-        self._name = name
-        self._size = size
-        self._position = 0
 
-    def readable(self) -> bool:
-        return True
+def _size(key: str, clients: Clients) -> int:
+    import obstore
 
-    def seekable(self) -> bool:
-        return True
+    return obstore.head(clients.objects, key)["size"]
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
-        return self._position
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), self._size - self._position)
-        if length <= 0:
-            return 0
-        view[:length] = self._store.read_range(self._name, self._position, length)
-        self._position += length
-        return length
+def _accepted(folder: str, clients: Clients) -> Clients:
+    """The clients, unless the store refuses their keys."""
+    import obstore
+
+    try:
+        # a GET, since a refusal of HEAD does not say why
+        obstore.get(clients.objects, f"{folder}_last_checkpoint").bytes()
+    except client_errors() as error:
+        if refuses_keys(error):
+            raise
+    return clients
 
 
 def _obstore_addresses(key: str) -> bool:

@@ -8,20 +8,34 @@ is made.
 import os
 import re
 import threading
+import time
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from featuremill.storage.patience import pauses
+
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import RetryConfig
 
 READ_AHEAD = 32
 """One GET waits tens of milliseconds; this many hide that behind a worker's arithmetic."""
 
-# a stalled connection is given up, but a large image on a slow line is not: obstore's own limit
-# of 30 s for a whole request would need 3 MB/s for each of the images fetched at once
-_TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "10min"}
-# S3 asks for patience (503 Slow Down) while it grows with a new load, which takes minutes
-_RETRIES: "RetryConfig" = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
+_CONNECT_SECONDS = 5.0
+_STALL_SECONDS = 30.0
+"""A connection on which nothing comes for so long is given up."""
+_OBJECT_SECONDS = 300.0
+"""One request with its whole body. obstore's own limit, a tenth of it, would need 3 MB/s for each
+of the images fetched at once."""
+_TRICKLE_BYTES = 512
+# few: these are within one attempt of the store's own patience, for the parts of an upload. And
+# soon: the other images that are being fetched last a worker for 50 ms, whereas 100 ms, obstore's
+# own first pause, took a third of the speed from a bucket that failed 3 % of requests.
+_RETRIES: "RetryConfig" = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(minutes=2),
+    "backoff": {"init_backoff": timedelta(milliseconds=20), "base": 3},
+}
 # botocore renews credentials ten minutes before their end, but only when it is asked for them
 _ASK_FOR_CREDENTIALS = timedelta(minutes=10)
 
@@ -38,7 +52,19 @@ _CREDENTIAL_CODES = {
 _STORE_CODES = _CREDENTIAL_CODES | {"NoSuchBucket", "RequestTimeTooSkewed"}
 """What S3 says of the whole store rather than of one object."""
 
+_PASSING_CODES = {
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+}
+_PASSING_STATUS = re.compile(r"status code: (?:408|429|5(?!01)\d\d)")
+_UNEXPLAINED = re.compile(r"performing HEAD .*status code: 400")
+"""HEAD's answer has no body that could name keys that have expired."""
+
 _LOG_IN = "Set AWS_PROFILE, or run `aws configure` or `aws sso login`."
+_TRY_LATER = "Check the network and --endpoint-url. The same command goes on from there."
 _CHECK = "Check the bucket's name, your permissions and --endpoint-url."
 
 
@@ -56,19 +82,33 @@ class Clients:
         self.region = _bucket_region(session, bucket, endpoint_url)
         self.credentials = session.get_credentials()
         # no retries are set here, so that AWS_MAX_ATTEMPTS and AWS_RETRY_MODE have their say
-        config = Config(region_name=self.region, max_pool_connections=READ_AHEAD)
+        config = Config(
+            region_name=self.region,
+            max_pool_connections=READ_AHEAD,
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_STALL_SECONDS,
+        )
         self.listing = session.client("s3", endpoint_url=endpoint_url, config=config)
         # only botocore knows profiles and AWS's partitions: the others are told what it found
         self.endpoint: str = self.listing.meta.endpoint_url
-        self.objects = Objects(
+        objects = partial(
+            Objects,
             bucket,
             region=self.region,
             endpoint=self.endpoint,
             virtual_hosted_style_request=False,
             credential_provider=Boto3CredentialProvider(session, ttl=_ASK_FOR_CREDENTIALS),
-            client_options={**_TIMEOUTS, "allow_http": self.endpoint.startswith("http:")},
-            retry_config=_RETRIES,
+            client_options={
+                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+                "read_timeout": timedelta(seconds=_STALL_SECONDS),
+                "timeout": timedelta(seconds=_OBJECT_SECONDS),
+                "allow_http": self.endpoint.startswith("http:"),
+            },
         )
+        self.objects = objects(retry_config=_RETRIES)
+        # for writes on a condition: only who sees each attempt knows which of them arrived
+        self.once = objects(retry_config={"max_retries": 0})
+        self.keeps_conditions = False
 
 
 _made: dict[tuple[object, ...], Clients] = {}
@@ -89,18 +129,56 @@ def shared_clients(bucket: str, endpoint_url: str | None, region: str | None) ->
         return _made[key]
 
 
+def renewed_clients(
+    stale: Clients, bucket: str, endpoint_url: str | None, region: str | None
+) -> Clients:
+    """Clients with credentials asked for anew, after S3 has refused those of others.
+
+    Of many threads that were refused, the first makes them.
+    """
+    with _making:
+        for key in [key for key, clients in _made.items() if clients is stale]:
+            del _made[key]
+    return shared_clients(bucket, endpoint_url, region)
+
+
 def _bucket_region(session: Any, bucket: str, endpoint_url: str | None) -> str:
     """Region of a bucket, which S3 tells even to those whom it denies everything else."""
-    from botocore.exceptions import ClientError
-
     hint = session.region_name or _ANY_REGION
     client = session.client("s3", region_name=hint, endpoint_url=endpoint_url)
-    try:
-        answer = client.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        answer = error.response
+    answer = _head_bucket(client, bucket)
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
     return str(headers.get("x-amz-bucket-region", hint))
+
+
+def _head_bucket(client: Any, bucket: str) -> Any:
+    """Any answer but that of a store which is busy: a wrong region would spoil all that follows."""
+    from botocore.exceptions import ClientError
+
+    waits = pauses()
+    while True:
+        try:
+            return client.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if not is_passing(error):
+                return error.response
+            if (pause := next(waits, None)) is None:
+                raise
+        time.sleep(pause)
+
+
+def whole_body(body: Any) -> bytes:
+    """Content of botocore's answer, which knows no limit for a body that trickles."""
+    from botocore.exceptions import ReadTimeoutError
+
+    end = time.monotonic() + _OBJECT_SECONDS
+    parts = []
+    # each read waits until it is full
+    while part := body.read(_TRICKLE_BYTES):
+        parts.append(part)
+        if time.monotonic() > end:
+            raise ReadTimeoutError(endpoint_url="")
+    return b"".join(parts)
 
 
 def client_errors() -> tuple[type[Exception], ...]:
@@ -127,7 +205,46 @@ def reason(error: Exception) -> str:
     message = re.search(r"<Message>([^<]*)</Message>", text)
     if message is not None:
         return f"{code(error)}: {message[1]}"
-    return text.splitlines()[0] if text else type(error).__name__
+    if "kind: Timeout" in text or "TimedOut" in text or "Read timeout" in text:
+        return "timed out"
+    # obstore begins with the request and how long it took, which differs each time
+    first = text.splitlines()[0] if text else type(error).__name__
+    first = re.sub(r"^Generic S3 error: (Error performing .*? - )?", "", first)
+    # and botocore names the object in its URL, which those who count reasons do not want
+    return re.sub(r'(endpoint URL: "\w+://[^/"]*)[^"]*', r"\1", first)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same request may do better in a moment: S3 is busy or a connection broke."""
+    from botocore import exceptions
+    from obstore.exceptions import GenericError
+
+    if code(error) in _PASSING_CODES:
+        return True
+    if "certificate" in str(error):
+        return False
+    if isinstance(error, exceptions.ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return status in (408, 429) or (status >= 500 and status != 501)
+    if isinstance(error, GenericError):
+        text = str(error)
+        return "HTTP error: " in text or _PASSING_STATUS.search(text) is not None
+    broken = (
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+        exceptions.IncompleteReadError,
+    )
+    return isinstance(error, broken)
+
+
+def refuses_condition(error: Exception) -> bool:
+    """Whether a store says that it knows no conditional writes."""
+    return code(error) == "NotImplemented" or "status code: 501" in str(error)
+
+
+def refuses_keys(error: Exception) -> bool:
+    """Whether other credentials might be accepted."""
+    return _is_about_credentials(error) or _UNEXPLAINED.search(str(error)) is not None
 
 
 def _is_about_credentials(error: Exception) -> bool:
@@ -153,4 +270,6 @@ def concerns_store(error: Exception) -> bool:
 
 def remedy(error: Exception) -> str:
     """What to do about an error."""
-    return _LOG_IN if _is_about_credentials(error) else _CHECK
+    if _is_about_credentials(error):
+        return _LOG_IN
+    return _TRY_LATER if is_passing(error) else _CHECK
