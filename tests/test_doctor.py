@@ -1,5 +1,6 @@
 """``featuremill doctor``: each thing that may be missing is named, with what to do about it."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -12,8 +13,9 @@ from click.testing import CliRunner
 
 from featuremill import machine
 from featuremill.cli import main
-from featuremill.doctor import MEMORY_EACH_CORE, MEMORY_NEEDED, diagnose
+from featuremill.doctor import diagnose
 from featuremill.findings import Finding
+from featuremill.models import registry
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -47,31 +49,43 @@ def test_without_java_it_says_how_to_get_one_and_exits_with_1(
     assert "apt-get install" in java["remedy"]
 
 
-def test_with_little_memory_it_names_a_master_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_fewer_tasks_than_cores_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "usable_cores", lambda: 16)
-    monkeypatch.setattr(machine, "usable_memory", lambda: MEMORY_NEEDED + 2 * MEMORY_EACH_CORE)
+    monkeypatch.setattr(machine, "usable_memory", lambda: 2_700_000_000)
     memory = found("memory")
     assert memory.level == "warn"
-    assert "local[4]" in memory.remedy
+    assert "16 tasks at once want 7.4 GB; --master local[*] means 4 here" in memory.said
 
 
-def test_memory_that_a_control_group_withholds_does_not_count(tmp_path: Path) -> None:
-    group = tmp_path / "sys/fs/cgroup/pod/container"
+def test_memory_for_no_run_at_all_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "usable_memory", lambda: 500_000_000)
+    memory = found("memory")
+    assert (memory.level, memory.remedy) == (
+        "fail",
+        "Give the machine or container more memory.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("most", "level"), [(None, "ok"), (10_000, "ok"), (130, "warn"), (64, "fail")]
+)
+def test_a_limit_of_threads_that_a_run_would_meet(
+    most: int | None, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(machine, "usable_threads", lambda: most)
+    threads = found("threads")
+    assert threads.level == level
+    assert ("ulimit -u" in threads.remedy) == (level != "ok")
+
+
+def test_threads_that_a_control_group_withholds_do_not_count(tmp_path: Path) -> None:
+    group = tmp_path / "sys/fs/cgroup/pod"
     group.mkdir(parents=True)
-    (group / "memory.max").write_text("max\n")
-    (group.parent / "memory.max").write_text("2000000000\n")
+    (group / "pids.max").write_text("77\n")
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/pod/container\n")
-    assert machine.usable_memory(tmp_path) == 2_000_000_000
-
-
-def test_memory_of_the_older_kind_of_control_group(tmp_path: Path) -> None:
-    group = tmp_path / "sys/fs/cgroup/memory/docker"
-    group.mkdir(parents=True)
-    (group / "memory.limit_in_bytes").write_text("1500000000\n")
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("9:cpu:/\n4:memory:/docker\n")
-    assert machine.usable_memory(tmp_path) == 1_500_000_000
+    (tmp_path / "proc/self/cgroup").write_text("0::/pod\n")
+    assert machine.usable_threads(tmp_path) == 77
 
 
 @pytest.mark.parametrize(("free", "level"), [(0, "fail"), (10_000_000, "warn"), (10**12, "ok")])
@@ -103,6 +117,28 @@ def test_a_source_that_is_none(place: str, tmp_path: Path) -> None:
 def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert found("engines").level == "fail"
+
+
+def test_an_engine_that_is_there_but_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        if name == "openvino":
+            raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    engines = found("engines")
+    assert engines.level == "warn"
+    assert "onnxruntime; precision fp32" in engines.said
+    assert "openvino does not load: libtbb" in engines.said
+
+
+def test_weights_that_came_only_in_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FEATUREMILL_CACHE", str(tmp_path))
+    weights = registry.get("mobilenetv2").weights
+    (tmp_path / weights.file).write_bytes(b"half")
+    damaged = found("weights", model="mobilenetv2")
+    assert damaged.level == "warn"
+    assert "has 4 bytes" in damaged.said
 
 
 def test_published_weights_that_are_not_there_are_a_warning(

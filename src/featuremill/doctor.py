@@ -1,5 +1,6 @@
 """Looks at everything a run needs of its surroundings, and says what to do where it lacks."""
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -16,16 +17,16 @@ from featuremill.findings import Finding
 from featuremill.jvm import check_java
 from featuremill.models import registry
 from featuremill.models.download import cache_dir
-from featuremill.models.engines import native_bf16
+from featuremill.models.engines import ENGINES, native_bf16
+from featuremill.sizing import check_memory, memory_needed, tasks_that_fit
 from featuremill.storage import Store, open_store
 
-MEMORY_NEEDED = 2_000_000_000
-"""Bytes for a run on two cores: it was measured to end with 1.7 GB and to be killed with 1.5 GB
-(benchmarks, "Memory of the whole process tree")."""
-MEMORY_EACH_CORE = 400_000_000
-"""Bytes for each core beyond two: a worker was measured to hold 350 MB."""
 DISK_NEEDED = 1_000_000_000
 """Bytes free that make a warning go away; how much a run writes, `featuremill estimate` tells."""
+
+_THREADS, _THREADS_EACH_CORE = 120, 20
+"""A run was seen to have 123 threads with one task at a time, 141 with two, 173 with four: of
+Java, Python and the engines."""
 
 _CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 _INSTALL = "Install featuremill again, with its dependencies."
@@ -63,6 +64,7 @@ def diagnose(
         ("java", _java),
         ("cores", _cores),
         ("memory", _memory),
+        ("threads", _threads),
         ("cpu", _cpu),
         ("engines", _engines),
         ("temporary folder", _temporary_folder),
@@ -96,21 +98,31 @@ def _cores() -> Finding:
 
 
 def _memory() -> Finding:
-    usable = machine.usable_memory()
-    cores = machine.usable_cores()
-    needed = MEMORY_NEEDED + MEMORY_EACH_CORE * max(0, cores - 2)
-    said = f"{usable / 1e9:.1f} GB usable, {cores} tasks at once need about {needed / 1e9:.1f} GB"
+    usable, cores = machine.usable_memory(), machine.usable_cores()
+    needed = memory_needed(cores)
+    said = f"{usable / 1e9:.1f} GB usable, {cores} tasks at once want {needed / 1e9:.1f} GB"
     if usable >= needed:
         return Finding("ok", "memory", said)
-    if usable >= MEMORY_NEEDED:
-        fitting = 2 + (usable - MEMORY_NEEDED) // MEMORY_EACH_CORE
-        return Finding("warn", "memory", said, f"Give the run --master 'local[{fitting}]'.")
+    fitting = tasks_that_fit(usable)
+    check_memory(f"local[{fitting}]")
     return Finding(
         "warn",
         "memory",
-        said,
-        "Give the machine or container more memory, or the run --master 'local[1]'.",
+        f"{said}; --master local[*] means {fitting} here",
+        "For more at once, give the machine or container more memory.",
     )
+
+
+def _threads() -> Finding:
+    most = machine.usable_threads()
+    if most is None:
+        return Finding("ok", "threads", "no limit")
+    needed = _THREADS + _THREADS_EACH_CORE * machine.usable_cores()
+    said = f"at most {most:,}, a run here wants {needed:,}"
+    if most >= needed:
+        return Finding("ok", "threads", said)
+    remedy = "Raise `ulimit -u`, or the container's limit (docker run --pids-limit)."
+    return Finding("fail" if most < _THREADS else "warn", "threads", said, remedy)
 
 
 def _cpu() -> Finding:
@@ -121,13 +133,24 @@ def _cpu() -> Finding:
 
 
 def _engines() -> Finding:
-    found = [
-        name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name) is not None
-    ]
+    found, broken = [], []
+    for name in ENGINES:
+        # what a platform has no build of is not there, which is no defect
+        if importlib.util.find_spec(name) is None:
+            continue
+        try:
+            importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            broken.append(f"{name} does not load: {error}")
+        else:
+            found.append(name)
     if not found:
-        return Finding("fail", "engines", "neither OpenVINO nor ONNX Runtime is there", _INSTALL)
-    fast = "mixed, bf16 and fp32" if native_bf16() else "fp32: no bf16 in hardware"
-    return Finding("ok", "engines", f"{', '.join(found)}; precision {fast}")
+        said = "; ".join(broken) or "neither OpenVINO nor ONNX Runtime is there"
+        return Finding("fail", "engines", said, _INSTALL)
+    fast = native_bf16() and "openvino" in found
+    precision = "mixed, bf16 and fp32" if fast else "fp32: no bf16 in hardware"
+    said = "; ".join([f"{', '.join(found)}; precision {precision}", *broken])
+    return Finding("warn" if broken else "ok", "engines", said, _INSTALL if broken else "")
 
 
 def _temporary_folder() -> Finding:
@@ -161,7 +184,15 @@ def _weights(model: str) -> Finding:
         return Finding("ok", "weights", f"of {model}: {weights.origin}")
     path = cache_dir() / weights.file
     if path.exists():
-        return Finding("ok", "weights", f"of {model}: {path}")
+        size = path.stat().st_size
+        if size == weights.size:
+            return Finding("ok", "weights", f"of {model}: {path}")
+        return Finding(
+            "warn",
+            "weights",
+            f"of {model}: {path} has {size:,} bytes, the weights have {weights.size:,}",
+            f"Fetch them anew: featuremill models fetch {model}",
+        )
     return Finding(
         "warn",
         "weights",

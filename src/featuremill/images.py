@@ -26,10 +26,11 @@ Pixels = npt.NDArray[np.uint8]
 
 # The common ones come first, and TGA, which has no signature, last. Left out on purpose: EPS, for
 # which Pillow starts Ghostscript, and what holds no picture: films, grids of measurements, stubs.
-_FORMATS = (
+FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "QOI", "PSD"),
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
+"""What is decoded, by Pillow's names."""
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -236,7 +237,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     # Pillow raises above twice this, also for what is nested: the PNG in an ICO, a TIFF's tiles.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]
+    formats = [name for name in FORMATS if name in Image.OPEN]
     image = Image.open(io.BytesIO(data), formats=formats)
     _check_size(*image.size, limits)
     return image
@@ -324,7 +325,7 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
 def _signature(data: bytes) -> str:
     """Name the format whose signature the bytes bear, or return an empty string."""
     prefix = data[:16].ljust(16, b"\0")
-    for name in _FORMATS:
+    for name in FORMATS:
         _, accept = Image.OPEN.get(name, (None, None))
         if accept and accept(prefix) is True:
             return name

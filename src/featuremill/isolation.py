@@ -28,6 +28,7 @@ import numpy as np
 
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
 from featuremill.images import Decoded, Limits
+from featuremill.oom import die_first
 
 Size = tuple[int, int]
 
@@ -158,6 +159,11 @@ class InChild(Decoder):
         self._decoder = decoder
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, or None while there is none."""
+        return self._child.pid if self._child else None
+
     def decode(self, data: bytes) -> Decoded:
         """Decode one image in the child; see :class:`Decoder`.
 
@@ -212,7 +218,9 @@ class InChild(Decoder):
         if returncode == -signal.SIGALRM:
             reason = f"the decoder gave no answer within {self._timeout:g} s"
             return ImageRejected("limit", reason)
-        return ImageRejected("decode", f"the decoder died ({_fate(returncode)}) on this image")
+        # SIGKILL is the kernel's, where memory ran out: another run may have more
+        stage = "limit" if returncode == -signal.SIGKILL else "decode"
+        return ImageRejected(stage, f"the decoder died ({_fate(returncode)}) on this image")
 
     def _bury(self) -> int:
         """Close the pipes of the dying child and wait for it, so that no zombie stays."""
@@ -274,8 +282,7 @@ def _serve(arguments: str) -> None:
     answers = os.fdopen(os.dup(_STDOUT), "wb")
     os.dup2(_STDERR, _STDOUT)
     # Where an image exhausts the memory, Linux is to end this process, not the worker.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    die_first(1000)
     options = json.loads(arguments)
     limits = Limits(**options.pop("limits"))
     with InProcess(limits, **options) as decoder, contextlib.suppress(EOFError):

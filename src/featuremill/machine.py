@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,11 +44,27 @@ def usable_memory(root: Path = Path("/")) -> int:
     root : Path
         Below which ``proc`` and ``sys`` are.
     """
-    limits = [psutil.virtual_memory().total, *_group_limits(root)]
-    return min(limits)
+    limits = _group_limits(root, "memory", "memory.max", "memory.limit_in_bytes")
+    return min([psutil.virtual_memory().total, *limits])
 
 
-def _group_limits(root: Path) -> Iterator[int]:
+def usable_threads(root: Path = Path("/")) -> int | None:
+    """Threads and processes that may be there at a time, where something limits them.
+
+    Parameters
+    ----------
+    root : Path
+        Below which ``proc`` and ``sys`` are.
+    """
+    limits = [*_group_limits(root, "pids", "pids.max", "pids.max")]
+    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    # this limit is none to root
+    if most != resource.RLIM_INFINITY and os.geteuid() != 0:
+        limits.append(most)
+    return min(limits, default=None)
+
+
+def _group_limits(root: Path, controller: str, unified: str, file_of_v1: str) -> Iterator[int]:
     """Limits of this process' control groups and of those they lie in, of both kinds."""
     groups = root / "sys/fs/cgroup"
     try:
@@ -57,9 +74,9 @@ def _group_limits(root: Path) -> Iterator[int]:
     for line in lines:
         _, controllers, name = line.split(":", 2)
         if controllers == "":
-            folder, file = groups, "memory.max"
-        elif "memory" in controllers.split(","):
-            folder, file = groups / "memory", "memory.limit_in_bytes"
+            folder, file = groups, unified
+        elif controller in controllers.split(","):
+            folder, file = groups / controller, file_of_v1
         else:
             continue
         inside = folder / name.lstrip("/")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.csv
 
+from featuremill.cells import cell, cells
 from featuremill.schemas import REJECTED
 from featuremill.storage import Store
 from featuremill.tables import features_table, reduced_table
@@ -32,7 +33,7 @@ def write_matrix(destination: Store, n_components: int) -> None:
                 columns = [pa.array(column) for column in matrix.T]
                 writer.write_batch(
                     pa.RecordBatch.from_arrays(
-                        [batch["path"], batch["label"], *columns], schema=schema
+                        [cells(batch["path"]), cells(batch["label"]), *columns], schema=schema
                     )
                 )
 
@@ -42,7 +43,8 @@ def write_rejects(destination: Store, model_id: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_REJECT_COLUMNS)
-    writer.writerows(rejected_rows(destination, model_id, _REJECT_COLUMNS))
+    for row in rejected_rows(destination, model_id, _REJECT_COLUMNS):
+        writer.writerow([cell(value) if isinstance(value, str) else value for value in row])
     destination.write(REJECTS, text.getvalue().encode())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from featuremill.cells import text_of, texts_of
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
 from featuremill.checks.scan import Columns, Digests, digests, row_digests
@@ -44,7 +45,7 @@ def check_rejects(held: Held, rejected: Digests, findings: Findings) -> None:
     """Judge the list of rejected images by the rows of the features table."""
     try:
         text = held.store.read(REJECTS).decode()
-        paths = [row["path"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+        paths = [text_of(row["path"]) for row in csv.DictReader(io.StringIO(text, newline=""))]
     except FileNotFoundError:
         findings.judge("rejects.csv", False, REJECTS, "is missing", "there")
         return
@@ -66,6 +67,8 @@ def _scan(held: Held, columns: list[str]) -> tuple[Digests, str]:
         try:
             options = pa.csv.ReadOptions(use_threads=False)
             for batch in pa.csv.open_csv(file, read_options=options, convert_options=convert):
+                for at, name in enumerate(("path", "label")):
+                    batch = batch.set_column(at, name, texts_of(batch[name]))
                 numbers = [batch[name].to_numpy(zero_copy_only=False) for name in scores]
                 rows.add(row_digests(batch, np.column_stack(numbers)))
         except pa.ArrowException as error:

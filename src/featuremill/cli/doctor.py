@@ -26,7 +26,7 @@ def doctor(
     endpoint_url: str | None,
     region: str | None,
 ) -> None:
-    """Check Java, memory, disk, CPU, engines, weights and credentials, with a remedy for each.
+    """Check Java, memory, threads, disk, CPU, engines, weights, credentials; a remedy for each.
 
     With SRC and DEST, also whether they can be read and written. Exits with 1 if something that a
     run needs is not there. For AWS itself see `featuremill cloud doctor`.

@@ -30,7 +30,6 @@ Exit codes:
 _SHOWN_OF_A_GROUP = 8
 _CSV_COLUMNS = ("group", "kind", "path", "label", "width", "height", "bytes", "cosine", "sha256")
 _NUMBERS = ("", "cosine", "distance", "size", "bytes")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -284,9 +283,10 @@ def _groups_as_csv(found: "Duplicates") -> str:
 
 
 def _as_text(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: a folder may be called ``=1+1``."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    from featuremill.cells import cell
+
+    if isinstance(value, str):
+        return cell(value)
     return "" if value is None else value
 
 

@@ -1,0 +1,226 @@
+"""Input that means harm: bombs, damaged files of every format, names that are code.
+
+The damaged files are made anew each time, from a seed; `python -m soak.images` tries 20,000 of
+each format.
+"""
+
+import csv
+import re
+import struct
+import zlib
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import poison
+import soak.images
+from bad_images import encoded, picture, png
+from featuremill import cells
+from featuremill.dispatch import Work
+from featuremill.errors import ImageRejected, WorkerError
+from featuremill.images import FORMATS, Limits
+from featuremill.isolation import InChild
+from featuremill.pipeline import run
+from outputs import everything_in, features, offline
+from soak.mutate import mutant
+from soak.pictures import SIZE, valid_files
+
+SEED = 7
+LIMITS = Limits(max_pixels=1_000_000)
+EACH = 40
+BIG_ENDIAN = ("JPEG", "JPEG2000", "PSD", "QOI", "SGI", "SUN")
+
+
+@pytest.fixture(scope="module")
+def child():
+    with InChild(LIMITS, timeout=20) as decoder:
+        decoder.decode(encoded("JPEG"))
+        yield decoder
+
+
+# Bombs: small files that say they are huge
+
+
+def resized(format_: str, width: int, height: int) -> bytes:
+    """A valid file, with its size misstated wherever it stands."""
+    data = valid_files(format_)[0]
+    order = "big" if format_ in BIG_ENDIAN else "little"
+    for side, said in zip(SIZE, (width, height), strict=True):
+        for length in (4, 2):
+            data = data.replace(side.to_bytes(length, order), said.to_bytes(length, order))
+    return data
+
+
+def bombs() -> dict[str, bytes]:
+    formats = (*BIG_ENDIAN, "BMP", "DIB", "DDS", "GIF", "TGA", "TIFF")
+    made = {format_: resized(format_, 60_000, 50_000) for format_ in formats}
+    made["PNG"] = png(60_000, 50_000, 8, 2, b"")
+    made["PPM"] = b"P6 60000 50000 255\n"
+    made["XPM"] = valid_files("XPM")[0].replace(b"61 47 4", b"60000 50000 4")
+    canvas = struct.pack("<I", 16_383)[:3]
+    made["WEBP"] = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + canvas + canvas
+    made["PCX"] = struct.pack("<4B4H", 10, 5, 1, 8, 0, 0, 59_999, 49_999) + bytes(116)
+    made["PCX"] = made["PCX"][:65] + b"\x03\x60\xea" + made["PCX"][68:]
+    return made
+
+
+@pytest.mark.parametrize("format_", sorted(bombs()))
+def test_a_bomb_is_refused_by_what_its_header_says_before_memory_is_taken(format_, child):
+    before = soak.images.peak_of(child.pid)
+    with pytest.raises(ImageRejected) as rejected:
+        child.decode(bombs()[format_])
+    assert (rejected.value.stage, "limit 1,000,000" in rejected.value.reason) == ("limit", True)
+    assert soak.images.peak_of(child.pid) - before < 16 << 20
+
+
+def test_what_is_packed_beside_the_pixels_is_not_unpacked_without_bound(child):
+    """A comment of a PNG that a kilobyte of file blows up to a hundred megabytes."""
+    whole = encoded("PNG")
+    body = b"Comment\0\0" + zlib.compress(bytes(100 << 20), 9)
+    comment = struct.pack(">I", len(body)) + b"zTXt" + body
+    comment += struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    before = soak.images.peak_of(child.pid)
+    with pytest.raises(ImageRejected):
+        child.decode(whole[:33] + comment + whole[33:])
+    assert soak.images.peak_of(child.pid) - before < 32 << 20
+
+
+# Damaged files
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_damaged_files_are_decoded_or_rejected_and_nothing_else(format_):
+    tally = soak.images.soak(format_, range(EACH), SEED, LIMITS, timeout=20)
+    assert tally.mutants == EACH
+    assert (tally.lost, tally.failures) == ([], [])
+    # the mutator neither spares everything nor spoils everything
+    assert 0 < tally.outcomes["decoded"] < EACH
+
+
+def test_a_damaged_file_follows_from_seed_format_and_number():
+    assert mutant("PNG", SEED, 3) == mutant("PNG", SEED, 3)
+    assert (
+        len(
+            {
+                mutant(format_, seed, n)
+                for format_ in ("PNG", "GIF")
+                for seed in (1, 2)
+                for n in range(5)
+            }
+        )
+        == 20
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are Linux' own")
+def test_the_soak_names_its_seed_and_what_failed(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    arguments = ["--mutations", "3", "--formats", "PNG", "--seed", "7"]
+    assert soak.images.main(arguments) == 0
+    assert "seed 7" in capfd.readouterr().out
+
+    monkeypatch.setattr(soak.images, "_BYTES_ANYWAY", -64_000_000)
+    assert soak.images.main(arguments) == 1
+    failed = re.search(r"PNG:(\d+) .*peak \d+ MiB", capfd.readouterr().out)
+    again = ["--only", f"PNG:{failed[1]}", "--seed", "7", "--save", str(tmp_path / "file")]
+    assert soak.images.main(again) == 1
+    assert (tmp_path / "file").read_bytes() == mutant("PNG", 7, int(failed[1]))
+
+
+def test_the_soak_accounts_for_each_decoder_that_dies(monkeypatch):
+    monkeypatch.setattr(soak.images, "InChild", partial(InChild, decoder="poison:segfault"))
+    monkeypatch.setattr(soak.images, "mutant", lambda *_: encoded("JPEG") + poison.POISON)
+    tally = soak.images.soak("JPEG", range(2), SEED, LIMITS, timeout=20)
+    assert tally.outcomes == {"decode": 2}
+    assert tally.lost == [
+        f"JPEG:{number} decode: the decoder died (SIGSEGV) on this image" for number in range(2)
+    ]
+    assert tally.failures == []
+
+
+# Names that are code
+
+
+FORMULA = '=HYPERLINK("x", "y")'
+SCRIPT = "<script>alert(1)<"
+
+
+@pytest.fixture
+def workers_die_on_poison(spark, monkeypatch):
+    spark.sparkContext.addPyFile(poison.__file__)
+    monkeypatch.setattr("featuremill.driver.Work", partial(Work, decoder="poison:segfault"))
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """A source in which everything is meant to harm."""
+    source = tmp_path / "around" / "source"
+    for number, label in enumerate(
+        (FORMULA, SCRIPT, "+1+1", "@SUM(A1)", "-5", "a%2f..%2f..", "&amp;")
+    ):
+        folder = source / label
+        folder.mkdir(parents=True)
+        for turn in range(3):
+            turned = picture().rotate(40 * number + 13 * turn)
+            (folder / f"{turn}.jpg").write_bytes(encoded("JPEG", turned))
+    (source / "=cmd|'!A0").write_bytes(b"no image")
+    (source / SCRIPT / "loop").symlink_to(source, target_is_directory=True)
+    (source / "killer.jpg").write_bytes(encoded("JPEG") + poison.POISON)
+    return source
+
+
+def test_a_source_that_means_harm_does_none(spark, hostile, workers_die_on_poison):
+    dest = hostile.parent / "out"
+    before = everything_in(hostile)
+    result = run(
+        offline(hostile, dest, n_components=2, max_rejects="100%", image_timeout=5), spark=spark
+    )
+
+    assert everything_in(hostile) == before
+    assert {path.name for path in hostile.parent.iterdir()} == {"source", "out"}
+    rows = features(dest)
+    outcomes = {Path(path).name: stage for path, stage in zip(rows.path, rows.stage, strict=True)}
+    assert outcomes["killer.jpg"] == "decode"
+    assert outcomes["loop"] == "list"
+    assert (rows.status == "ok").sum() == result.record.ledger.embedded == 21
+    assert result.record.worker_deaths >= 1
+
+    # names stay what they are in the tables
+    assert {FORMULA, SCRIPT, "+1+1", "@SUM(A1)", "-5"} <= set(rows.label)
+    for name in ("csv/reduced.csv", "rejects.csv"):
+        with (dest / name).open(encoding="utf-8", newline="") as file:
+            table = list(csv.DictReader(file))
+        texts = [text for row in table for key, text in row.items() if not key.startswith("pc_")]
+        assert table
+        assert not [text for text in texts if re.match(r"[=+@\t\r]|-(?!\d+$)", text)]
+        assert {cells.text_of(row["label"]) for row in table} <= set(rows.label)
+
+    page = (dest / "report.html").read_text()
+    assert SCRIPT not in page
+    assert "HYPERLINK" in page
+
+
+@pytest.mark.spark35
+def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
+    spark, hostile, workers_die_on_poison
+):
+    dest = hostile.parent / "out"
+    config = offline(hostile, dest, reduce=False, max_rejects="100%", max_worker_deaths=0)
+    with pytest.raises(WorkerError, match=r"died \d times, --max-worker-deaths is 0") as stopped:
+        run(config, spark=spark)
+    assert "the same command goes on from there" in stopped.value.remedy
+    assert len(features(dest)) > 0
+
+
+@given(st.text(alphabet="'=+-@\t\r 15.ab", max_size=6))
+def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
+    cell = cells.cell(text)
+    assert not re.match(r"[=@\t\r]|[+-](?!\d+(\.\d+)?$)", cell)
+    assert cells.text_of(cell) == text
+    column = cells.cells(pa.array([text, None, "plain"]))
+    assert column.to_pylist() == [cell, None, "plain"]
+    assert cells.texts_of(column).to_pylist() == [text, None, "plain"]
