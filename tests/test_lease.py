@@ -1,5 +1,6 @@
 """One run at a time on a destination; the lock of a dead run is taken over."""
 
+import hashlib
 import json
 import os
 import socket
@@ -14,8 +15,13 @@ import psutil
 import pytest
 
 from featuremill import lease
-from featuremill.errors import DestinationBusyError, DestinationError, StorageError
-from featuremill.lease import DEAD_AFTER_SECONDS, LOCK, Holder, hold
+from featuremill.errors import (
+    DestinationBusyError,
+    DestinationError,
+    LeaseLostError,
+    StorageError,
+)
+from featuremill.lease import DEAD_AFTER_SECONDS, LOCK, Holder, Lease, confirm, hold
 from featuremill.storage.local import LocalStore
 
 
@@ -31,9 +37,8 @@ def held_by(destination: LocalStore) -> Holder:
 def dead_holder(run: str = "dead-run") -> Holder:
     """A process of this machine that has ended."""
     process = subprocess.Popen(["true"])
-    started = psutil.Process(process.pid).create_time()
     process.wait()
-    return Holder(run, socket.gethostname(), process.pid, started, time.time())
+    return replace(Holder.this_process(run), pid=process.pid, process_started=1.0)
 
 
 class TestHold:
@@ -97,8 +102,9 @@ class TestTakeOver:
 
     @pytest.mark.parametrize(("silent_for", "dead"), [(-60, False), (60, True)])
     def test_a_run_on_another_machine_is_dead_after_a_quarter_of_an_hour(
-        self, destination, silent_for, dead
+        self, destination, silent_for, dead, monkeypatch
     ):
+        monkeypatch.setattr(lease, "WATCH_SECONDS", 0.01)
         seen = time.time() - DEAD_AFTER_SECONDS - silent_for
         destination.write(LOCK, Holder("far", "elsewhere", 1, 0.0, seen).to_bytes())
         if dead:
@@ -124,6 +130,104 @@ class TestTakeOver:
         assert f"{destination.url}/{LOCK}" in busy.value.problem
         assert "remove that file" in busy.value.remedy
         assert destination.read(LOCK) == damaged
+
+    def test_a_process_that_ended_and_was_not_yet_waited_for_is_dead(self, destination):
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+            started = lease._started(process.pid)
+            zombie = replace(
+                Holder.this_process("zombie"), pid=process.pid, process_started=started
+            )
+            assert not zombie.is_dead()
+            process.stdin.close()
+            status = psutil.Process(process.pid).status
+            until(status, lambda found: found == psutil.STATUS_ZOMBIE)
+            assert zombie.is_dead()
+
+    def test_a_process_of_another_container_is_not_looked_for_among_those_of_this_one(
+        self, destination
+    ):
+        elsewhere = replace(dead_holder("far"), space="another container")
+        destination.write(LOCK, elsewhere.to_bytes())
+        with pytest.raises(DestinationBusyError, match="held by run far"):
+            hold(destination, "mine").__enter__()
+
+    def test_a_clock_that_is_wrong_by_hours_kills_no_run(self, destination, monkeypatch):
+        """The lock says it was last refreshed long ago, and is refreshed while it is watched."""
+        monkeypatch.setattr(lease, "WATCH_SECONDS", 3.0)
+        behind = time.time() - 10 * DEAD_AFTER_SECONDS
+        far = Holder("far", "elsewhere", 1, 0.0, behind)
+        destination.write(LOCK, far.to_bytes())
+        said = []
+
+        def refresh(message):
+            said.append(message)
+            destination.write(LOCK, replace(far, seen=behind + 1).to_bytes())
+
+        with pytest.raises(DestinationBusyError, match="held by run far"):
+            hold(destination, "mine", refresh).__enter__()
+        assert said == [
+            "run far on elsewhere was last seen 150 min ago: watching for 3 s whether it lives"
+        ]
+        assert held_by(destination).run == "far"
+
+    def test_a_lock_whose_answer_was_lost_on_the_way_is_ones_own(self, destination, monkeypatch):
+        create = LocalStore.create
+
+        def answer_lost(self, name, data):
+            created = create(self, name, data)
+            return created and name != LOCK
+
+        monkeypatch.setattr(LocalStore, "create", answer_lost)
+        with hold(destination, "mine") as dead_run:
+            assert dead_run is None
+        assert destination.size(LOCK) is None
+
+    @pytest.mark.parametrize("claimant_lives", [True, False])
+    def test_a_claim_counts_as_long_as_its_process_lives(self, destination, claimant_lives):
+        found = dead_holder("dead-run").to_bytes()
+        destination.write(LOCK, found)
+        claim = f"{LOCK}.{hashlib.sha256(found).hexdigest()[:16]}"
+        claimant = Holder.this_process("other") if claimant_lives else dead_holder("other")
+        destination.write(claim, claimant.to_bytes())
+        if claimant_lives:
+            with pytest.raises(DestinationBusyError, match="just being taken over"):
+                hold(destination, "mine").__enter__()
+        else:
+            with hold(destination, "mine") as dead_run:
+                assert dead_run == "dead-run"
+            assert list(destination.names("")) == []
+
+
+class TestALeaseThatWasLost:
+    @pytest.fixture
+    def other(self):
+        return Holder("other", "elsewhere", 1, 0.0, time.time()).to_bytes()
+
+    def test_is_found_at_the_next_confirmation(self, destination, other):
+        with hold(destination, "mine"):
+            confirm(destination)
+            destination.write(LOCK, other)
+            with pytest.raises(LeaseLostError, match="run other has taken it over") as lost:
+                confirm(destination)
+        assert "committed nothing since" in lost.value.remedy
+        assert lost.value.exit_code == 1
+
+    def test_is_lost_too_when_the_other_has_ended(self, destination):
+        with hold(destination, "mine"):
+            destination.remove(LOCK)
+            with pytest.raises(LeaseLostError, match="no longer holds"):
+                confirm(destination)
+
+    def test_is_neither_refreshed_nor_released(self, destination, other):
+        with hold(destination, "mine"):
+            destination.write(LOCK, other)
+            Lease(destination, "mine").refresh()
+            assert destination.read(LOCK) == other
+        assert destination.read(LOCK) == other
+
+    def test_of_a_destination_that_was_never_held_nothing_is_asked(self, destination, other):
+        destination.write(LOCK, other)
+        confirm(destination)
 
 
 class TestHeartbeat:

@@ -72,6 +72,10 @@ class StorageError(RunError):
     """Reading from or writing to storage failed for good."""
 
 
+class LeaseLostError(RunError):
+    """Another run has taken over the destination of this one."""
+
+
 class CommitError(RunError):
     """A table refused a commit, or what was to be committed is not what was written."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from featuremill import names
 from featuremill.checks.findings import Findings
 from featuremill.errors import DestinationError, LedgerError, SourceError
+from featuremill.forgotten import UNFINISHED
 from featuremill.lease import LOCK
 from featuremill.ledger import RUNS, RunRecord, load_latest
 from featuremill.prepare import NETWORK
@@ -54,8 +55,9 @@ def look_at(store: Store, findings: Findings) -> Held:
             f"{store.url} holds no result: neither a record of a run nor features",
             "Name the destination of `featuremill run`.",
         )
-    held = int(LOCK in sizes)
-    findings.none_of("lock", held, "locks of a run that is under way, or died: then run again")
+    held = sum(name in sizes for name in (LOCK, UNFINISHED))
+    what = "marks of a run or a forget that is under way, or died: then start it again"
+    findings.none_of("lock", held, what)
     record = _record(store, findings)
     network = _network(store, findings, record)
     findings.judge("report", REPORT in sizes, sizes.get(REPORT, 0), f"bytes of {REPORT}", "above 0")

@@ -7,16 +7,20 @@ from featuremill.cli.options import s3_options
 
 @click.command()
 @click.argument("destination", metavar="DEST")
+@click.option("--relative-paths", is_flag=True, help="Show paths as below the source.")
 @s3_options
-def report(destination: str, endpoint_url: str | None, region: str | None) -> None:
+def report(
+    destination: str, relative_paths: bool, endpoint_url: str | None, region: str | None
+) -> None:
     """Write the report of DEST's newest run anew.
 
     \b
-    Example:
+    Examples:
       featuremill report results
+      featuremill report results --relative-paths
     """
     from featuremill.report.gather import rewrite_report
     from featuremill.storage import open_store
 
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
-    click.echo(rewrite_report(store))
+    click.echo(rewrite_report(store, relative_paths=relative_paths))

@@ -14,6 +14,7 @@ from featuremill.reduce import MODEL_DESCRIPTION, load_model
 from featuremill.report.data import ModelFacts, Parity, Picture, Rejected, ReportData
 from featuremill.report.findings import find
 from featuremill.report.page import render
+from featuremill.report.place import Place
 from featuremill.report.rows import read_rows
 from featuremill.storage import Store, open_store
 from featuremill.thumbnails import Thumbnails
@@ -41,8 +42,13 @@ def write_report(destination: Store, source: Store, record: RunRecord, pca: PCA 
     destination.write(REPORT, _page(destination, source, record, pca).encode())
 
 
-def rewrite_report(destination: Store) -> str:
+def rewrite_report(destination: Store, *, relative_paths: bool = False) -> str:
     """Write the report of the newest run anew; returns where it is.
+
+    Parameters
+    ----------
+    relative_paths : bool
+        Show paths as below the source, also where the run was not asked to.
 
     Raises
     ------
@@ -54,6 +60,8 @@ def rewrite_report(destination: Store) -> str:
         raise DestinationError(
             f"{destination.url} holds no run", "Name the destination of `featuremill run`."
         )
+    if relative_paths:
+        record = replace(record, config={**record.config, "relative_paths": True})
     source = open_store(
         record.config["source"],
         endpoint_url=record.config["endpoint_url"],
@@ -67,19 +75,23 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
     rows = read_rows(
         destination, str(record.network["model_id"]), int(record.network["n_features"]), MOST_POINTS
     )
-    found, explorer = find(rows, pca)
     thumbnails = Thumbnails(source, rows.images, THUMBNAIL_SECONDS)
+    place = Place(source, destination, record)
+    rows = replace(
+        rows, images=[image._replace(path=place.path(image.path)) for image in rows.images]
+    )
+    found, explorer = find(rows, pca)
     pictured = found.rows()
     images = thumbnails.singles(pictured)
     data = replace(
-        _facts(destination, source, record, pca),
+        _facts(destination, place, record, pca),
         found=found,
         pictures={
             row: Picture(rows.images[row].path, rows.labels[row], images.get(row))
             for row in pictured
         },
         explorer=explorer,
-        unreachable=thumbnails.problem,
+        unreachable=place.text(thumbnails.problem),
     )
     if explorer is None:
         return render(data)
@@ -89,12 +101,12 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
     return render(replace(data, sheets=thumbnails.sheets(list(order), left * 3 // 4)))
 
 
-def _facts(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> ReportData:
-    reasons, rejected = _rejects(destination, str(record.network["model_id"]))
+def _facts(destination: Store, place: Place, record: RunRecord, pca: PCA | None) -> ReportData:
+    reasons, rejected = _rejects(destination, place, str(record.network["model_id"]))
     return ReportData(
-        title="/".join(source.url.removeprefix("s3://").strip("/").split("/")[-2:]),
-        source=source.url,
-        dest=destination.url,
+        title=place.title,
+        source=place.text(place.source),
+        dest=place.text(place.destination),
         run=record.run,
         started=f"{datetime.fromisoformat(record.started):%-d %B %Y, %H:%M %Z}",
         ledger=vars(record.ledger),
@@ -103,7 +115,7 @@ def _facts(destination: Store, source: Store, record: RunRecord, pca: PCA | None
         worker_hours=record.worker_seconds / 3600,
         hardware={_SAID.get(name, name): str(value) for name, value in record.hardware.items()},
         versions=record.versions,
-        warnings=record.warnings,
+        warnings=[place.text(warning) for warning in record.warnings],
         model=_model_facts(record),
         features=int(record.network["n_features"]),
         skipped_by_reason=record.skipped,
@@ -124,14 +136,16 @@ def _fitted(destination: Store, record: RunRecord) -> PCA | None:
     return pca if network.get("model_id") == record.network["model_id"] else None
 
 
-def _rejects(destination: Store, model_id: str) -> tuple[Counter[tuple[str, str]], list[Rejected]]:
+def _rejects(
+    destination: Store, place: Place, model_id: str
+) -> tuple[Counter[tuple[str, str]], list[Rejected]]:
     """How often each stage and reason stands in the table, and the first rows."""
     reasons: Counter[tuple[str, str]] = Counter()
     first: list[Rejected] = []
     for path, stage, reason in rejected_rows(destination, model_id, ("path", "stage", "reason")):
         reasons[str(stage), kind_of(str(reason))] += 1
         if len(first) < _MOST_REJECTS:
-            first.append(Rejected(str(path), str(stage), str(reason)))
+            first.append(Rejected(place.path(str(path)), str(stage), place.text(str(reason))))
     return reasons, first
 
 

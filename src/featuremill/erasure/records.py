@@ -1,0 +1,74 @@
+"""The records of runs without the names of forgotten images.
+
+A record counts images and names none on purpose; but an option of a run or the words of a storage
+may.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from featuremill import names
+from featuremill.errors import DestinationError
+from featuremill.ledger import RUNS, load_latest
+from featuremill.storage import Store
+
+INSTEAD = "(forgotten)"
+
+WARNING = (
+    "Images have been forgotten since this run: its counts and its PCA still include them."
+    " Run again."
+)
+
+
+def scrub(destination: Store, paths: Iterable[str]) -> list[str]:
+    """Take images' names out of all records; returns those that were rewritten."""
+    paths = list(paths)
+    rewritten = []
+    for name in list(destination.names(RUNS)):
+        try:
+            record = json.loads(destination.read(name))
+            source = str(record["config"]["source"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise DestinationError(
+                f"{destination.url}/{name} is no record of a run: {error!r}",
+                "Remove that file, then run the same command again.",
+            ) from error
+        pattern = re.compile("|".join(_forms(paths, source)) or r"(?!)")
+        clean = _replaced(record, pattern)
+        if clean != record:
+            text = json.dumps(clean, indent=2, ensure_ascii=False)
+            destination.write(name, text.encode())
+            rewritten.append(name)
+    return rewritten
+
+
+def warn(destination: Store) -> None:
+    """Say in the newest record that its counts are no longer those of the tables."""
+    record = load_latest(destination)
+    if record is not None and WARNING not in record.warnings:
+        record.warnings.append(WARNING)
+        record.save(destination)
+
+
+def _forms(paths: Iterable[str], source: str) -> Iterator[str]:
+    """Patterns of all the ways in which a record could write a path."""
+    for path in paths:
+        whole = names.decode(path).decode("utf-8", "backslashreplace")
+        below = [name.removeprefix(f"{source.rstrip('/')}/") for name in (path, whole)]
+        keys = [name.split("/", 3)[3] for name in (path, whole) if re.match("s3://[^/]+/", name)]
+        # a name that could be any word is not looked for without its folder
+        parts = [part for part in (*below, *keys) if re.search("[./]", part)]
+        for form in sorted({path, whole, *parts}, key=len, reverse=True):
+            yield rf"(?<![\w/.-]){re.escape(form)}(?![\w/-])"
+
+
+def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub(INSTEAD, value)
+    if isinstance(value, list):
+        return [_replaced(one, pattern) for one in value]
+    if isinstance(value, dict):
+        return {_replaced(key, pattern): _replaced(one, pattern) for key, one in value.items()}
+    return value

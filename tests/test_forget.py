@@ -1,0 +1,527 @@
+"""Images are erased from everything at a destination, and no later run brings them back."""
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+from PIL import ExifTags, Image
+
+import featuremill
+from featuremill import names
+from featuremill.checks import CheckConfig, check
+from featuremill.cli import main
+from featuremill.erasure import job
+from featuremill.errors import (
+    ConfigError,
+    DestinationBusyError,
+    DestinationError,
+    StorageError,
+)
+from featuremill.forgotten import FORGOTTEN, UNFINISHED, Forgotten, read_forgotten, require_finished
+from featuremill.lease import LOCK, Holder, Lease, hold
+from featuremill.pipeline import run
+from featuremill.storage import Store, open_store
+from featuremill.storage.local import LocalStore
+from featuremill.tables import Table, features_table, reduced_table
+from made_results import MadeResult, numbered, paths_in
+from outputs import everything_in, offline
+from remains import files_of, remains, versions_of
+from stand_in import REGION, s3_server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JANE, JOHN = "jane-doe-4711", "john-roe-0815"
+"""In names that stand nowhere else."""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """Where the images were; they are not needed."""
+    return str(tmp_path / "photos")
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with s3_server(page=10) as url:
+        yield url
+
+
+def jane(source: str) -> str:
+    return f"{source}/people/{JANE}.jpg"
+
+
+def john(source: str) -> str:
+    return f"{source}/people/{JOHN}.jpg"
+
+
+def small(destination: Path | str, source: str, endpoint_url: str | None = None) -> MadeResult:
+    """A result of 12 images with Jane, embedded twice, and John, rejected; no report."""
+    made = MadeResult(open_store(destination, endpoint_url=endpoint_url), source, endpoint_url)
+    made.commit(0, [*numbered(source, 9), jane(source)])
+    made.reduce()
+    made.commit(1, [*numbered(source, 2), jane(source)], replaced=True)
+    made.reject(2, [john(source), f"{source}/people/other.jpg"])
+    made.leave_behind("status=ok/dead-run-00000", [jane(source)])
+    made.reduce()
+    return made
+
+
+class TestOfTenThousandImages:
+    @pytest.fixture
+    def made(self, destination: Path, source: str) -> MadeResult:
+        made = MadeResult(open_store(destination), source)
+        paths = numbered(source, 9_998)
+        for chunk in range(10):
+            some = paths[chunk * 1000 : (chunk + 1) * 1000]
+            made.commit(chunk, [*some, jane(source)] if chunk == 3 else some)
+        made.reduce()
+        made.commit(10, [*paths[:200], jane(source)], replaced=True)
+        made.reject(11, [john(source)])
+        made.leave_behind("status=ok/dead-run-00000", [jane(source)])
+        # as a worker that is killed while it writes
+        made.leave_behind(".dead-run-00001.parquet.tmp", [jane(source)])
+        made.record.warnings.append(f"cannot read {jane(source)}: slow")
+        made.report(made.reduce())
+        return made
+
+    def test_a_forgotten_path_stands_in_no_byte_of_any_file(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        made.record.save(made.store)
+        before = remains(files_of(destination), JANE, JOHN)
+        assert {found.split("/")[0].split(":")[0] for found in before} == {
+            "features",
+            "reduced",
+            "csv",
+            "rejects.csv",
+            "report.html",
+            "runs",
+        }
+        erased = featuremill.forget(destination, [jane(source), john(source)])
+        assert erased.rows == {"embedded": 1, "rejected": 1, "reduced": 1}
+        assert erased.not_found == ()
+        assert remains(files_of(destination), JANE, JOHN) == []
+
+        left = sorted(numbered(source, 9_998))
+        assert paths_in(made.features) == paths_in(made.reduced) == left
+        with (destination / "csv/reduced.csv").open() as lines:
+            assert sum(1 for _ in lines) == 1 + 9_998
+        # one version is left, and any reader of Delta can read it
+        assert DeltaTable(destination / "features").to_pyarrow_table().num_rows == 9_998
+        assert len(list((destination / "features/_delta_log").glob("*.json"))) == 1
+
+
+class TestOfAVersionedBucket:
+    @pytest.fixture
+    def client(self, endpoint: str) -> Any:
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
+        client.create_bucket(
+            Bucket="album", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        client.put_bucket_versioning(Bucket="album", VersioningConfiguration={"Status": "Enabled"})
+        return client
+
+    def test_no_version_of_any_object_holds_a_forgotten_path(
+        self, client: Any, endpoint: str
+    ) -> None:
+        source = "s3://album/photos"
+        client.put_object(Bucket="album", Key=f"photos/people/{JANE}.jpg", Body=b"the image")
+        for _ in range(2):
+            client.put_object(Bucket="album", Key="results/mine.txt", Body=b"of somebody else")
+        made = small("s3://album/results", source, endpoint_url=endpoint)
+        made.report(made.reduce())
+        assert len(remains(versions_of(client, "album"), JANE, JOHN)) > 8
+        erased = featuremill.forget(
+            "s3://album/results", [jane(source), john(source)], endpoint_url=endpoint
+        )
+        assert erased.versions is not None
+        assert erased.versions > 8
+        left = versions_of(client, "album")
+        # the image itself is not a result
+        assert {found.split(".jpg")[0] for found in remains(left, JANE, JOHN)} == {
+            f"photos/people/{JANE}"
+        }
+        tables = [name for name in left if name.startswith(("results/features", "results/reduced"))]
+        assert not [name for name in tables if name.endswith(" (deleted)")]
+        assert len([name for name in left if name.startswith("results/mine.txt")]) == 2
+        assert paths_in(made.features) == sorted(
+            [*numbered(source, 9), f"{source}/people/other.jpg"]
+        )
+
+    def test_versions_that_may_not_be_listed_are_a_reason_to_begin_nothing(
+        self, destination: Path, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def denied(_: LocalStore) -> bool:
+            raise StorageError("AccessDenied: not authorized to perform s3:ListBucketVersions")
+
+        small(destination, source)
+        monkeypatch.setattr(LocalStore, "keeps_versions", denied)
+        before = everything_in(destination)
+        with pytest.raises(DestinationError, match="s3:ListBucketVersions") as refused:
+            featuremill.forget(destination, [jane(source)])
+        assert "s3:DeleteObjectVersion" in refused.value.remedy
+        assert everything_in(destination) == before
+
+
+class TestTheNextRun:
+    def test_embeds_no_forgotten_image_and_counts_it_as_skipped(
+        self, pictures: Path, tmp_path: Path, spark: "SparkSession"
+    ) -> None:
+        source, destination = tmp_path / "pictures", tmp_path / "results"
+        copytree(pictures, source)
+        label = min(source.iterdir())
+        picture = min(label.iterdir()).rename(label / f"{JANE}.jpg")
+        broken = label / f"{JOHN}.jpg"
+        broken.write_bytes(b"\xff\xd8\xff not a picture")
+        private = secretive(label / "holiday.jpg")
+        first = run(offline(source, destination, n_components=5), spark=spark)
+        assert (first.record.ledger.embedded, first.record.ledger.rejected) == (61, 1)
+        # what a camera writes beside the pixels is read by nobody
+        assert remains(files_of(destination), *private) == []
+        assert remains(files_of(destination), JANE, JOHN) != []
+
+        featuremill.forget(destination, [str(picture), str(broken)])
+        assert remains(files_of(destination), JANE, JOHN) == []
+        assert picture.exists()
+
+        (label / "new.jpg").write_bytes((label / "holiday.jpg").read_bytes())
+        leave_a_dead_lock(open_store(destination), new=True)
+        second = run(offline(source, destination, n_components=5), spark=spark)
+        # whoever takes over first makes the table refuse what the dead run may have under way
+        fence = f"{second.record.run}-fence"
+        assert DeltaTable(destination / "features").transaction_version(fence) == 0
+        ledger = second.record.ledger
+        ledger.check()
+        assert second.record.skipped == {"forgotten": 2}
+        assert (ledger.already_done, ledger.embedded, ledger.skipped) == (60, 1, 2)
+        assert second.pca is not None
+        assert second.pca.n_samples_ == 61
+        assert remains(files_of(destination), JANE, JOHN, *private) == []
+        checked = check(CheckConfig(str(destination), source=str(source)))
+        assert [one.name for one in checked.failed] == []
+
+
+def secretive(path: Path) -> list[str]:
+    """Write a JPEG that tells where it was taken and by whom; returns what it tells."""
+    secrets = ["Anna Tagesgeheimnis", "Kamera-SN-99417", "kommentar-im-bild", "48.20849"]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = secrets[0]
+    exif[ExifTags.Base.BodySerialNumber] = secrets[1]
+    gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    gps[ExifTags.GPS.GPSLatitudeRef] = "N"
+    gps[ExifTags.GPS.GPSLatitude] = (48.0, 12.0, 30.56)
+    gps[ExifTags.GPS.GPSAreaInformation] = secrets[3].encode()
+    image = Image.effect_noise((64, 64), 80).convert("RGB")
+    data = io.BytesIO()
+    image.save(data, "JPEG", exif=exif, comment=secrets[2].encode())
+    path.write_bytes(data.getvalue())
+    assert remains({"": path.read_bytes()}, *secrets) == [f": {one}" for one in secrets]
+    return [*secrets, "GPSLatitude", "Exif\0\0"]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class TestAnInterruptedForget:
+    @pytest.fixture
+    def steps(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+        """Function that lets so many changes be made at the destination, and none after."""
+        left = [-1]
+
+        def counted(kind: type, name: str) -> None:
+            change = getattr(kind, name)
+
+            def step(*args: Any, **kwargs: Any) -> Any:
+                if left[0] == 0:
+                    raise Killed
+                left[0] -= 1
+                return change(*args, **kwargs)
+
+            monkeypatch.setattr(kind, name, step)
+
+        for name in ("write", "remove", "create"):
+            counted(LocalStore, name)
+        for name in ("commit", "vacuum", "checkpoint"):
+            counted(Table, name)
+        # a process that is killed leaves its lock, and its claims
+        monkeypatch.setattr(Lease, "release", lambda _: None)
+
+        def allow(count: int) -> None:
+            left[0] = count
+
+        return allow
+
+    def test_is_finished_by_the_next_from_wherever_it_was_killed(
+        self, tmp_path: Path, source: str, steps: Callable[[int], None]
+    ) -> None:
+        small(tmp_path / "made", source)
+        everyone = sorted([*numbered(source, 9), f"{source}/people/other.jpg"])
+        all_steps = 0
+        for allowed in range(100):
+            all_steps = allowed
+            destination = tmp_path / f"results-{allowed}"
+            copytree(tmp_path / "made", destination)
+            store = open_store(destination)
+            steps(allowed)
+            try:
+                featuremill.forget(destination, [jane(source), john(source)])
+            except Killed:
+                steps(-1)
+            else:
+                break
+            leave_a_dead_lock(store)
+            # both tables can be read at every moment
+            assert len(paths_in(features_table(store))) in (10, 11, 12)
+            assert len(paths_in(reduced_table(store))) in (9, 10)
+            if store.size(UNFINISHED) is not None:
+                checked = check(CheckConfig(str(destination)))
+                assert "lock" in [one.name for one in checked.failed]
+                with pytest.raises(DestinationError, match="interrupted"):
+                    require_finished(store)
+                featuremill.forget(destination)
+            else:
+                featuremill.forget(destination, [jane(source), john(source)])
+            require_finished(store)
+            assert remains(files_of(destination), JANE, JOHN) == []
+            assert paths_in(features_table(store)) == everyone
+            assert paths_in(reduced_table(store)) == sorted(numbered(source, 9))
+            assert jane(source) in read_forgotten(store)
+        assert all_steps > 25
+
+    def test_holds_runs_off_until_it_is_finished(
+        self, destination: Path, source: str, pictures: Path
+    ) -> None:
+        small(destination, source)
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED_AT_THE_VACUUM, destination, jane(source)],
+            capture_output=True,
+            text=True,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert (destination / LOCK).exists()
+        assert remains(files_of(destination), JANE) != []
+        store = open_store(destination)
+        network = json.loads(store.read("model/network.json"))
+        with pytest.raises(DestinationError, match="interrupted") as refused:
+            run(offline(pictures, destination, replace_model=True))
+        assert refused.value.exit_code == 2
+        assert f"featuremill forget {destination}" in refused.value.remedy
+        assert json.loads(store.read("model/network.json")) == network
+        done = CliRunner().invoke(main, ["forget", str(destination), "--yes"])
+        assert done.exit_code == 0, done.output
+        assert remains(files_of(destination), JANE) == []
+        require_finished(store)
+
+
+_KILLED_AT_THE_VACUUM = """
+import os, signal, sys
+from featuremill import forget
+from featuremill.tables import Table
+
+Table.vacuum = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+forget(sys.argv[1], sys.argv[2:])
+"""
+
+
+def leave_a_dead_lock(store: Store, *, new: bool = False) -> None:
+    """Make the lock, and claims to it, those of a process that has ended."""
+    dead = replace(Holder.this_process("dead-run"), pid=2**22 + 1).to_bytes()
+    locks = [name for name in store.names("") if name.startswith(LOCK)]
+    for name in [LOCK] if new else locks:
+        store.write(name, dead)
+
+
+class TestWhatIsRefused:
+    def test_a_destination_that_a_run_holds(self, destination: Path, source: str) -> None:
+        small(destination, source)
+        with hold(open_store(destination), "a-run"):
+            before = files_of(destination)
+            with pytest.raises(DestinationBusyError, match="held by run a-run"):
+                featuremill.forget(destination, [jane(source)])
+            assert files_of(destination) == before
+
+    def test_a_folder_without_results(self, tmp_path: Path) -> None:
+        with pytest.raises(DestinationError, match="holds no features"):
+            featuremill.forget(tmp_path, ["/a.jpg"])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_image_at_all(self, destination: Path, source: str) -> None:
+        small(destination, source)
+        with pytest.raises(ConfigError, match="no image was named"):
+            featuremill.forget(destination)
+
+    @pytest.mark.parametrize("damaged", [b"", b"{}", b'{"salt": "xx", "hashes": []}', b"[]"])
+    def test_a_list_of_forgotten_images_that_cannot_be_understood(
+        self, destination: Path, damaged: bytes
+    ) -> None:
+        store = open_store(destination)
+        store.write(FORGOTTEN, damaged)
+        with pytest.raises(DestinationError, match="cannot be understood"):
+            read_forgotten(store)
+
+
+class TestTheHashes:
+    def test_tell_a_forgotten_path_and_no_other(self) -> None:
+        forgotten = Forgotten().adding(["/a/1.jpg", "/a/é.jpg"])
+        assert "/a/1.jpg" in forgotten
+        assert "/a/é.jpg" in forgotten
+        assert "/a/2.jpg" not in forgotten
+        assert "/a/1.jpg" not in Forgotten()
+
+    def test_of_two_destinations_have_nothing_in_common(self) -> None:
+        one, other = (Forgotten().adding(["/a/1.jpg"]) for _ in range(2))
+        assert not one.hashes & other.hashes
+
+    def test_grow_and_stay_when_more_is_forgotten(self, destination: Path, source: str) -> None:
+        small(destination, source)
+        featuremill.forget(destination, [jane(source)])
+        featuremill.forget(destination, [john(source)])
+        forgotten = read_forgotten(open_store(destination))
+        assert len(forgotten) == 2
+        assert jane(source) in forgotten
+        assert john(source) in forgotten
+
+
+class TestTheCommand:
+    @pytest.fixture(autouse=True)
+    def made(self, destination: Path, source: str) -> MadeResult:
+        return small(destination, source)
+
+    def test_a_dry_run_says_what_would_go_and_touches_nothing(
+        self, destination: Path, source: str
+    ) -> None:
+        before = everything_in(destination)
+        done = CliRunner().invoke(
+            main, ["forget", str(destination), jane(source), john(source), "--dry-run"]
+        )
+        assert done.exit_code == 0, done.output
+        assert "would remove 1 embedded and 1 rejected rows" in done.stdout
+        assert "would rewrite csv/reduced.csv, rejects.csv" in done.stdout
+        assert everything_in(destination) == before
+
+    def test_asks_before_it_removes_anything(self, destination: Path, source: str) -> None:
+        before = everything_in(destination)
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source)], input="n\n")
+        assert done.exit_code == 1
+        assert "cannot be undone" in done.output
+        assert everything_in(destination) == before
+
+    def test_takes_a_list_and_says_what_it_removed(
+        self, destination: Path, source: str, tmp_path: Path
+    ) -> None:
+        paths = tmp_path / "paths.txt"
+        paths.write_bytes(f"{jane(source)}\r\n\n{john(source)}".encode())
+        command = ["forget", str(destination), "--list", str(paths), "--yes"]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        assert "removed 1 embedded and 1 rejected rows" in done.stdout
+        assert re.search(r"removed [1-9]\d* older files of the tables", done.stdout)
+        assert "rewrote csv/reduced.csv, rejects.csv" in done.stdout
+        again = CliRunner().invoke(main, command)
+        assert again.exit_code == 0, again.output
+        assert "removed 0 embedded and 0 rejected rows" in again.stdout
+
+    def test_an_image_that_no_table_has_is_named_and_the_others_go(
+        self, destination: Path, source: str
+    ) -> None:
+        typo = f"{source}/people/jane-do.jpg"
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source), typo, "--yes"])
+        assert done.exit_code == 1
+        assert f"not found   {typo}" in done.stdout
+        assert remains(files_of(destination), JANE) == []
+
+    def test_a_file_may_be_named_from_the_working_directory(
+        self, destination: Path, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path(source, "people").mkdir(parents=True)
+        monkeypatch.chdir(Path(source, "people"))
+        done = CliRunner().invoke(main, ["forget", str(destination), f"{JANE}.jpg", "--yes"])
+        assert done.exit_code == 0, done.output
+        assert remains(files_of(destination), JANE) == []
+
+    def test_a_name_of_odd_bytes_is_found_as_the_table_has_it_and_as_the_file(
+        self, destination: Path, source: str, made: MadeResult
+    ) -> None:
+        files = [f"{source}/people/100% {JANE}.jpg", f"{source}/people/tab\t{JANE}.jpg"]
+        texts = [names.encode(file.encode()) for file in files]
+        made.commit(3, texts)
+        done = CliRunner().invoke(main, ["forget", str(destination), files[0], texts[1], "--yes"])
+        assert done.exit_code == 0, done.output
+        assert not set(texts) & set(paths_in(made.features))
+
+    def test_a_list_from_standard_input_leaves_nobody_to_be_asked(self, destination: Path) -> None:
+        done = CliRunner().invoke(main, ["forget", str(destination), "--list", "-"], input="/a\n")
+        assert done.exit_code == 2
+        assert "--yes" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_anew_is_removed(
+    destination: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(destination, source)
+
+    def fail(*_: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(job.matrix, "write_matrix", fail)
+    featuremill.forget(destination, [jane(source)])
+    assert not (destination / "csv/reduced.csv").exists()
+    assert remains(files_of(destination), JANE) == []
+
+
+def test_all_images_of_a_result_can_be_forgotten(destination: Path, source: str) -> None:
+    made = small(destination, source)
+    featuremill.forget(destination, paths_in(made.features))
+    assert paths_in(made.features) == paths_in(made.reduced) == []
+    assert (destination / "csv/reduced.csv").read_text() == '"path","label","pc_1","pc_2","pc_3"\n'
+
+
+class TestPathsInTheReport:
+    @pytest.fixture
+    def made(self, destination: Path, source: str) -> MadeResult:
+        made = small(destination, source)
+        made.commit(3, ["/elsewhere/of/another/source/1.jpg"])
+        made.record.warnings.append(f"no image of class Kiwi in {source}")
+        made.report(made.reduce())
+        return made
+
+    def page(self, destination: Path) -> dict[str, bytes]:
+        return {"report.html": (destination / "report.html").read_bytes()}
+
+    def test_can_be_made_relative_to_the_source(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        assert remains(self.page(destination), source)
+        done = CliRunner().invoke(main, ["report", str(destination), "--relative-paths"])
+        assert done.exit_code == 0, done.output
+        page = self.page(destination)
+        assert remains(page, source, str(destination), "/elsewhere/of") == []
+        assert len(remains(page, f"people/{JANE}.jpg", f"people/{JOHN}.jpg", "source/1.jpg")) == 3
+
+    def test_stay_as_the_run_was_asked_when_the_report_is_written_anew(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        made.record.config = {**made.record.config, "relative_paths": True}
+        made.record.save(made.store)
+        featuremill.forget(destination, [jane(source)])
+        assert remains(self.page(destination), source, JANE) == []
+        assert remains(self.page(destination), f"people/{JOHN}.jpg")
