@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.contenders.peaks import peak_bytes
 from featuremill.ledger import new_run_id
 from featuremill.pca import PCA
-from featuremill.reduce import compute_moments, project
+from featuremill.reduce import Rows, compute_moments, project
 from featuremill.session import Attempt, map_tasks, slots, spark_session
 from featuremill.storage import open_store
 
@@ -16,14 +16,14 @@ from featuremill.storage import open_store
 def main() -> None:
     """Fit and project once and print how long that took."""
     options = _options()
-    destination = open_store(str(options.destination))
+    destination, features = open_store(str(options.destination)), Rows(options.model_id)
     with spark_session("local[*]") as spark:
         map_tasks(spark, [b""] * slots(spark), _warm_up, "warm-up")
         began = time.perf_counter()
-        moments = compute_moments(spark, destination, options.model_id, options.n_features)
+        moments = compute_moments(spark, destination, features, options.n_features)
         pca = PCA.fit(moments, n_components=options.components)
         fitted = time.perf_counter()
-        rows = project(spark, destination, options.model_id, pca, new_run_id())
+        rows = project(spark, destination, features, pca, new_run_id())
         ended = time.perf_counter()
         peaks = peak_bytes()
     answer = {

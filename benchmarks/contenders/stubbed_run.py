@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders.peaks import peak_bytes
-from featuremill import dispatch, pipeline, tables
+from featuremill import dispatch, known, pipeline, tables
 from featuremill.cli import main as featuremill
 from featuremill.driver import Extraction
 from featuremill.models import engines, registry
@@ -31,8 +31,8 @@ def main() -> int:
     registry.load = lambda *_: network
     seconds: dict[str, float] = defaultdict(float)
     for owner, attribute, name in (
-        (tables, "known_images", "read known"),
-        (tables.Known, "look_up", "compare"),
+        (known, "known_images", "read known"),
+        (known.Known, "meet", "compare"),
         (dispatch, "split", "plan"),
         (dispatch, "pack", "plan"),
         (tables.Table, "commit", "commit"),

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featuremill.checks import CheckConfig, CheckResult, check
     from featuremill.config import RejectLimit, RunConfig
+    from featuremill.erasure import Erased, forget
     from featuremill.estimation import Estimate, estimate
     from featuremill.pipeline import RunResult, run
     from featuremill.results import load_features
     from featuremill.sampling import SampleConfig, Sampled, sample
     from featuremill.search import duplicates, outliers, similar
+    from featuremill.transformation import transform
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CheckConfig",
     "CheckResult",
+    "Erased",
     "Estimate",
     "RejectLimit",
     "RunConfig",
@@ -25,16 +28,19 @@ __all__ = [
     "check",
     "duplicates",
     "estimate",
+    "forget",
     "load_features",
     "outliers",
     "run",
     "sample",
     "similar",
+    "transform",
 ]
 
 _HOMES = {
     "CheckConfig": "checks",
     "CheckResult": "checks",
+    "Erased": "erasure",
     "Estimate": "estimation",
     "RejectLimit": "config",
     "RunConfig": "config",
@@ -44,11 +50,13 @@ _HOMES = {
     "check": "checks",
     "duplicates": "search",
     "estimate": "estimation",
+    "forget": "erasure",
     "load_features": "results",
     "outliers": "search",
     "run": "pipeline",
     "sample": "sampling",
     "similar": "search",
+    "transform": "transformation",
 }
 
 

@@ -80,6 +80,15 @@ class RunConfig:
         ``auto``, ``openvino`` or ``onnxruntime``.
     replace_model : bool
         Embed again with this model what the destination holds from another one.
+    prune : bool
+        Drop the rows of images that are gone from the source.
+    relative_paths : bool
+        Show paths in the report as below the source; the tables keep them in full.
+    keep_pca : bool
+        Project what is new by the PCA that the destination holds, instead of fitting one to all.
+    pca_from : str, optional
+        Another destination, whose fitted PCA is used instead of fitting one; see
+        :func:`featuremill.transform`.
     include, exclude : tuple of str
         Globs over paths below the source; an image must match one of ``include`` (if any) and
         none of ``exclude``.
@@ -91,6 +100,8 @@ class RunConfig:
         Larger images are rejected.
     image_timeout : float
         Seconds that decoding and embedding one image may take.
+    max_worker_deaths : int
+        Above this the run stops; see :class:`featuremill.dispatch.Deaths`.
     master : str
         Spark master, used only where a session has to be started.
     endpoint_url, region : str, optional
@@ -113,6 +124,10 @@ class RunConfig:
     precision: str = "auto"
     engine: str = "auto"
     replace_model: bool = False
+    prune: bool = False
+    keep_pca: bool = False
+    relative_paths: bool = False
+    pca_from: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -120,6 +135,7 @@ class RunConfig:
     max_bytes: int = 100_000_000
     max_pixels: int = 100_000_000
     image_timeout: float = 60.0
+    max_worker_deaths: int = 100
     master: str = "local[*]"
     endpoint_url: str | None = None
     region: str | None = None
@@ -149,6 +165,11 @@ class RunConfig:
                 f" {_SECONDS[0]:g} to {_SECONDS[1]:,.0f} seconds",
                 "The default is 60.",
             )
+        if not self.max_worker_deaths >= 0:
+            raise ConfigError(
+                f"--max-worker-deaths is {self.max_worker_deaths}, it must be at least 0",
+                "The default is 100.",
+            )
         local = re.fullmatch(r"local(\[(\*|[1-9]\d*)(,[1-9]\d*)?\])?", self.master)
         if local is None and not self.master.startswith(_MASTERS):
             raise ConfigError(
@@ -163,7 +184,7 @@ class RunConfig:
 
     def _check_types(self) -> None:
         """Take paths and a written limit as they come; refuse what only looks right."""
-        for name in ("source", "destination", "weights"):
+        for name in ("source", "destination", "weights", "pca_from"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, os.fspath(value))
@@ -195,6 +216,20 @@ class RunConfig:
                 f"--variance is {self.variance}, it must be above 0 and at most 1",
                 "For 90 % write --variance 0.9.",
             )
+        if self.keep_pca:
+            self._check_keeping()
+
+    def _check_keeping(self) -> None:
+        for option, given in (
+            ("--no-reduce", not self.reduce),
+            ("--replace-model", self.replace_model),
+            ("pca_from", self.pca_from is not None),
+        ):
+            if given:
+                raise ConfigError(
+                    f"--keep-pca and {option} were both given, which contradict each other",
+                    "Give one of them.",
+                )
 
     def check_components(self, n_features: int) -> None:
         """Compare the components asked for with the features there are.

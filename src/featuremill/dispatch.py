@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 from featuremill.chunks import split
 from featuremill.errors import PrecisionError, WorkerError
 from featuremill.extract import SCHEMA_FINGERPRINT, Receipt, Task, run_task
+from featuremill.failures import WorkerDiedError
 from featuremill.isolation import InChild, InProcess
 from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
 from featuremill.references import Reference, Rejection, pack, unpack
-from featuremill.session import Attempt, WorkerDiedError, map_tasks, slots
+from featuremill.session import Attempt, map_tasks, slots, tasks_failed
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import SparkSession
-
-MAX_FATAL_IMAGES = 10
-"""After so many images of one chunk on which workers died, the run stops."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,42 @@ class Work:
             if self.precision != "mixed":
                 raise
             return open_engine(self.network.value, "fp32", self.engine)
+
+
+class Deaths:
+    """How many workers have died in a run, and how many may; chunks share it.
+
+    Every attempt at a task that failed counts: a decoder that crashed the worker, one that hung
+    until it was ended, a worker that the kernel killed for its memory, a lost machine.
+
+    Parameters
+    ----------
+    limit : int
+        The run stops above it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._of_group: dict[str, int] = {}
+
+    @property
+    def total(self) -> int:
+        """Deaths in all chunks so far."""
+        return sum(self._of_group.copy().values())
+
+    def note(self, spark: "SparkSession", group: str) -> None:
+        """Take over what Spark knows of a chunk's job group."""
+        self._of_group[group] = tasks_failed(spark, group)
+
+    def check(self) -> None:
+        """Raise WorkerError if there are too many."""
+        if self.total > self._limit:
+            raise WorkerError(
+                f"worker processes died {self.total} times, --max-worker-deaths is {self._limit}",
+                "Look at memory first: fewer cores (--master 'local[1]') or a larger machine. If"
+                " images crash their decoder, raise --max-worker-deaths: they become rejects."
+                " What was committed is kept; the same command goes on from there.",
+            )
 
 
 @dataclass(frozen=True)
@@ -75,18 +109,24 @@ class EmbedReferences:
 
 
 def embed_chunk(
-    spark: "SparkSession", work: Work, number: int, references: Sequence[Reference], group: str
+    spark: "SparkSession",
+    work: Work,
+    number: int,
+    references: Sequence[Reference],
+    group: str,
+    deaths: Deaths,
 ) -> list[Receipt]:
     """Embed the references of one chunk.
 
     Raises
     ------
     WorkerError
-        If workers die on more than ``MAX_FATAL_IMAGES`` images of the chunk, or run another
-        version of featuremill.
+        If more workers die than may, or they run another version of featuremill.
     """
     fatal: list[Rejection] = []
-    receipts = _embed(spark, EmbedReferences(work, number, False), list(references), group, fatal)
+    function = EmbedReferences(work, number, False)
+    receipts = _embed(spark, function, list(references), group, deaths, fatal)
+    deaths.note(spark, group)
     for receipt in receipts:
         if receipt.schema != SCHEMA_FINGERPRINT:
             raise WorkerError(
@@ -103,6 +143,7 @@ def _embed(
     function: EmbedReferences,
     references: list[Reference],
     group: str,
+    deaths: Deaths,
     fatal: list[Rejection],
 ) -> list[Receipt]:
     if not references:
@@ -111,20 +152,16 @@ def _embed(
     try:
         answers = map_tasks(spark, payloads, function, group)
         return [pickle.loads(answer) for answer in answers]
-    except WorkerDiedError as error:
+    except WorkerDiedError:
+        deaths.note(spark, group)
+        deaths.check()
         if len(references) == 1:
             fatal.append(Rejection(references[0], "worker", "the worker died on this image"))
-            if len(fatal) > MAX_FATAL_IMAGES:
-                raise WorkerError(
-                    f"workers died on more than {MAX_FATAL_IMAGES} images of one chunk",
-                    "Look at memory first: fewer cores (--master 'local[1]') or a larger machine."
-                    " What was committed is kept; the same command goes on from there.",
-                ) from error
             return []
     isolated = EmbedReferences(function.work, function.chunk, True)
     middle = len(references) // 2
     return [
         receipt
         for half in (references[:middle], references[middle:])
-        for receipt in _embed(spark, isolated, half, group, fatal)
+        for receipt in _embed(spark, isolated, half, group, deaths, fatal)
     ]

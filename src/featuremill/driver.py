@@ -6,8 +6,8 @@ where it ended.
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +18,12 @@ import pyarrow as pa
 
 from featuremill import tables
 from featuremill.chunks import Chunk, Cutter, task_count
-from featuremill.dispatch import Work, embed_chunk
-from featuremill.errors import LedgerError, TooManyRejectsError
+from featuremill.dispatch import Deaths, Work, embed_chunk
+from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
+from featuremill.forgotten import REASON, Forgotten, read_forgotten
 from featuremill.images import Limits
+from featuremill.known import Known, gone_images, known_images
 from featuremill.ledger import RunRecord
 from featuremill.models.network import Network
 from featuremill.prepare import Job, write_network
@@ -29,8 +31,8 @@ from featuremill.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.progress import Progress
 from featuremill.references import Reference, Rejection
 from featuremill.schemas import OK, REJECTED
-from featuremill.session import Background, cancel, is_submitted, slots, tasks_done
-from featuremill.tables import DataFile, Known
+from featuremill.session import Background, cancel, is_submitted, slots, tasks_done, wait_for_tasks
+from featuremill.tables import DataFile
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -44,9 +46,12 @@ IN_FLIGHT = 2
 
 _JUDGED_FROM = 1_000
 """A share of rejects is judged early only after so many images."""
+_FETCHED_FROM = 10
+"""That none of fewer images can be fetched may be chance."""
 _POLL_SECONDS = 0.5
 _SUBMISSION_SECONDS = 0.02
 _CANCEL_SECONDS = 30.0
+_KILL_SECONDS = 5.0
 
 
 class Extraction:
@@ -61,7 +66,9 @@ class Extraction:
         self._progress = progress
         self._table = tables.features_table(job.destination)
         self._in_flight: deque[tuple[Chunk, Background]] = deque()
+        self._deaths = Deaths(job.config.max_worker_deaths)
         self._started = 0.0
+        self._known = Known(())
         self._found: Iterator[Found] = iter(())
         self._ready: Future[Network] | None = None
 
@@ -70,10 +77,9 @@ class Extraction:
 
         Only if there is does Spark have to be started. Meanwhile the network is made ready.
         """
-        known = Known(())
         if self._table.exists():
-            known = tables.known_images(self._table, self._job.model_id)
-        new = self._new(known)
+            self._known = known_images(self._table, self._job.model_id)
+        new = self._new(self._known, read_forgotten(self._job.destination))
         first = next(new, None)
         if first is None:
             self._progress.say("nothing new to embed")
@@ -115,12 +121,26 @@ class Extraction:
             with suppress(Exception):
                 network.destroy()
 
-    def _new(self, known: Known) -> Iterator[Found]:
+    def gone(self) -> list[str]:
+        """Paths of the rows whose image this run would have listed and did not.
+
+        Rows of another source, of images that were not selected and of folders that could not be
+        read are not among them; nor is any before the whole source was listed without an error.
+        """
+        listing = self._job.listing
+        if not listing.finished or not self._record.not_listed:
+            return []
+        return gone_images(self._table, self._job.model_id, self._known, listing.would_list)
+
+    def _new(self, known: Known, forgotten: Forgotten) -> Iterator[Found]:
         """What is not known yet."""
         self._record.not_listed = len(known)
         for item in self._job.listing:
             reference = item.reference if isinstance(item, Rejection) else item
-            found = known.look_up(reference.path, reference.version)
+            if reference.path in forgotten:
+                self._job.listing.skipped[REASON] += 1
+                continue
+            found = known.meet(reference.path, reference.version)
             self._record.not_listed -= found is not None
             if found == (Known.DONE, True):
                 self._ledger.already_done += 1
@@ -176,8 +196,10 @@ class Extraction:
         for chunk in self._cutter.cut(new):
             if len(self._in_flight) == IN_FLIGHT:
                 self._commit_oldest()
+            group = self._group(chunk)
             call = partial(
-                embed_chunk, self._spark, work, chunk.number, chunk.references, self._group(chunk)
+                embed_chunk,
+                *(self._spark, work, chunk.number, chunk.references, group, self._deaths),
             )
             self._in_flight.append((chunk, Background(call)))
             self._let_it_begin()
@@ -195,21 +217,27 @@ class Extraction:
 
     def _cancel(self) -> None:
         """End what is still under way after a failure; after a good run nothing is."""
-        for chunk, _ in self._in_flight:
-            cancel(self._spark, self._group(chunk))
+        groups = [self._group(chunk) for chunk, _ in self._in_flight]
+        for group in groups:
+            cancel(self._spark, group)
         for _, background in self._in_flight:
             background.join(_CANCEL_SECONDS)
+        # a session that goes on kills their workers a little later: till then they may write
+        wait_for_tasks(self._spark, groups, _KILL_SECONDS)
 
     def _commit_oldest(self) -> None:
-        chunk, background = self._in_flight.popleft()
+        chunk, background = self._in_flight[0]
         while not background.wait(_POLL_SECONDS):
-            self._show_progress(chunk)
+            self._show_progress()
         receipts: list[Receipt] = background.result()
+        self._in_flight.popleft()
         rejections = [
             *chunk.rejections,
             *(rejection for receipt in receipts for rejection in receipt.rejections),
         ]
         embedded = sum(receipt.rows for receipt in receipts)
+        if embedded + self._ledger.embedded + self._ledger.already_done == 0:
+            refuse_if_none_was_fetched(rejections)
         if embedded + len(rejections) != len(chunk):
             raise LedgerError(
                 f"chunk {chunk.number} has {len(chunk)} images, but {embedded} were embedded and"
@@ -238,8 +266,9 @@ class Extraction:
             self._record.precision[receipt.precision] += receipt.rows
             self._record.worker_cpu_seconds += receipt.cpu_seconds
             self._record.worker_seconds += receipt.seconds
+        self._record.worker_deaths = self._deaths.total
         self._cutter.observe(self._ledger.embedded + self._ledger.rejected, self._elapsed())
-        self._show_progress(None)
+        self._show_progress()
         self._judge()
 
     def _judge(self) -> None:
@@ -248,6 +277,7 @@ class Extraction:
         early = limit.count is not None or processed >= _JUDGED_FROM
         if early and limit.exceeded(rejected, processed):
             raise too_many_rejects(self._record, str(limit))
+        self._deaths.check()
 
     def _write_rejections(self, chunk: Chunk, rejections: list[Rejection]) -> DataFile:
         sink = pa.BufferOutputStream()
@@ -265,21 +295,36 @@ class Extraction:
         drop = tables.drop_paths(chunk.replaced, self._job.model_id)
         return partial(tables.without_rows, self._table, prefix, drop)
 
-    def _show_progress(self, current: Chunk | None) -> None:
+    def _show_progress(self) -> None:
         ledger, listing = self._ledger, self._job.listing
         done = ledger.already_done + ledger.already_rejected + ledger.embedded + ledger.rejected
-        for chunk, share in self._shares_done(current):
+        for chunk, share in self._shares_done():
             done += int(share * len(chunk))
         self._progress.advance(done, listing.selected if listing.finished else None)
 
-    def _shares_done(self, current: Chunk | None) -> Iterator[tuple[Chunk, float]]:
-        running = [chunk for chunk, _ in self._in_flight]
-        for chunk in [current, *running] if current else running:
+    def _shares_done(self) -> Iterator[tuple[Chunk, float]]:
+        for chunk, _ in self._in_flight:
             tasks = task_count(len(chunk.references), slots(self._spark))
             yield chunk, min(1.0, tasks_done(self._spark, self._group(chunk)) / max(1, tasks))
 
     def _group(self, chunk: Chunk) -> str:
         return f"{self._job.run}-{chunk.number}"
+
+
+def refuse_if_none_was_fetched(rejections: Sequence[Rejection]) -> None:
+    """Raise StorageError if the first images of a run, ten or more, are all out of reach.
+
+    Nothing is committed then: what concerns all images is no reason to reject each of them.
+    """
+    reasons = Counter(each.reason for each in rejections if each.stage == "fetch")
+    if reasons.total() < max(_FETCHED_FROM, len(rejections)):
+        return
+    raise StorageError(
+        f"none of the first {len(rejections):,} images could be fetched:"
+        f" {reasons.most_common(1)[0][0]}",
+        "Check that you may read the images (in a bucket: s3:GetObject, and kms:Decrypt where"
+        " they are encrypted), then run the same command again.",
+    )
 
 
 def too_many_rejects(record: RunRecord, limit: str) -> TooManyRejectsError:

@@ -77,9 +77,15 @@ class RunRecord:
     worker_cpu_seconds: float = 0.0
     worker_seconds: float = 0.0
     """Time that tasks took, all added up: what goes beyond their CPU time was spent waiting."""
+    worker_deaths: int = 0
+    """Attempts at tasks that failed, as by an image that crashed the worker."""
     pca: Mapping[str, Any] | None = None
     not_listed: int = 0
-    """Rows of earlier runs whose image this run did not meet in its listing."""
+    """Rows of earlier runs whose image this run did not meet in its listing, and that stay."""
+    pruned: int = 0
+    """Rows that were dropped since their image is gone."""
+    drift: Mapping[str, Any] | None = None
+    """How far the images are from those that the PCA was fitted to, where it was not fitted."""
     warnings: list[str] = field(default_factory=list)
     hardware: Mapping[str, Any] = field(default_factory=hardware)
     versions: Mapping[str, str] = field(default_factory=versions)

@@ -76,6 +76,8 @@ class Listing:
         self.labels: Counter[str] = Counter()
         self.finished = False
         self._source = source
+        self._start = len(names.encode(os.fsencode(source.url.rstrip("/")))) + 1
+        self._unreachable: set[str] = set()
         self._chosen = selection.chooser()
         self._stop = threading.Event()
         # packed, since a million references as tuples would fill half a gigabyte
@@ -88,6 +90,20 @@ class Listing:
     def selected(self) -> int:
         """Images found so far; all of them once ``finished``."""
         return self.listed - self.skipped.total()
+
+    def would_list(self, path: str) -> bool:
+        """Whether an image of this path would have been listed and selected, were it there.
+
+        Not so for one outside the source, or below a folder that could not be read. To be asked
+        once ``finished``.
+        """
+        below = path[self._start :]
+        return (
+            path.startswith(names.encode(os.fsencode(self._source.url.rstrip("/"))) + "/")
+            and self._unreachable.isdisjoint(_with_parents(path))
+            and not _skip_reason(Listed(path, 0, ""), below)
+            and self._chosen(below, names.label(path))
+        )
 
     def peek(self) -> Reference | Rejection | None:
         """First item, waited for, or None if there is none; iteration still gives it."""
@@ -127,10 +143,12 @@ class Listing:
             self._batches.put(error)
 
     def _references(self) -> Iterator[Reference | Rejection]:
-        start = len(names.encode(os.fsencode(self._source.url.rstrip("/")))) + 1
         for entry in self._source.list():
             self.listed += 1
-            below, label = entry.path[start:], names.label(entry.path)
+            if entry.problem:
+                # what could lie below it is not known, whether or not it is selected itself
+                self._unreachable.add(entry.path)
+            below, label = entry.path[self._start :], names.label(entry.path)
             reason = _skip_reason(entry, below)
             if not reason and not self._chosen(below, label):
                 reason = "not selected"
@@ -155,6 +173,13 @@ def _skip_reason(entry: Listed, below: str) -> str:
     if stem and extension.lower() in NEVER_IMAGES:
         return f".{extension.lower()}"
     return ""
+
+
+def _with_parents(path: str) -> Iterator[str]:
+    """A path, and every folder that it lies in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _any_glob(globs: Iterable[str]) -> re.Pattern[str]:

@@ -1,22 +1,28 @@
 """The main job: list images, embed what is new, commit it, reduce, write, report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from featuremill import interrupts, matrix, reduce, tables
+import pyarrow as pa
+
+from featuremill import growth, interrupts, matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
+from featuremill.drift import Drift
 from featuremill.driver import Extraction, too_many_rejects
 from featuremill.errors import FeaturemillError, InputError
-from featuremill.lease import hold
+from featuremill.forgotten import require_finished
+from featuremill.growth import Kept
+from featuremill.lease import confirm, hold
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
 from featuremill.prepare import Job, prepare, write_network
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, write_report
 from featuremill.session import Background, spark_session
+from featuremill.sizing import shortage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -70,43 +76,49 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
     config = job.config
     record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
     with interrupts.deferred(), _held(job, record, progress):
+        kept = growth.find_kept(config, job.destination, record.network)
         extraction = Extraction(job, record, progress)
         with record.timed("extract"):
-            new = extraction.find_new() or job.replacing
-        pca = kept = None if new else _kept_pca(job, record, progress)
+            new = extraction.find_new()
+            if not new:
+                _account(job, extraction, record, progress)
+        pca = standing = None if new else _standing_pca(job, kept, record, progress)
         if new or (config.reduce and pca is None):
             if spark is None:
-                progress.say(f"starting Spark on {config.master}")
+                progress.say(f"starting Spark on {config.master}{shortage(config.master)}")
             with spark_session(config.master, spark) as session:
-                with record.timed("extract"):
-                    extraction.run(session)
-                    _account(job, record, progress)
+                if new:
+                    with record.timed("extract"):
+                        extraction.run(session)
+                        _account(job, extraction, record, progress)
                 with record.timed("reduce"):
-                    pca = _reduce(session, job, record, progress)
-        else:
-            _account(job, record, progress)
+                    pca = _reduce(session, job, kept, record, progress)
         with record.timed("write"):
+            confirm(job.destination)
             matrix.write_rejects(job.destination, job.model_id)
-            if pca is not None and pca is not kept:
+            if pca is not None and pca is not standing:
                 matrix.write_matrix(job.destination, pca.n_components_)
                 # after the CSV: where it is of these very tables, the next run keeps all outputs
-                record.pca = reduce.save_model(job.destination, pca, record.network, job.run)
+                record.pca = _save_pca(job, pca, kept, record)
+            confirm(job.destination)
             write_report(job.destination, job.source, record, pca)
         record.status = "finished"
     _judge_rejects(record, config.max_rejects)
     return RunResult(job.destination.url, f"{job.destination.url}/{REPORT}", record, pca)
 
 
-def _account(job: Job, record: RunRecord, progress: Progress) -> None:
+def _account(job: Job, extraction: Extraction, record: RunRecord, progress: Progress) -> None:
     """Close the books on the listing, after everything new was embedded."""
-    if job.replacing:
-        _drop_other_models(job, record)
-        write_network(job, replacing=False)
     ledger, listing = record.ledger, job.listing
     ledger.listed, ledger.skipped = listing.listed, listing.skipped.total()
     record.skipped = dict(listing.skipped)
     ledger.check()
     progress.say(str(ledger))
+    if job.config.prune:
+        _prune(job, extraction.gone(), record, progress)
+    if job.replacing:
+        _drop_other_models(job, record)
+        write_network(job, replacing=False)
     if record.not_listed:
         progress.say(
             f"{record.not_listed:,} images of earlier runs were not listed;"
@@ -121,7 +133,10 @@ def _account(job: Job, record: RunRecord, progress: Progress) -> None:
 def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
     """Hold the destination, and leave behind nothing that was not committed."""
     try:
-        with hold(job.destination, job.run) as dead_run:
+        with hold(job.destination, job.run, progress.say) as dead_run:
+            require_finished(job.destination)
+            if dead_run is not None:
+                tables.features_table(job.destination).fence(job.run)
             _clean_up_after(dead_run, job, progress)
             try:
                 yield
@@ -150,16 +165,20 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
         progress.say(f"removed {removed} files that run {run} had not committed")
 
 
-def _kept_pca(job: Job, record: RunRecord, progress: Progress) -> PCA | None:
-    """The PCA of an earlier run, if it is just what this one would fit, and its CSV is there."""
+def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Progress) -> PCA | None:
+    """The PCA of an earlier run, if this one would leave the same, and its CSV is there."""
     config = job.config
-    wanted = {
-        "n_components_requested": _components(config),
-        "variance_requested": config.variance,
-        "standardize": config.standardize,
-        "network": dict(record.network),
-    }
-    description = reduce.still_fits(job.destination, wanted) if config.reduce else None
+    if kept is not None:
+        description = growth.still_reduced(job.destination, kept)
+        record.drift = description and description.get("kept", {}).get("drift")
+    else:
+        wanted = {
+            "n_components_requested": _components(config),
+            "variance_requested": config.variance,
+            "standardize": config.standardize,
+            "network": dict(record.network),
+        }
+        description = reduce.still_fits(job.destination, wanted) if config.reduce else None
     if description is None or job.destination.size(matrix.MATRIX) is None:
         return None
     record.pca = description
@@ -172,12 +191,47 @@ def _components(config: RunConfig) -> int | None:
     return config.n_components or default
 
 
-def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:
-    config, destination = job.config, job.destination
-    if not config.reduce:
+def _reduce(
+    spark: "SparkSession", job: Job, kept: Kept | None, record: RunRecord, progress: Progress
+) -> PCA | None:
+    if not job.config.reduce:
         return None
-    sums = partial(reduce.compute_moments, spark, destination, job.model_id)
-    moments: Moments = Background(partial(sums, job.network.n_features)).result()
+    if kept is not None:
+        return _extend(spark, job, kept, record, progress)
+    return _fit(spark, job, record, progress)
+
+
+def _extend(
+    spark: "SparkSession", job: Job, kept: Kept, record: RunRecord, progress: Progress
+) -> PCA:
+    """Project what is new by a PCA that is there, and tell how far it is from what that is of."""
+    measure = partial(growth.measure_drift, spark, job.destination, kept, job.model_id)
+    found: Drift | None = Background(measure).result()
+    extend = partial(growth.extend, spark, job.destination, kept, job.model_id, job.run)
+    Background(extend).result()
+    progress.say(
+        f"the PCA of run {kept.description['run']} is kept:"
+        f" {kept.pca.n_components_} components, fitted to {kept.pca.n_samples_:,} images"
+    )
+    if found is not None:
+        record.drift = found.description()
+        if found.warning:
+            _warn(record, progress, found.warning)
+        else:
+            progress.say(f"drift: {found}")
+    return kept.pca
+
+
+def _save_pca(job: Job, pca: PCA, kept: Kept | None, record: RunRecord) -> dict[str, Any]:
+    if kept is None:
+        return reduce.save_model(job.destination, pca, record.network, job.run)
+    return growth.save_kept(job.destination, kept, record.drift, job.run)
+
+
+def _fit(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:
+    config, destination, rows = job.config, job.destination, reduce.Rows(job.model_id)
+    sums = partial(reduce.compute_moments, spark, destination, rows, job.network.n_features)
+    moments: Moments = Background(sums).result()
     if moments.n < 2:
         _warn(record, progress, f"no PCA: it needs 2 images with features, there are {moments.n}")
         return None
@@ -197,20 +251,36 @@ def _reduce(spark: "SparkSession", job: Job, record: RunRecord, progress: Progre
             f"{pca.n_components_} components instead of {pca.n_components_requested_}:"
             f" {moments.n} images hold no more",
         )
-    Background(partial(reduce.project, spark, destination, job.model_id, pca, job.run)).result()
+    Background(partial(reduce.project, spark, destination, rows, pca, job.run)).result()
     held = pca.description()["variance_held"]
     progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")
     return pca
 
 
+def _prune(job: Job, gone: list[str], record: RunRecord, progress: Progress) -> None:
+    """Drop the rows of images that are gone, which the outputs are then made without."""
+    if not gone:
+        return
+    _drop(job, record.chunks, tables.drop_paths(gone, job.model_id))
+    record.pruned, record.not_listed = len(gone), record.not_listed - len(gone)
+    progress.say(f"rows dropped, since their images are gone: {len(gone):,}")
+    if not job.config.reduce and tables.reduced_table(job.destination).exists():
+        _warn(
+            record,
+            progress,
+            "reduced/ and the CSV still hold images that were pruned: run without --no-reduce",
+        )
+
+
 def _drop_other_models(job: Job, record: RunRecord) -> None:
-    """One more commit, after all features of this model are there."""
-    prefix = f"{job.run}-{record.chunks:05d}-kept"
+    _drop(job, record.chunks + 1, tables.drop_other_models(job.model_id))
+
+
+def _drop(job: Job, number: int, drop: Callable[[pa.RecordBatch], pa.Array]) -> None:
+    """One more commit, after all features of the run are there."""
     table = tables.features_table(job.destination)
-    drop = tables.drop_other_models(job.model_id)
-    table.commit(
-        job.run, record.chunks, [], removed=lambda: tables.without_rows(table, prefix, drop)
-    )
+    rows = partial(tables.without_rows, table, f"{job.run}-{number:05d}-kept", drop)
+    table.commit(job.run, number, [], removed=rows)
 
 
 def _judge_rejects(record: RunRecord, limit: RejectLimit) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from featuremill.config import RunConfig
 from featuremill.errors import DestinationError, SourceError, StorageError
+from featuremill.growth import find_kept
 from featuremill.jvm import check_java
 from featuremill.ledger import new_run_id
 from featuremill.listing import Listing, Selection
@@ -15,6 +16,7 @@ from featuremill.models import registry
 from featuremill.models.download import Progress as DownloadProgress
 from featuremill.models.network import Network
 from featuremill.progress import Progress
+from featuremill.sizing import check_memory
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table
 
@@ -77,6 +79,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
     config.check_components(spec.n_features)
     if own_session:
         check_java()
+        check_memory(config.master)
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:
         _require_images(source, listing)
@@ -84,6 +87,8 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         network = registry.load(config.model, weights, download_progress(progress))
         try:
             held = _held_network(destination)
+            contract = _contract(config, network, held)
+            find_kept(config, destination, network.description(contract))
         except StorageError as error:
             raise DestinationError(error.problem, error.remedy) from error
         return Job(
@@ -92,7 +97,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
             source=source,
             destination=destination,
             network=network,
-            contract=_contract(config, network, held),
+            contract=contract,
             # a run that was to replace a model and died leaves that to the next one
             replacing=config.replace_model or bool(held and held.get("replacing")),
             listing=listing,

@@ -11,13 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featuremill.pca import PCA, Moments
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
 from featuremill.session import Attempt, map_tasks, reduce_tasks, slots
 from featuremill.storage import Store
-from featuremill.tables import DataFile, features_table, read_parquet, reduced_table
+from featuremill.tables import (
+    DataFile,
+    Removal,
+    features_table,
+    read_parquet,
+    reduced_table,
+    reduced_writer,
+)
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -30,22 +36,52 @@ _ROWS_PER_TASK = 250_000
 """A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of the features table are meant: all of a model, or those of some files.
+
+    Parameters
+    ----------
+    files : sequence of DataFile, optional
+        All of the newest version if left out.
+    without_runs : frozenset of str
+        Rows that these runs embedded are left out.
+    """
+
+    model_id: str
+    files: Sequence[DataFile] | None = None
+    without_runs: frozenset[str] = frozenset()
+
+
 def compute_moments(
-    spark: "SparkSession", destination: Store, model_id: str, n_features: int
+    spark: "SparkSession", destination: Store, rows: Rows, n_features: int
 ) -> Moments:
-    """Moments of every feature row of a model, in one pass over the table."""
-    payloads = _share_out(features_table(destination).files(status=OK), slots(spark))
+    """Moments of feature rows, in one pass over their files."""
+    payloads = _share_out(_files(destination, rows), slots(spark))
     if not payloads:
         return Moments.empty(n_features)
-    function = SumFiles(destination, model_id, n_features)
+    function = SumFiles(destination, rows.model_id, n_features, rows.without_runs)
     return Moments.from_bytes(reduce_tasks(spark, payloads, function, merge, "moments"))
 
 
-def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, run: str) -> int:
-    """Write the reduced table anew, in one commit; returns its number of rows."""
-    payloads = _share_out(features_table(destination).files(status=OK), slots(spark))
+def project(
+    spark: "SparkSession",
+    destination: Store,
+    rows: Rows,
+    pca: PCA,
+    run: str,
+    replaced: Removal | None = None,
+) -> int:
+    """Write the reduced table anew, in one commit; returns the number of rows written.
+
+    Parameters
+    ----------
+    replaced : callable, optional
+        Instead, add to the table and take from it only what this gives.
+    """
+    payloads = _share_out(_files(destination, rows), slots(spark))
     broadcast = spark.sparkContext.broadcast(pca.to_safetensors())
-    function = ProjectFiles(destination, model_id, run, broadcast)
+    function = ProjectFiles(destination, rows.model_id, run, broadcast, rows.without_runs)
     try:
         answers = map_tasks(spark, payloads, function, "project")
     finally:
@@ -53,7 +89,7 @@ def project(spark: "SparkSession", destination: Store, model_id: str, pca: PCA, 
     written = [file for answer in answers if (file := DataFile(**json.loads(answer))).rows]
     table = reduced_table(destination)
     table.create()
-    table.commit(run, 0, written, overwrite=True)
+    table.commit(run, 0, written, removed=replaced, overwrite=replaced is None)
     # people read the folder's Parquet files without the log; old ones would show images twice
     table.vacuum()
     return sum(file.rows for file in written)
@@ -66,13 +102,11 @@ def save_model(
 
     Only for a run that holds the destination, so that the tables are those it was fitted to.
     """
-    tables = (features_table(destination), reduced_table(destination))
-    versions = {table.folder: table.version() for table in tables}
     arrays = pca.to_safetensors()
     description = pca.description() | {
         "network": dict(network),
         "run": run,
-        "versions": versions,
+        "versions": table_versions(destination),
         "sha256": hashlib.sha256(arrays).hexdigest(),
     }
     destination.write(MODEL_ARRAYS, arrays)
@@ -92,10 +126,16 @@ def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] 
         description: dict[str, Any] = json.loads(destination.read(MODEL_DESCRIPTION))
     except (FileNotFoundError, ValueError):
         return None
-    tables = (features_table(destination), reduced_table(destination))
-    now = {table.folder: table.version() for table in tables if table.exists()}
+    now = table_versions(destination)
     fits = description.get("versions") == now and wanted.items() <= description.items()
-    return description if fits else None
+    # one that was kept is not what would be fitted to these tables
+    return description if fits and "kept" not in description else None
+
+
+def table_versions(destination: Store) -> dict[str, int]:
+    """Newest version of each of the two tables that there is."""
+    tables = (features_table(destination), reduced_table(destination))
+    return {table.folder: table.version() for table in tables if table.exists()}
 
 
 def load_model(destination: Store) -> PCA | None:
@@ -122,11 +162,13 @@ class SumFiles:
     destination: Store
     model_id: str
     n_features: int
+    without_runs: frozenset[str] = frozenset()
 
     def __call__(self, payload: bytes, _: Attempt) -> bytes:
         """Read the files one row group at a time."""
         total = Moments.empty(self.n_features)
-        for _, features in _feature_rows(self.destination, json.loads(payload), self.model_id):
+        rows = Rows(self.model_id, without_runs=self.without_runs)
+        for _, features in _feature_rows(self.destination, json.loads(payload), rows):
             total = total.merge(Moments.of(features))
         return total.to_bytes()
 
@@ -139,17 +181,18 @@ class ProjectFiles:
     model_id: str
     run: str
     pca: "Broadcast[bytes]"
+    without_runs: frozenset[str] = frozenset()
 
     def __call__(self, payload: bytes, attempt: Attempt) -> bytes:
         """Project and write; the answer describes the file."""
         pca = PCA.from_safetensors(self.pca.value)
         name = f"{self.run}-{attempt.task:04d}-{attempt.number}-{secrets.token_hex(4)}.parquet"
         sink = pa.BufferOutputStream()
+        wanted = Rows(self.model_id, without_runs=self.without_runs)
         rows = 0
-        # scores are floats that neither repeat nor pack, so a dictionary would only cost time
-        with pq.ParquetWriter(sink, REDUCED, use_dictionary=["label"]) as writer:
+        with reduced_writer(sink) as writer:
             names = json.loads(payload)
-            for batch, features in _feature_rows(self.destination, names, self.model_id):
+            for batch, features in _feature_rows(self.destination, names, wanted):
                 scores = pca.transform(features).astype(np.float32)  # (n, k)
                 writer.write_batch(_reduced_batch(batch, scores))
                 rows += len(scores)
@@ -160,12 +203,14 @@ class ProjectFiles:
 
 
 def _feature_rows(
-    destination: Store, names: Sequence[str], model_id: str
+    destination: Store, names: Sequence[str], rows: Rows
 ) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float32]]]:
+    left_out = pa.array(sorted(rows.without_runs), pa.string())
     for name in names:
-        columns = ["path", "label", "model_id", "features"]
+        columns = ["path", "label", "model_id", "run", "features"]
         for read in read_parquet(destination, f"{FEATURES_FOLDER}/{name}", columns):
-            batch = read.filter(pc.equal(read["model_id"], model_id))
+            wanted = pc.invert(pc.is_in(read["run"], value_set=left_out))
+            batch = read.filter(pc.and_(pc.equal(read["model_id"], rows.model_id), wanted))
             if batch.num_rows:
                 values: npt.NDArray[np.float32] = batch["features"].flatten().to_numpy()
                 yield batch, values.reshape(batch.num_rows, -1)  # (n, n_features)
@@ -175,6 +220,10 @@ def _reduced_batch(batch: pa.RecordBatch, scores: npt.NDArray[np.float32]) -> pa
     offsets = np.arange(0, scores.size + 1, scores.shape[1], dtype=np.int32)
     lists = pa.ListArray.from_arrays(offsets, scores.ravel())
     return pa.RecordBatch.from_arrays([batch["path"], batch["label"], lists], schema=REDUCED)
+
+
+def _files(destination: Store, rows: Rows) -> Sequence[DataFile]:
+    return features_table(destination).files(status=OK) if rows.files is None else rows.files
 
 
 def _share_out(files: Sequence[DataFile], slots: int) -> list[bytes]:

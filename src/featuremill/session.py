@@ -4,11 +4,12 @@ Spark carries small payloads out and small answers back (:func:`map_tasks`); ima
 never pass through it.
 """
 
+import logging
 import os
-import re
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -17,13 +18,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from featuremill import errors, interrupts
-from featuremill.errors import ConfigError, FeaturemillError, RunError
+from featuremill import interrupts
+from featuremill.errors import ConfigError
+from featuremill.failures import is_gone, root_cause, translated
 from featuremill.jvm import check_java
-from featuremill.machine import usable_cores
+from featuremill.oom import die_first
 from featuremill.reuse import ease_reuse
+from featuremill.sizing import java_heap, local_tasks
 
 if TYPE_CHECKING:
+    from pyspark import SparkStageInfo
     from pyspark.sql import DataFrame, Row, SparkSession
 
 T = TypeVar("T")
@@ -38,13 +42,11 @@ _ONE_THREAD = dict.fromkeys(
 FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
+_WORKERS_DIE_FIRST = 500
+
 _GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _POLL_SECONDS = 0.2
 _ANSWER = "task int, answer binary"
-
-
-class WorkerDiedError(RunError):
-    """A worker process died, as often as Spark tried."""
 
 
 class Attempt(NamedTuple):
@@ -80,9 +82,10 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
         interrupts.rearm()
         try:
             interrupts.check()
+            _silence_tracebacks(spark)
             yield spark
         except Exception as error:
-            raise _translated(error) if _is_gone(error) else error from error
+            raise translated(error) if is_gone(error) else error from error
         finally:
             # Java may be gone, which is then the failure under way
             with suppress(Exception):
@@ -114,9 +117,23 @@ def _start(master: str, log: BinaryIO) -> "SparkSession":
         log.seek(0)
         said = log.read().decode(errors="replace").strip().splitlines()[-3:]
         raise ConfigError(
-            f"Spark did not start on master {master!r}: {_root_cause(error)}\n" + "\n".join(said),
+            f"Spark did not start on master {master!r}: {root_cause(error)}\n" + "\n".join(said),
             "Name a master such as local[*], local[2], spark://host:7077 or yarn.",
         ) from error
+
+
+def _silence_tracebacks(spark: "SparkSession") -> None:
+    """When Java dies, the libraries that talk to it print what the run then says in a line."""
+    # a server of counters, which nobody uses
+    server = getattr(spark.sparkContext, "_accumulatorServer", None)
+    if server is not None:
+        server.handle_error = lambda *_: None
+    # Py4J writes to the root logger
+    logging.getLogger().addFilter(_is_not_of_py4j)
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name != "py4j"
 
 
 @contextmanager
@@ -138,13 +155,8 @@ def _stderr_to(log: BinaryIO) -> Iterator[None]:
 
 def _with_attempts(master: str) -> str:
     """Local masters try a task once unless told otherwise, and then a crash ends the job."""
-    if master == "local":
-        master = "local[1]"
-    match = re.fullmatch(r"local\[(\*|\d+)\]", master)
-    if match is None:
-        return master
-    cores = str(usable_cores()) if match[1] == "*" else match[1]
-    return f"local[{cores},{TASK_ATTEMPTS}]"
+    tasks = local_tasks(master)
+    return master if tasks is None or "," in master else f"local[{tasks},{TASK_ATTEMPTS}]"
 
 
 def _settings(master: str) -> dict[str, str]:
@@ -164,6 +176,8 @@ def _settings(master: str) -> dict[str, str]:
         **{f"spark.executorEnv.{name}": value for name, value in _ONE_THREAD.items()},
     }
     if master.startswith("local"):
+        if heap := java_heap():
+            settings["spark.driver.memory"] = heap
         # a machine whose own name cannot be resolved must still be able to run
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     return settings
@@ -241,6 +255,8 @@ def _mapped(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
+        # a task that is lost is done again; a lost driver or Java ends the run
+        die_first(_WORKERS_DIE_FIRST)
         current = TaskContext.get()
         number = current.attemptNumber() if current else 0
         for batch in batches:
@@ -261,7 +277,7 @@ def _collect(answers: "DataFrame", group: str) -> "list[Row]":
     try:
         return answers.collect()
     except Exception as error:
-        raise _translated(error) from error
+        raise translated(error) from error
     finally:
         with suppress(Exception):
             for name in _GROUP_PROPERTIES:
@@ -281,20 +297,37 @@ def is_submitted(spark: "SparkSession", group: str) -> bool:
 
 def tasks_done(spark: "SparkSession", group: str) -> int:
     """How many tasks of a job group have ended."""
+    return sum(stage.numCompletedTasks for stage in _stages(spark, group))
+
+
+def tasks_failed(spark: "SparkSession", group: str) -> int:
+    """How many attempts at tasks of a job group have failed; those that Spark gave up do not."""
+    return sum(stage.numFailedTasks for stage in _stages(spark, group))
+
+
+def _stages(spark: "SparkSession", group: str) -> Iterator["SparkStageInfo"]:
     tracker = spark.sparkContext.statusTracker()
-    stages = (
-        tracker.getStageInfo(stage)
-        for job in tracker.getJobIdsForGroup(group)
-        if (info := tracker.getJobInfo(job)) is not None
-        for stage in info.stageIds
-    )
-    return sum(stage.numCompletedTasks for stage in stages if stage is not None)
+    for job in tracker.getJobIdsForGroup(group):
+        if (info := tracker.getJobInfo(job)) is not None:
+            for number in info.stageIds:
+                if (stage := tracker.getStageInfo(number)) is not None:
+                    yield stage
 
 
 def cancel(spark: "SparkSession", group: str) -> None:
     """Cancel the jobs of a group, as far as Java is still there to do so."""
     with suppress(Exception):
         spark.sparkContext.cancelJobGroup(group)
+
+
+def wait_for_tasks(spark: "SparkSession", groups: Iterable[str], seconds: float) -> None:
+    """Wait at most so long until no task of the groups runs, as far as Java is there to tell."""
+    until = time.monotonic() + seconds
+    with suppress(Exception):
+        while any(stage.numActiveTasks for group in groups for stage in _stages(spark, group)):
+            if time.monotonic() > until:
+                return
+            time.sleep(_POLL_SECONDS)
 
 
 class Background:
@@ -333,48 +366,3 @@ class Background:
             self._error = error
         finally:
             self._ended.set()
-
-
-_DEATHS = (
-    "Python worker exited unexpectedly",
-    "Python worker failed to connect back",
-    "ExecutorLostFailure",
-    "Connection reset",
-    "java.io.EOFException",
-)
-
-
-def _is_gone(error: BaseException) -> bool:
-    """Whether an error says that there is no Java to talk to any more."""
-    from py4j.protocol import Py4JNetworkError
-
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, ConnectionError | Py4JNetworkError):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
-
-
-def _translated(error: Exception) -> FeaturemillError:
-    """The error of a job, in terms of what happened on the worker."""
-    text = str(error)
-    raised = re.search(r"featuremill\.errors\.(\w+): (.*)(?:\n([A-Z].*\.)$)?", text, re.MULTILINE)
-    if raised is not None:
-        kind = getattr(errors, raised[1], RunError)
-        if isinstance(kind, type) and issubclass(kind, FeaturemillError):
-            return kind(raised[2].strip(), raised[3] or "")
-    if _is_gone(error):
-        return RunError(
-            "Spark's Java process died",
-            "Look at memory first. What was committed is kept: the same command goes on there.",
-        )
-    if any(sign in text for sign in _DEATHS):
-        return WorkerDiedError("a worker process died", "")
-    return RunError(f"a Spark job failed: {_root_cause(error)}", "")
-
-
-def _root_cause(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*:", line)]
-    return (causes or lines or [repr(error)])[-1]

@@ -6,26 +6,23 @@ stops if an earlier attempt did arrive after all (the run's transaction version 
 checks that every file is there in full.
 """
 
-import hashlib
 import json
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featuremill import schemas
 from featuremill.errors import CommitError, DestinationError
+from featuremill.lease import confirm
 from featuremill.storage import Store
 
-_COMMIT_ATTEMPTS = 5
-_RETRIED_STAGES = ("list", "fetch", "limit")
-"""Rejects that say nothing about the image itself: the next run tries them again."""
+_COMMIT_ATTEMPTS = 9
 
 
 @dataclass(frozen=True)
@@ -60,19 +57,28 @@ class Table:
         return any(name.endswith((".json", ".parquet")) for name in log)
 
     def create(self) -> None:
-        """Create the table if it is not there."""
+        """Create the table if it is not there.
+
+        Raises
+        ------
+        CommitError
+            If it is refused again and again.
+        """
         from deltalake import DeltaTable
 
-        uri, options = self.store.table(self.folder)
-        DeltaTable.create(
-            uri,
-            self.schema,
-            mode="ignore",
-            partition_by=self.partition_by,
-            # smallest and largest path would stay in the log when an image is to be forgotten
-            configuration={"delta.dataSkippingNumIndexedCols": "0"},
-            storage_options=options,
-        )
+        def create() -> None:
+            uri, options = self.store.table(self.folder)
+            DeltaTable.create(
+                uri,
+                self.schema,
+                mode="ignore",
+                partition_by=self.partition_by,
+                # smallest and largest path would stay in the log when an image is to be forgotten
+                configuration={"delta.dataSkippingNumIndexedCols": "0"},
+                storage_options=options,
+            )
+
+        self._attempt("the table could not be created in", create)
 
     def check(self) -> None:
         """Refuse what this code cannot keep right.
@@ -101,11 +107,17 @@ class Table:
         version: int = self._open().version()
         return version
 
-    def files(self, **partition: str) -> list[DataFile]:
-        """Files of the newest version, of one partition if given."""
+    def files(self, version: int | None = None, **partition: str) -> list[DataFile]:
+        """Files of the newest or of a given version, of one partition if given.
+
+        Raises
+        ------
+        deltalake.exceptions.DeltaError
+            If the log holds that version no more.
+        """
         return [
             file
-            for file in _data_files(self._open())
+            for file in _data_files(self._open(version))
             if partition.items() <= file.partition.items()
         ]
 
@@ -139,10 +151,8 @@ class Table:
             If a file is missing or has another size, or the commit is refused again and again.
         """
         from deltalake import CommitProperties, Transaction
-        from deltalake.exceptions import DeltaError
 
-        failure: Exception | None = None
-        for attempt in range(_COMMIT_ATTEMPTS):
+        def commit() -> None:
             table = self._open()
             done = table.transaction_version(run)
             if done is not None and done >= number:
@@ -150,26 +160,27 @@ class Table:
             old, rewritten = removed() if removed else ((), ())
             new = [*added, *rewritten]
             self._verify(new)
-            try:
-                table.create_write_transaction(
-                    [*map(_remove_action, old), *map(_add_action, new)],
-                    "overwrite" if overwrite else "append",
-                    self.schema,
-                    self.partition_by,
-                    commit_properties=CommitProperties(
-                        app_transactions=[Transaction(run, number)],
-                        custom_metadata={"featuremill.run": run, "featuremill.chunk": number},
-                    ),
-                )
-                return
-            except (DeltaError, OSError) as error:
-                failure = error
-                time.sleep(0.1 * 2**attempt)
-        raise CommitError(
-            f"chunk {number} could not be committed to {self.store.url}/{self.folder}"
-            f" in {_COMMIT_ATTEMPTS} attempts: {failure}",
-            "Run the same command again: it goes on after the last committed chunk.",
-        ) from failure
+            # after the version that is built upon was read: whoever takes over advances it, and
+            # a commit that then comes late is refused instead of being put on top
+            confirm(self.store)
+            table.create_write_transaction(
+                [*map(_remove_action, old), *map(_add_action, new)],
+                "overwrite" if overwrite else "append",
+                self.schema,
+                self.partition_by,
+                commit_properties=CommitProperties(
+                    max_commit_retries=0,
+                    app_transactions=[Transaction(run, number)],
+                    custom_metadata={"featuremill.run": run, "featuremill.chunk": number},
+                ),
+            )
+
+        self._attempt(f"chunk {number} could not be committed to", commit)
+
+    def fence(self, run: str) -> None:
+        """Refuse every commit that another run may still have under way."""
+        if self.exists():
+            self.commit(f"{run}-fence", 0, [])
 
     def remove_uncommitted(self, run: str) -> int:
         """Remove what a run, ended or dead, wrote and never committed; tells how many files."""
@@ -183,18 +194,50 @@ class Table:
                 count += 1
         return count
 
-    def vacuum(self) -> None:
-        """Remove every file that the newest version does not name.
+    def vacuum(self, *, everything: bool = False) -> int:
+        """Remove every file that the newest version does not name; tells how many.
 
         Only for a table that one run alone writes, while that run holds the destination.
-        """
-        self._open().vacuum(0, dry_run=False, enforce_retention_duration=False)
 
-    def _open(self) -> Any:
+        Parameters
+        ----------
+        everything : bool
+            Also what no version ever named, or none that the log still knows.
+        """
+        removed = self._open().vacuum(
+            0, dry_run=False, enforce_retention_duration=False, full=everything
+        )
+        return len(removed)
+
+    def checkpoint(self) -> int:
+        """Write the newest version whole into the log; returns its number."""
+        table = self._open()
+        table.create_checkpoint()
+        version: int = table.version()
+        return version
+
+    def _attempt(self, failed: str, act: Callable[[], None]) -> None:
+        """Act again after a failure, which may have been a lost answer; for half a minute."""
+        from deltalake.exceptions import DeltaError
+
+        failure: Exception | None = None
+        for attempt in range(_COMMIT_ATTEMPTS):
+            try:
+                act()
+                return
+            except (DeltaError, OSError) as error:
+                failure = error
+                time.sleep(random.uniform(0.05, 0.1) * 2**attempt)
+        raise CommitError(
+            f"{failed} {self.store.url}/{self.folder} in {_COMMIT_ATTEMPTS} attempts: {failure}",
+            "Run the same command again: it goes on after the last committed chunk.",
+        ) from failure
+
+    def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
 
         uri, options = self.store.table(self.folder)
-        return DeltaTable(uri, storage_options=options)
+        return DeltaTable(uri, version, storage_options=options)
 
     def _verify(self, files: Iterable[DataFile]) -> None:
         for file in files:
@@ -228,53 +271,6 @@ def read_parquet(
         yield from file.iter_batches(8192, columns=columns, use_threads=False)
 
 
-class Known:
-    """What the features table holds of one model, as 25 bytes an image.
-
-    Paths are kept as 128-bit digests in a sorted array, so that a million of them take 25 MB
-    and a look-up costs microseconds.
-    """
-
-    DONE, REJECTED, RETRY = 0, 1, 2
-
-    def __init__(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        dtype = np.dtype([("path", "S16"), ("version", "S8"), ("state", "u1")])
-        digests = ((_digest(path, 16), _digest(version, 8), state) for path, version, state in rows)
-        known = np.fromiter(digests, dtype)
-        known.sort(order="path")
-        # apart, since only an array without gaps is searched without being copied
-        self._paths: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["path"])
-        self._versions: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["version"])
-        self._states: npt.NDArray[np.uint8] = np.ascontiguousarray(known["state"])
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def look_up(self, path: str, version: str) -> tuple[int, bool] | None:
-        """State of an image and whether that version is the one known; None if unknown."""
-        digest = np.bytes_(_digest(path, 16))
-        index = int(self._paths.searchsorted(digest))
-        if index == len(self._paths) or self._paths[index] != digest:
-            return None
-        same = self._versions[index] == np.bytes_(_digest(version, 8))
-        return int(self._states[index]), bool(same)
-
-
-def known_images(table: Table, model_id: str) -> Known:
-    """Read what a features table holds of a model."""
-
-    def rows() -> Iterator[tuple[str, str, int]]:
-        for file in table.files():
-            for batch in table.read(file, ["path", "version", "model_id", "stage"]):
-                for path, version, model, stage in zip(
-                    *(column.to_pylist() for column in batch.columns), strict=True
-                ):
-                    if model == model_id:
-                        yield path, version, _state(stage)
-
-    return Known(rows())
-
-
 def without_rows(
     table: Table, prefix: str, drop: Callable[[pa.RecordBatch], pa.Array]
 ) -> tuple[list[DataFile], list[DataFile]]:
@@ -287,11 +283,10 @@ def without_rows(
         be cleaned up if they are never committed.
     drop : callable
         Function of a batch that gives True for every row to be dropped; it sees all columns
-        but the features.
+        but the features or scores.
     """
-    from featuremill.extract import feature_writer
-
-    columns = [name for name in schemas.FEATURES.names if name != "features"]
+    columns = [field.name for field in table.schema if not pa.types.is_list(field.type)]
+    columns = [name for name in columns if name not in table.partition_by]
     removed: list[DataFile] = []
     added: list[DataFile] = []
     for file in table.files():
@@ -303,7 +298,7 @@ def without_rows(
         if dropped == file.rows:
             continue
         sink = pa.BufferOutputStream()
-        with feature_writer(sink) as writer:
+        with _writer(table, sink) as writer:
             for batch, mark in zip(table.read(file), marks, strict=True):
                 writer.write_batch(batch.filter(pc.invert(mark)))
         data = sink.getvalue().to_pybytes()
@@ -314,14 +309,15 @@ def without_rows(
     return removed, added
 
 
-def drop_paths(paths: Collection[str], model_id: str) -> Callable[[pa.RecordBatch], pa.Array]:
-    """Function for :func:`without_rows` that drops some images' rows of a model."""
+def drop_paths(
+    paths: Collection[str], model_id: str | None = None
+) -> Callable[[pa.RecordBatch], pa.Array]:
+    """Function for :func:`without_rows` that drops some images' rows, of a model if given."""
     wanted = pa.array(list(paths), pa.string())
 
     def drop(batch: pa.RecordBatch) -> pa.Array:
-        return pc.and_(
-            pc.is_in(batch["path"], value_set=wanted), pc.equal(batch["model_id"], model_id)
-        )
+        found = pc.is_in(batch["path"], value_set=wanted)
+        return pc.and_(found, pc.equal(batch["model_id"], model_id)) if model_id else found
 
     return drop
 
@@ -331,16 +327,16 @@ def drop_other_models(model_id: str) -> Callable[[pa.RecordBatch], pa.Array]:
     return lambda batch: pc.not_equal(batch["model_id"], model_id)
 
 
-def _state(stage: str | None) -> int:
-    if stage is None:
-        return Known.DONE
-    return Known.RETRY if stage in _RETRIED_STAGES else Known.REJECTED
+def reduced_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
+    """Parquet writer for reduced rows."""
+    # scores are floats that neither repeat nor pack, so a dictionary would only cost time
+    return pq.ParquetWriter(sink, schemas.REDUCED, use_dictionary=["label"])
 
 
-def _digest(text: str, size: int) -> bytes:
-    digest = hashlib.blake2b(text.encode(), digest_size=size).digest()
-    # NumPy takes NUL bytes at the end of a byte string for padding
-    return digest[:-1] + bytes([digest[-1] | 1])
+def _writer(table: Table, sink: pa.NativeFile) -> pq.ParquetWriter:
+    from featuremill.extract import feature_writer
+
+    return feature_writer(sink) if table.folder == schemas.FEATURES_FOLDER else reduced_writer(sink)
 
 
 def _data_files(table: Any) -> list[DataFile]:

@@ -86,6 +86,7 @@ def call_of(submission: Submission, operation: str) -> Call:
         run(n_components=128, standardize=False, precision="fp32"),
         run(variance=0.9, include=("*.jpg", "*.png"), exclude=("old/*",)),
         run(classes=("Apple Red 1", "Banana"), max_rejects=RejectLimit(count=7)),
+        run(prune=True, keep_pca=True),
         run(reduce=False, replace_model=True, model="mobilenetv2-untrained"),
         run(engine="onnxruntime", max_bytes=1_000, max_pixels=2_000, image_timeout=2.5),
     ],
@@ -102,7 +103,13 @@ def test_the_job_reads_back_from_its_arguments_just_the_run_asked_for(config: Ru
 
 
 @pytest.mark.parametrize(
-    "option", [{"weights": "my.h5"}, {"master": "yarn"}, {"endpoint_url": "http://minio:9000"}]
+    "option",
+    [
+        {"weights": "my.h5"},
+        {"master": "yarn"},
+        {"endpoint_url": "http://minio:9000"},
+        {"pca_from": "results"},
+    ],
 )
 def test_what_means_something_only_here_is_refused(option: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="has no meaning on AWS"):

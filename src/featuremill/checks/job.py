@@ -134,7 +134,7 @@ class _Work:
         if self.findings.blocked(names, "reduced.readable"):
             return
         if not self.findings.blocked(rows.REDUCED, "features.readable") and features is not None:
-            rows.check_reduced(features, found, pca, self.findings)
+            rows.check_reduced(features, found, held, pca, self.findings)
         self.progress.say("reading the CSV matrix")
         matrix.check_matrix(held, found.rows.digests(), pca.n_components_, self.findings)
 

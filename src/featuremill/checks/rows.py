@@ -53,11 +53,16 @@ def check_features(
 
 
 def check_reduced(
-    features: FeatureRows, reduced: ReducedRows, pca: PCA, findings: Findings
+    features: FeatureRows, reduced: ReducedRows, held: Held, pca: PCA, findings: Findings
 ) -> None:
     """Judge the rows of the reduced table by those of the features table."""
     embedded, paths = features.embedded.digests(), reduced.paths.digests()
-    findings.equal("pca.samples", pca.n_samples_, len(embedded), "rows that it was fitted to")
+    kept = (held.record.pca or {}).get("kept") if held.record else None
+    if kept:
+        why = f"it was fitted to {pca.n_samples_:,} rows and is kept since run {kept['since']}"
+        findings.skip("pca.samples", why)
+    else:
+        findings.equal("pca.samples", pca.n_samples_, len(embedded), "rows that it was fitted to")
     findings.equal("reduced.rows", len(paths), len(embedded), "rows")
     what = f"rows without {pca.n_components_:,} scores"
     findings.none_of("reduced.length", reduced.wrong_length, what)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from featuremill import names
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
+from featuremill.forgotten import read_forgotten
+from featuremill.known import Known, known_images
 from featuremill.listing import Listing, Selection
 from featuremill.references import Rejection
 from featuremill.storage import Store
-from featuremill.tables import Known, features_table, known_images
+from featuremill.tables import features_table
 
 NAMES = ("source.images", "source.versions", "source.gone")
 
@@ -31,6 +33,7 @@ def check_source(source: Store, held: Held, rows_below: int, findings: Findings)
         If the source cannot be listed.
     """
     known, chosen = known_images(features_table(held.store), _model_id(held)), _chooser(held)
+    forgotten = read_forgotten(held.store)
     listing = Listing(source, Selection())
     images = missing = changed = met = 0
     first = ["", ""]
@@ -40,6 +43,8 @@ def check_source(source: Store, held: Held, rows_below: int, findings: Findings)
             found = known.look_up(reference.path, reference.version)
             met += found is not None
             if not chosen(reference.path[len(below(source)) :], reference.label):
+                continue
+            if reference.path in forgotten:
                 continue
             images += 1
             if found is None:

@@ -17,12 +17,14 @@ from featuremill.errors import FeaturemillError
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "featuremill.cli.run",
+        "transform": "featuremill.cli.transform",
         "estimate": "featuremill.cli.run",
         "report": "featuremill.cli.report",
         "similar": "featuremill.cli.search",
         "duplicates": "featuremill.cli.search",
         "outliers": "featuremill.cli.search",
         "check": "featuremill.cli.check",
+        "forget": "featuremill.cli.forget",
         "export": "featuremill.cli.export",
         "explore": "featuremill.cli.export",
         "slides": "featuremill.cli.slides",
@@ -37,7 +39,9 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 _KEPT: Mapping[str | None, str] = MappingProxyType(
     {
         "run": " What was committed is kept: the same command goes on from there.",
+        "transform": " What was committed is kept: the same command goes on from there.",
         "sample": " What was brought is kept: the same command goes on from there.",
+        "forget": " It is unfinished: the same command goes on from there.",
     }
 )
 """Command → what stays of it when it is interrupted."""

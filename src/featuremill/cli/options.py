@@ -1,6 +1,6 @@
 """What several commands share: exit codes, options of storage and of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -25,7 +25,7 @@ def s3_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--endpoint-url", help="Address of a store that speaks S3.")(command)
 
 
-_RUN_OPTIONS = (
+_FIT_OPTIONS = (
     click.option(
         "--components",
         "n_components",
@@ -56,14 +56,17 @@ _RUN_OPTIONS = (
         "--model", default="mobilenetv2", show_default=True, help="See `featuremill models`."
     ),
     click.option(
-        "--weights", metavar="FILE", help="Keras .h5 file instead of mobilenetv2's published one."
-    ),
-    click.option(
         "--precision",
         default="auto",
         show_default=True,
         metavar="|".join(PRECISIONS),
         help="auto: as fast as cosine 0.999 to float32 allows.",
+    ),
+)
+
+_IMAGE_OPTIONS = (
+    click.option(
+        "--weights", metavar="FILE", help="Keras .h5 file instead of mobilenetv2's published one."
     ),
     click.option(
         "--engine",
@@ -107,22 +110,47 @@ _RUN_OPTIONS = (
         metavar="SECONDS",
         help="Reject images that take longer to decode.",
     ),
-    click.option("--master", default="local[*]", show_default=True, help="Spark master."),
+    click.option(
+        "--max-worker-deaths",
+        type=int,
+        default=100,
+        show_default=True,
+        metavar="N",
+        help="Stop after so many crashes; the images become rejects until then.",
+    ),
+    click.option(
+        "--master",
+        default="local[*]",
+        show_default=True,
+        help="Spark master; local[*] is a task for each core, or as many as fit the memory.",
+    ),
 )
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that is told what a run should be."""
-    command = s3_options(command)
-    for option in reversed(_RUN_OPTIONS):
+    return _with_options(image_options(command), _FIT_OPTIONS)
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that say which images are embedded and how, not what is fitted to them."""
+    return _with_options(s3_options(command), _IMAGE_OPTIONS)
+
+
+def _with_options(
+    command: Callable[..., Any], options: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
-def run_config(classes: str | None, max_rejects: str, **options: Any) -> RunConfig:
+def run_config(**options: Any) -> RunConfig:
     """What was asked for on the command line."""
-    return RunConfig(
-        classes=tuple(name.strip() for name in (classes or "").split(",") if name.strip()),
-        max_rejects=RejectLimit.parse(max_rejects),
-        **options,
-    )
+    return RunConfig(**parsed(**options))
+
+
+def parsed(classes: str | None, max_rejects: str, **options: Any) -> dict[str, Any]:
+    """Options of the command line as :class:`RunConfig` takes them."""
+    chosen = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    return {"classes": chosen, "max_rejects": RejectLimit.parse(max_rejects), **options}

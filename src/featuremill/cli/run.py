@@ -18,20 +18,26 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DEST")
 @run_options
+@click.option("--prune", is_flag=True, help="Drop rows whose image is gone from SRC.")
+@click.option(
+    "--keep-pca", is_flag=True, help="Project what is new by the PCA of DEST; fit none anew."
+)
 @click.option(
     "--replace-model", is_flag=True, help="Compute anew what DEST holds of another model."
 )
+@click.option("--relative-paths", is_flag=True, help="Show paths in the report as below SRC.")
 @click.pass_obj
 def run(spark: Any, /, **options: Any) -> None:
     """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
 
     SRC and DEST are folders or s3://bucket/prefix. The name of an image's parent folder is its
-    label. A second run embeds only what is new or has changed.
+    label. A second run embeds only what is new or has changed, and fits the PCA to all.
 
     \b
     Examples:
       featuremill run photos results
       featuremill run photos results --components 256 --precision fp32
+      featuremill run photos results --prune --keep-pca
       featuremill run photos results --weights mobilenet_v2.h5 --classes Apple,Banana
       featuremill run s3://fruits/training s3://fruits/results --variance 0.9
     """
@@ -40,7 +46,7 @@ def run(spark: Any, /, **options: Any) -> None:
 
     with ConsoleProgress() as progress:
         result = run_pipeline(run_config(**options), spark=spark, progress=progress)
-    _print_result(result)
+    print_result(result)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -79,7 +85,8 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
         _print_estimate(predicted)
 
 
-def _print_result(result: "RunResult") -> None:
+def print_result(result: "RunResult") -> None:
+    """Print what a run, or a transform, found and where its report is."""
     record = result.record
     if record.pca is not None:
         reached = record.pca["components_for_variance"]
@@ -88,6 +95,18 @@ def _print_result(result: "RunResult") -> None:
             f"PCA       {record.pca['n_components']} components hold"
             f" {record.pca['variance_held']:.2%} of the variance ({marks})"
         )
+        if "kept" in record.pca:
+            click.echo(
+                f"fitted    by run {record.pca['run']} to {record.pca['n_samples']:,} images,"
+                f" kept since run {record.pca['kept']['since']}"
+            )
+    if record.drift is not None:
+        click.echo(
+            f"drift     {record.drift['shift']:.2f} ± {record.drift['noise']:.2f}"
+            f" of {record.drift['rows']:,} images, bound {record.drift['bound']:.2f}"
+        )
+    if record.pruned:
+        click.echo(f"pruned    {record.pruned:,} rows")
     if record.images_per_second:
         click.echo(f"speed     {record.images_per_second:,.0f} images/s while embedding")
     click.echo(f"ledger    {record.ledger}")

@@ -170,7 +170,7 @@ CAUSES = tuple(
 _WRAPPERS = ("Py4JJavaError", "PythonException", "SparkException", "SystemExit", "CalledProcess")
 _VAGUE = (
     "a worker process died",
-    "workers died on more than",
+    "worker processes died",
     "a Spark job failed",
     "Spark's Java process died",
 )

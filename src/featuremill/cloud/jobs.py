@@ -45,6 +45,7 @@ _OPTIONS: Mapping[str, str] = MappingProxyType(
         "max_bytes": "--max-bytes",
         "max_pixels": "--max-pixels",
         "image_timeout": "--image-timeout",
+        "max_worker_deaths": "--max-worker-deaths",
         "region": "--region",
     }
 )
@@ -52,6 +53,8 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "standardize": "--no-standardize",
         "reduce": "--no-reduce",
+        "prune": "--prune",
+        "keep_pca": "--keep-pca",
         "replace_model": "--replace-model",
     }
 )
@@ -63,6 +66,7 @@ _HERE_ONLY: Mapping[str, str] = MappingProxyType(
         "weights": "Put it into the archive: `featuremill cloud package --weights FILE`.",
         "master": "Leave it out: the cluster's own Spark is used.",
         "endpoint_url": "Leave it out: the job reads the stack's bucket.",
+        "pca_from": "Fetch the results: `featuremill transform` runs where you are.",
     }
 )
 

@@ -1,0 +1,284 @@
+"""The reduced table of a growing set, through a PCA that is kept.
+
+What was reduced before stays as it is, to the last bit; only what came or changed since is
+projected. Which rows those are is told by the features table's own log: the files of the version
+that the PCA's description names, against those of the newest one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from featuremill import reduce
+from featuremill.config import RunConfig
+from featuremill.drift import Drift, drift
+from featuremill.errors import DestinationError
+from featuremill.pca import PCA
+from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, Rows
+from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
+from featuremill.storage import Store, open_store
+from featuremill.tables import (
+    DataFile,
+    Table,
+    drop_paths,
+    features_table,
+    reduced_table,
+    without_rows,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A fitted PCA and its description."""
+
+    origin: Store
+    pca: PCA
+    description: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Since:
+    """How the features table differs from an earlier version of itself.
+
+    Attributes
+    ----------
+    rows : Rows
+        Those that are new or changed.
+    stale : frozenset of str
+        Paths whose earlier row is gone or was replaced.
+    """
+
+    rows: Rows
+    stale: frozenset[str]
+
+
+def find_kept(config: RunConfig, destination: Store, network: Mapping[str, Any]) -> Kept | None:
+    """The PCA that a run is to use, or None if it is to fit one.
+
+    Raises
+    ------
+    DestinationError
+        If there is none that can take the features of that network, or the destination holds
+        another one that would be lost.
+    """
+    if not config.keep_pca and config.pca_from is None:
+        return None
+    wanted = {
+        "n_components_requested": config.n_components,
+        "variance_requested": config.variance,
+        "standardize": None if config.standardize else False,
+    }
+    if config.pca_from is None:
+        anew = "To fit a PCA anew, run without --keep-pca."
+        return load_kept(destination, network, wanted, anew)
+    origin = open_store(config.pca_from, endpoint_url=config.endpoint_url, region=config.region)
+    if origin.contains(destination):
+        raise DestinationError(
+            f"output {destination.url} is, or lies in, {origin.url}, whose PCA is to be used",
+            "Choose another output; to add images to it, use `featuremill run --keep-pca`.",
+        )
+    held = _description(destination)
+    if held and "from" not in held.get("kept", {}):
+        raise DestinationError(
+            f"output {destination.url} holds a PCA that was fitted to its own images",
+            "Choose another output.",
+        )
+    other = "Name the destination of a `featuremill run` that has fitted one."
+    return load_kept(origin, network, wanted, other)
+
+
+def load_kept(
+    origin: Store, network: Mapping[str, Any], wanted: Mapping[str, Any], otherwise: str
+) -> Kept:
+    """Read a destination's fitted PCA, if it can take a network's features.
+
+    Parameters
+    ----------
+    network : mapping
+        Description of the network that computes the features.
+    wanted : mapping
+        Entries that the PCA's description must have where they are not None.
+    otherwise : str
+        What to do where it cannot be used.
+
+    Raises
+    ------
+    DestinationError
+        If there is no PCA, or it is damaged, of another model, or of other options.
+    """
+    try:
+        arrays = origin.read(MODEL_ARRAYS)
+        description: dict[str, Any] = json.loads(origin.read(MODEL_DESCRIPTION))
+    except FileNotFoundError as error:
+        raise DestinationError(f"{origin.url} holds no fitted PCA", otherwise) from error
+    except ValueError as error:
+        raise DestinationError(
+            f"{origin.url}/{MODEL_DESCRIPTION} is damaged: {error}", otherwise
+        ) from error
+    if description.get("sha256") != hashlib.sha256(arrays).hexdigest():
+        raise DestinationError(
+            f"{MODEL_ARRAYS} and {MODEL_DESCRIPTION} at {origin.url} do not belong together:"
+            " a run ended between the two",
+            otherwise,
+        )
+    _check_network(origin, description, network, otherwise)
+    for name, value in wanted.items():
+        if value is not None and description.get(name) != value:
+            raise DestinationError(
+                f"the PCA at {origin.url} was fitted with {name} {description.get(name)},"
+                f" not {value}",
+                f"Leave that option out to use it as it is. {otherwise}",
+            )
+    return Kept(origin, PCA.from_safetensors(arrays), description)
+
+
+def _check_network(
+    origin: Store, description: Mapping[str, Any], network: Mapping[str, Any], otherwise: str
+) -> None:
+    fitted = description["network"]
+    if fitted["model_id"] == network["model_id"] and (
+        description["n_features"] == network["n_features"]
+    ):
+        return
+    raise DestinationError(
+        f"the PCA at {origin.url} was fitted to {description['n_features']} features of"
+        f" {fitted['name']} (model {fitted['model_id']}), this run computes"
+        f" {network['n_features']} of {network['name']} (model {network['model_id']})",
+        f"Use the model it was fitted to, with its --weights if it has any. {otherwise}",
+    )
+
+
+def changed_since(table: Table, version: int, model_id: str) -> Since | None:
+    """Rows of the features table that a version did not have, and paths whose rows went.
+
+    None if the log, or a file, of that version is there no more.
+    """
+    from deltalake.exceptions import DeltaError
+
+    try:
+        now, before = table.files(status=OK), table.files(version, status=OK)
+        gone = _missing_from(now, before)
+        added = _missing_from(before, now)
+        runs: set[str] = set()
+        paths: set[str] = set()
+        for file in gone:
+            for batch in table.read(file, ["path", "run"]):
+                paths.update(batch["path"].to_pylist())
+                runs.update(batch["run"].to_pylist())
+    except (DeltaError, FileNotFoundError):
+        return None
+    # rows that were moved to another file with what remained of theirs; a run's rows are all of
+    # that version or all later, since one run at a time writes
+    if gone:
+        for file in added:
+            for batch in table.read(file, ["path", "run"]):
+                pairs = zip(batch["path"].to_pylist(), batch["run"].to_pylist(), strict=True)
+                paths.difference_update(path for path, run in pairs if run in runs)
+    return Since(Rows(model_id, added, frozenset(runs)), frozenset(paths))
+
+
+def extend(spark: "SparkSession", destination: Store, kept: Kept, model_id: str, run: str) -> None:
+    """Bring the reduced table up to date with the features table.
+
+    Rows that it has stay as they are where it is known to be of this PCA and of which features;
+    else all rows are projected.
+    """
+    since, table = _unreduced(destination, kept, model_id), reduced_table(destination)
+    if since is None:
+        reduce.project(spark, destination, Rows(model_id), kept.pca, run)
+        return
+    replaced = partial(without_rows, table, f"{run}-kept", drop_paths(since.stale))
+    reduce.project(spark, destination, since.rows, kept.pca, run, replaced)
+
+
+def measure_drift(
+    spark: "SparkSession", destination: Store, kept: Kept, model_id: str
+) -> Drift | None:
+    """Compare all images that the PCA was not fitted to with those it was fitted to.
+
+    None where there is no such image, or where the log no longer tells which these are.
+    """
+    rows: Rows | None = Rows(model_id)
+    of_others = "from" in kept.description.get("kept", {})
+    if kept.origin.url == destination.url and not of_others:
+        since = changed_since(features_table(destination), _fitted_version(kept), model_id)
+        rows = since.rows if since else None
+    if rows is None:
+        return None
+    moments = reduce.compute_moments(spark, destination, rows, kept.pca.n_features_in_)
+    return drift(kept.pca, moments) if moments.n else None
+
+
+def save_kept(
+    destination: Store, kept: Kept, found: Mapping[str, Any] | None, run: str
+) -> dict[str, Any]:
+    """Write the PCA with what it is of now, and the drift found; returns its description.
+
+    Only for a run that holds the destination.
+    """
+    of_others = kept.origin.url != destination.url
+    place = {"from": kept.origin.url} if of_others else {"fitted_version": _fitted_version(kept)}
+    description = {
+        **kept.description,
+        "versions": reduce.table_versions(destination),
+        "kept": {
+            "since": run,
+            **place,
+            **_standing(destination, kept).get("kept", {}),
+            "run": run,
+            "rows": sum(file.rows for file in reduced_table(destination).files()),
+            "drift": found,
+        },
+    }
+    destination.write(MODEL_ARRAYS, kept.pca.to_safetensors())
+    destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
+    return description
+
+
+def still_reduced(destination: Store, kept: Kept) -> dict[str, Any] | None:
+    """Description of the PCA at a destination, if both tables are as a run with it left them."""
+    description = _standing(destination, kept)
+    now = reduce.table_versions(destination)
+    return description if description and description["versions"] == now else None
+
+
+def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
+    versions = _standing(destination, kept).get("versions", {})
+    now = reduce.table_versions(destination)
+    if REDUCED_FOLDER not in now or versions.get(REDUCED_FOLDER) != now[REDUCED_FOLDER]:
+        return None
+    return changed_since(features_table(destination), versions[FEATURES_FOLDER], model_id)
+
+
+def _standing(destination: Store, kept: Kept) -> dict[str, Any]:
+    """Description of the PCA at a destination if it is this one, else nothing."""
+    description = _description(destination)
+    return description if description.get("sha256") == kept.description["sha256"] else {}
+
+
+def _description(destination: Store) -> dict[str, Any]:
+    try:
+        description: dict[str, Any] = json.loads(destination.read(MODEL_DESCRIPTION))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return description
+
+
+def _fitted_version(kept: Kept) -> int:
+    """Version of the features table that the PCA was fitted to."""
+    version: int = kept.description.get("kept", {}).get(
+        "fitted_version", kept.description["versions"][FEATURES_FOLDER]
+    )
+    return version
+
+
+def _missing_from(files: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
+    """Those of the others that are not among some files."""
+    names = {file.name for file in files}
+    return [file for file in others if file.name not in names]

@@ -1,0 +1,111 @@
+"""Other images through a PCA that is fitted already."""
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from featuremill.config import RunConfig
+from featuremill.errors import ConfigError, DestinationError
+from featuremill.pipeline import RunResult, run
+from featuremill.prepare import NETWORK
+from featuremill.progress import Progress
+from featuremill.storage import Store, open_store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Place = str | os.PathLike[str]
+
+_SETTLED = frozenset(
+    (
+        "n_components",
+        "variance",
+        "standardize",
+        "reduce",
+        "model",
+        "precision",
+        "replace_model",
+        "keep_pca",
+        "pca_from",
+    )
+)
+"""Options of a run that leave no choice here."""
+
+
+def transform(
+    source: Place,
+    destination: Place,
+    output: Place,
+    *,
+    spark: "SparkSession | None" = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> RunResult:
+    """Turn a source of images into scores on the components that another run has fitted.
+
+    Everything that a run leaves is left at the output, so that every other command takes it for a
+    destination; the destination whose PCA is used is only read.
+
+    Parameters
+    ----------
+    source : str or path
+        Images.
+    destination : str or path
+        Of an earlier run: its model and its fitted PCA are used.
+    output : str or path
+        Where the results go; one of an earlier transform is brought up to date.
+    spark, progress
+        As for :func:`featuremill.run`.
+    options
+        Of :class:`featuremill.RunConfig`, but for those that the PCA has settled.
+
+    Returns
+    -------
+    RunResult
+        ``record.drift`` tells how far these images are from those that the PCA was fitted to
+        (see :class:`featuremill.drift.Drift`); beyond its bound it is among ``record.warnings``.
+
+    Raises
+    ------
+    ConfigError
+        If an option is given that the fitted PCA has settled.
+    DestinationError
+        If the destination holds no PCA of a model that can be loaded here, or the output holds a
+        PCA that was fitted to its own images.
+    InputError, RunError
+        As for :func:`featuremill.run`.
+    """
+    settled = sorted(_SETTLED & options.keys())
+    if settled:
+        raise ConfigError(
+            f"{', '.join(settled)} cannot be chosen: the PCA at {destination} was fitted to"
+            " features of one model and precision",
+            "Leave that out, or use `featuremill run` to fit another PCA.",
+        )
+    places = {name: options.get(name) for name in ("endpoint_url", "region")}
+    network = _network(open_store(destination, **places))
+    config = RunConfig(
+        os.fspath(source),
+        os.fspath(output),
+        # the precisions that are contracts too have the same names
+        model=network["name"],
+        precision=network["contract"],
+        pca_from=os.fspath(destination),
+        **options,
+    )
+    return run(config, spark=spark, progress=progress)
+
+
+def _network(destination: Store) -> dict[str, str]:
+    """Whose features the fitted PCA takes."""
+    try:
+        network: dict[str, str] = json.loads(destination.read(NETWORK))
+    except FileNotFoundError as error:
+        raise DestinationError(
+            f"{destination.url} holds no result", "Name the destination of `featuremill run`."
+        ) from error
+    except ValueError as error:
+        raise DestinationError(
+            f"{destination.url}/{NETWORK} is damaged: {error}", "Name another destination."
+        ) from error
+    return network
