@@ -21,7 +21,7 @@ resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
 test_in_parallel := -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo test test-spark35 lint lint-cloud lock bench train build clean
+.PHONY: help demo test test-spark35 lint lint-cloud lock bench soak soak-images train build clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,12 @@ lock: .venv/.stamp ## resolve all lock files again
 
 bench: .venv/.stamp ## measure everything (hours); BENCH="whole_job --quick" says what and how
 	@$(with_java) $(python) -m benchmarks $(BENCH)
+
+soak: .venv/.stamp ## run, kill and audit at random (30 minutes); SOAK="--minutes 5 --seed 2" says how
+	@$(with_java) $(python) -m soak $(SOAK)
+
+soak-images: .venv/.stamp ## decode 20,000 damaged files of each format (10 minutes); SOAK="--seed 2" says how
+	@$(python) -m soak.images $(SOAK)
 
 # WEIGHTS: the teacher's, a Keras .h5. DATA: pictures to measure with. OUT: photographs, crops and
 # checkpoints, 20 GB. What is there already is not done again.

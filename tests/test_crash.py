@@ -1,0 +1,233 @@
+"""Runs that are killed, and what the same command makes of them afterwards.
+
+The kills are real: ``kill -9``, a disk with no room, Ctrl-C. `python -m soak` does the same for
+hours, at random.
+"""
+
+import random
+import resource
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from featuremill import chunks
+from featuremill.errors import FeaturemillError
+from featuremill.pipeline import run
+from featuremill.synth import SynthConfig, write
+from outputs import features, offline, reduced, uncommitted
+from soak import processes, trial
+from soak.disk import small_disk
+from soak.standalone import standalone_cluster
+from soak.trial import CTRL_C, STOP, Outcome, Strike
+from soak.watch import Moment, Watch
+
+CHUNK = 16
+SOME_FILE = "features/status=ok/"
+FIRST_COMMITS = r"features/_delta_log/0+[1-9]\.json$"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """160 small pictures, ten chunks; not to be changed."""
+    folder = tmp_path_factory.mktemp("killed") / "pictures"
+    write(folder, SynthConfig(classes=4, per_class=40, seed=5, size=40), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spark, source, tmp_path_factory) -> pd.DataFrame:
+    """The features table of a run that nothing happened to."""
+    dest = tmp_path_factory.mktemp("undisturbed") / "results"
+    run(offline(source, dest, reduce=False), spark=spark)
+    return features(dest)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch) -> None:
+    monkeypatch.setattr(chunks, "LARGEST", CHUNK)
+
+
+def assert_as_undisturbed(dest: Path, undisturbed: pd.DataFrame) -> None:
+    """Every image once, with the features that it should have, and nothing left over."""
+    rows = features(dest)
+    same = ["path", "label", "version", "bytes", "width", "height", "model_id", "status"]
+    pd.testing.assert_frame_equal(rows[same], undisturbed[same])
+    np.testing.assert_allclose(
+        np.stack(rows.features), np.stack(undisturbed.features), rtol=0, atol=1e-5
+    )
+    assert uncommitted(dest) == set()
+    assert [path for path in dest.rglob(".*") if path.is_file()] == []
+    assert list(dest.glob("run.lock*")) == []
+
+
+def killed(source: Path, dest: Path, *strikes: Strike, cluster=None) -> Outcome:
+    """A run from the command line, struck when the moments come."""
+    arguments = [str(CHUNK), "run", source, dest, "--model", "embedded", "--precision", "fp32"]
+    arguments += ["--no-reduce", *(["--master", cluster.master] if cluster else [])]
+    outcome = trial.run(list(map(str, arguments)), dest, strikes, random.Random(1), cluster=cluster)
+    assert outcome.done == list(strikes), outcome.said
+    assert processes.left(outcome.processes) == []
+    return outcome
+
+
+# A run that is killed
+
+
+def test_a_killed_driver_costs_at_most_the_two_chunks_in_flight(
+    spark, source, undisturbed, tmp_path
+):
+    dest = tmp_path / "results"
+    outcome = killed(source, dest, Strike("kill the driver", Moment(FIRST_COMMITS, 4)))
+    assert outcome.code == -9
+    committed = len(features(dest))
+    folder = dest / "features"
+    in_vain = sum(pq.read_metadata(folder / name).num_rows for name in uncommitted(dest))
+    assert committed >= 4 * CHUNK
+    assert in_vain <= 2 * CHUNK
+
+    ledger = run(offline(source, dest, reduce=False), spark=spark).record.ledger
+
+    assert (ledger.already_done, ledger.embedded) == (committed, 160 - committed)
+    assert_as_undisturbed(dest, undisturbed)
+
+
+def test_without_its_java_a_run_ends_with_a_message_and_goes_on_next_time(
+    spark, source, undisturbed, tmp_path
+):
+    dest = tmp_path / "results"
+    outcome = killed(source, dest, Strike("kill Java", Moment(SOME_FILE, 5)))
+    assert outcome.code == 1
+    assert "Spark's Java process died" in outcome.said
+    assert "the same command goes on" in outcome.said
+    assert "Traceback" not in outcome.said
+    assert uncommitted(dest) == set()
+
+    run(offline(source, dest, reduce=False), spark=spark)
+
+    assert_as_undisturbed(dest, undisturbed)
+
+
+def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_next_time(
+    spark, source, undisturbed, tmp_path
+):
+    dest = tmp_path / "results"
+    again = Strike(CTRL_C, Moment("", 0, 20))
+    outcome = killed(source, dest, Strike(CTRL_C, Moment(FIRST_COMMITS, 2)), again)
+    assert outcome.code == 130
+    assert "interrupted. What was committed is kept: the same command goes on" in outcome.said
+    assert "Traceback" not in outcome.said
+
+    run(offline(source, dest, reduce=False), spark=spark)
+
+    assert_as_undisturbed(dest, undisturbed)
+
+
+# Parts of a run that are killed
+
+
+def test_workers_killed_again_and_again_cost_nothing(spark, source, undisturbed, tmp_path):
+    dest = tmp_path / "results"
+    struck = []
+
+    def kill_one() -> None:
+        found = processes.workers(psutil.Process().children(recursive=True))
+        struck.append(processes.strike(random.Random(len(struck)).choice(found)))
+
+    with meanwhile(dest, *[(Moment(SOME_FILE, n), kill_one) for n in (1, 5, 9)]):
+        record = run(offline(source, dest, n_components=3), spark=spark).record
+
+    assert struck == [True] * 3
+    assert (record.status, record.ledger.embedded) == ("finished", 160)
+    assert reduced(dest).path.tolist() == undisturbed.path.tolist()
+    assert_as_undisturbed(dest, undisturbed)
+
+
+def test_a_cluster_that_tries_slow_tasks_twice_and_loses_an_executor_loses_no_image(
+    source, undisturbed, tmp_path
+):
+    dest = tmp_path / "results"
+    tried_twice = Moment(r"features/status=ok/.*-1-\w{8}\.parquet")
+    with standalone_cluster() as cluster:
+        outcome = killed(
+            source,
+            dest,
+            Strike(STOP, Moment(SOME_FILE)),
+            Strike("kill an executor", tried_twice),
+            cluster=cluster,
+        )
+    assert outcome.code == 0, outcome.said
+    assert_as_undisturbed(dest, undisturbed)
+
+
+# Disks
+
+
+@pytest.fixture(params=["full", "read-only", "takes no large file"])
+def disk(request, tmp_path) -> Iterator[tuple[Path, Callable[[], object], Callable[[], object]]]:
+    """A folder, what makes every write to it fail, and what makes them succeed again."""
+    if request.param == "takes no large file":
+        if sys.platform != "linux":
+            pytest.skip("only Linux limits what another process writes")
+        yield tmp_path, lambda: limit_files(40_000), lambda: limit_files(resource.RLIM_INFINITY)
+        return
+    with small_disk(tmp_path / "disk") as mounted:
+        if mounted is None:
+            pytest.skip("only root of a Linux may mount a disk")
+        make_fail = mounted.fill if request.param == "full" else mounted.forbid
+        yield mounted.folder, make_fail, mounted.repair
+
+
+def limit_files(size: int) -> None:
+    """Let Spark's Python processes write no file beyond a size."""
+    for process in processes.python(psutil.Process().children(recursive=True)):
+        _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
+
+
+def test_a_disk_that_fails_half_way_ends_the_run_and_the_next_one_goes_on(
+    spark, source, undisturbed, disk
+):
+    folder, make_fail, repair = disk
+    dest = folder / "results"
+    with (
+        meanwhile(dest, (Moment(FIRST_COMMITS, 2), make_fail)),
+        pytest.raises(FeaturemillError) as failure,
+    ):
+        run(offline(source, dest, reduce=False), spark=spark)
+    assert "cannot write" in failure.value.problem or "could not be committed" in str(failure.value)
+    repair()
+    committed = len(features(dest))
+    assert committed >= CHUNK
+
+    ledger = run(offline(source, dest, reduce=False), spark=spark).record.ledger
+
+    assert (ledger.already_done, ledger.embedded) == (committed, 160 - committed)
+    assert_as_undisturbed(dest, undisturbed)
+
+
+class meanwhile:  # noqa: N801
+    """Do things when their moments come, while the block lasts."""
+
+    def __init__(self, dest: Path, *moments: tuple[Moment, Callable[[], object]]) -> None:
+        self._watch, self._moments = Watch(dest), moments
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._act)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _act(self) -> None:
+        for moment, action in self._moments:
+            if self._watch.wait_for(moment, self._over.is_set):
+                action()
