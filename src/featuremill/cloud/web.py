@@ -9,10 +9,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from featuremill.errors import SourceError
+from featuremill.storage.ranges import Ranges
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -112,42 +114,16 @@ def ranged(address: str) -> Iterator[BinaryIO]:
                 "Take a .tar.gz of it where there is one (GitHub: /tar.gz/ in place of /zip/),"
                 " or download it and name the file.",
             )
-    with io.BufferedReader(_Ranges(address, int(total)), _BLOCK) as file:
+    with io.BufferedReader(Ranges(partial(_range, address), int(total)), _BLOCK) as file:
         yield cast(BinaryIO, file)
 
 
-class _Ranges(io.RawIOBase):
-    """A file at an address; each read is one request."""
-
-    def __init__(self, address: str, size: int) -> None:
-        self._address = address
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
-        return self._position
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), self._size - self._position)
-        if length <= 0:
-            return 0
-        last = self._position + length - 1
-        with _asked(self._address, Range=f"bytes={self._position}-{last}") as response:
-            try:
-                data = response.read(length)
-            except http.client.HTTPException as error:
-                raise OSError(f"the connection broke: {error}") from error
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT or len(data) != length:
-            raise OSError(f"the server gave {len(data):,} of {length:,} bytes of a range")
-        view[:length] = data
-        self._position += length
-        return length
+def _range(address: str, start: int, length: int) -> bytes:
+    with _asked(address, Range=f"bytes={start}-{start + length - 1}") as response:
+        try:
+            data = response.read(length)
+        except http.client.HTTPException as error:
+            raise OSError(f"the connection broke: {error}") from error
+    if response.status != http.HTTPStatus.PARTIAL_CONTENT or len(data) != length:
+        raise OSError(f"the server gave {len(data):,} of {length:,} bytes of a range")
+    return data
