@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 180.0
 class Strike:
     """Something done to a run, and when.
 
-    ``what`` is one of ``KILLS``, ``STOP``, ``CTRL_C`` or of the faults given.
+    ``what`` is one of ``KILLS``, ``STOP``, ``GO_ON``, ``CTRL_C`` or of the faults given.
     """
 
     what: str
@@ -60,6 +60,8 @@ KILLS: Mapping[str, Found] = {
 CTRL_C = "Ctrl-C"
 STOP = "stop an executor's workers"
 """To a cluster, workers that stand still are slow ones."""
+GO_ON = "let stopped workers go on"
+"""As slow ones do: for a task that stands still for ever Spark waits, if its copy was lost too."""
 
 
 def run(
@@ -136,6 +138,8 @@ def _struck(
         one = chance.choice(sorted(processes.workers(everything), key=_pid))
         all_beside = [each for each in processes.workers(everything) if each.ppid() == one.ppid()]
         return all(processes.strike(each, signal.SIGSTOP) for each in all_beside)
+    if what == GO_ON:
+        return sum(processes.strike(each, signal.SIGCONT) for each in everything) > 0
     found = sorted(KILLS[what](everything), key=_pid)
     return bool(found) and processes.strike(chance.choice(found))
 

@@ -36,6 +36,7 @@ from featuremill.cloud.throughput import Throughput
 from featuremill.config import RunConfig
 from featuremill.errors import CloudError, ConfigError
 from featuremill.estimation import Estimate
+from featuremill.lease import hold
 from featuremill.storage import open_store
 from featuremill.tables import DataFile, features_table
 from tests.cloud.answers import counting
@@ -198,14 +199,16 @@ def test_commits_ask_what_is_reckoned(aws: Aws, endpoint: str) -> None:
         store = open_store(f"s3://{BUCKET}/results/x", endpoint_url=counted, region="eu-west-1")
         table = features_table(store)
         table.create()
-        for version in range(3):
-            names = [f"status=ok/r-{version}-{number}.parquet" for number in range(4)]
-            for name in names:
-                store.write(f"features/{name}", b"rows")
-            came.clear()
-            table.commit("r", version, [DataFile(name, 1, 4, {"status": "ok"}) for name in names])
-            puts, gets = came["PUT"] + came["LIST"], came["GET"] + came["HEAD"]
-            assert Requests(puts, gets) == of_commit(version, 4)
+        with hold(store, "r"):
+            for version in range(3):
+                names = [f"status=ok/r-{version}-{number}.parquet" for number in range(4)]
+                for name in names:
+                    store.write(f"features/{name}", b"rows")
+                files = [DataFile(name, 1, 4, {"status": "ok"}) for name in names]
+                came.clear()
+                table.commit("r", version, files)
+                puts, gets = came["PUT"] + came["LIST"], came["GET"] + came["HEAD"]
+                assert Requests(puts, gets) == of_commit(version, 4)
 
 
 def test_a_large_file_is_written_in_as_many_parts_as_are_reckoned(aws: Aws, endpoint: str) -> None:

@@ -50,9 +50,10 @@ def of_commit(version: int, files: int) -> Requests:
     """Requests of a commit of so many files on a table of so many earlier commits.
 
     Delta's log is read anew each time: 3 times what has not been summed up, and 6 requests.
+    Besides, the keys are tried before Delta gets them, and the lock is read.
     """
     unread = min(version, _LOG_UNREAD_AFTER)
-    return Requests(puts=4 + 1, gets=files + 6 + _READ_AGAIN * unread)
+    return Requests(puts=4 + 1, gets=files + 6 + 2 + _READ_AGAIN * unread)
 
 
 def of_file(rows: int) -> Requests:
