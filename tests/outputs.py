@@ -37,12 +37,14 @@ def everything_in(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def uncommitted(destination: Path) -> set[str]:
-    """Parquet files that lie in the features table's folder and belong to no version of it."""
-    folder = destination / "features"
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    committed = set(DeltaTable(folder).file_uris()) if there else set()
-    names = {str(Path(uri).relative_to(folder)) for uri in committed}
-    return {name for name in there - names if not name.startswith("_delta_log/")}
+    """Files in the folders of both tables that belong to no version of them."""
+    found: set[str] = set()
+    for folder in (destination / "features", destination / "reduced"):
+        there = {path for path in folder.rglob("*") if path.is_file()}
+        is_table = DeltaTable.is_deltatable(str(folder))
+        committed = {Path(uri) for uri in DeltaTable(folder).file_uris()} if is_table else set()
+        found |= {str(path.relative_to(destination)) for path in there - committed}
+    return {name for name in found if "/_delta_log/" not in name}
 
 
 def _table(folder: Path) -> "pd.DataFrame":

@@ -87,8 +87,7 @@ def test_a_killed_driver_costs_at_most_the_two_chunks_in_flight(
     outcome = killed(source, dest, Strike("kill the driver", Moment(FIRST_COMMITS, 4)))
     assert outcome.code == -9
     committed = len(features(dest))
-    folder = dest / "features"
-    in_vain = sum(pq.read_metadata(folder / name).num_rows for name in uncommitted(dest))
+    in_vain = sum(pq.read_metadata(dest / name).num_rows for name in uncommitted(dest))
     assert committed >= 4 * CHUNK
     assert in_vain <= 2 * CHUNK
 

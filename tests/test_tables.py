@@ -379,6 +379,13 @@ class TestCleanUp:
         }
         assert paths_in(table) == ["a"]
 
+    def test_what_was_written_before_there_was_a_table_is_removed_too(self, tmp_path):
+        table = features_table(LocalStore(str(tmp_path)))
+        assert table.remove_uncommitted("run") == 0
+        table.store.write(f"{table.folder}/run-0.parquet", b"rows")
+        assert table.remove_uncommitted("run") == 1
+        assert list(tmp_path.rglob("*.parquet")) == []
+
     def test_what_a_killed_worker_had_begun_to_write_is_removed_too(self, table):
         begun = table.store.writer(f"{table.folder}/status=ok/run-0.parquet")
         begun.__enter__().write(b"half of")

@@ -157,10 +157,10 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
 
 
 def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
-    table = tables.features_table(job.destination)
-    if run is None or not table.exists():
+    if run is None:
         return
-    removed = table.remove_uncommitted(run)
+    both = (tables.features_table(job.destination), tables.reduced_table(job.destination))
+    removed = sum(table.remove_uncommitted(run) for table in both)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
 

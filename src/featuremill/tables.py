@@ -184,7 +184,8 @@ class Table:
 
     def remove_uncommitted(self, run: str) -> int:
         """Remove what a run, ended or dead, wrote and never committed; tells how many files."""
-        committed = {f"{self.folder}/{file.name}" for file in self.files()}
+        known = self.files() if self.exists() else ()
+        committed = {f"{self.folder}/{file.name}" for file in known}
         count = 0
         for name in list(self.store.names(self.folder)):
             # a hidden one is what a worker that was killed had begun to write
