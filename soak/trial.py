@@ -17,7 +17,7 @@ from soak import processes
 from soak.standalone import Cluster
 from soak.watch import Moment, Watch
 
-TIMEOUT_SECONDS = 180.0
+TIMEOUT_SECONDS = 240.0
 """A run of the soak takes seconds: one that takes this long hangs."""
 
 

@@ -16,17 +16,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n`: what shares costly fixtures stays together, file by file.
-
-    The archives, which take half a minute each, are shared by several files.
-    """
-    for item in items:
-        archives = "packages_kept" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("archives" if archives else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real photographs, real weights and reference features that are not part of the project."""

@@ -20,6 +20,7 @@ from featuremill.errors import ConfigError, SourceError, StorageError
 from featuremill.storage import Listed, open_store
 from featuremill.storage.local import LocalStore
 from featuremill.storage.s3 import S3Store
+from featuremill.unfinished import remove_unfinished
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -316,6 +317,19 @@ class TestWrite:
             assert store.size("a") is None
             file.write(b"second")
         assert store.read("a") == b"first, second"
+
+    def test_what_killed_writers_left_is_told_from_every_other_file(self, tmp_path, store):
+        for name in ("report.html", ".hidden", ".report.html.tmp", "csv/reduced.csv"):
+            store.write(name, b"whole")
+        writers = [store.writer("csv/reduced.csv"), store.writer("report.html")]
+        for writer in writers:
+            writer.__enter__().write(b"half of")
+        [begun], [csv] = store.unfinished(""), store.unfinished("csv")
+        assert begun.startswith(".report.html.")
+        assert csv.startswith("csv/.reduced.csv.")
+        assert remove_unfinished(store) == 2
+        assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
+        assert remove_unfinished(store) == 0
 
     def test_create_writes_only_what_is_not_there(self, tmp_path, store):
         assert store.create("run.lock", b"mine") is True

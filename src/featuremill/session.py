@@ -6,12 +6,14 @@ never pass through it.
 
 import logging
 import os
+import resource
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
@@ -43,6 +45,8 @@ FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
 _WORKERS_DIE_FIRST = 500
+_USUAL_FILES = 1024
+"""Open files that a process may have by default on Linux."""
 
 _GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _POLL_SECONDS = 0.2
@@ -115,11 +119,19 @@ def _start(master: str, log: BinaryIO) -> "SparkSession":
             return builder.getOrCreate()
     except Exception as error:
         log.seek(0)
-        said = log.read().decode(errors="replace").strip().splitlines()[-3:]
+        lines = log.read().decode(errors="replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith("\tat ")][-3:]
         raise ConfigError(
             f"Spark did not start on master {master!r}: {root_cause(error)}\n" + "\n".join(said),
-            "Name a master such as local[*], local[2], spark://host:7077 or yarn.",
+            _remedy(),
         ) from error
+
+
+def _remedy() -> str:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= files < _USUAL_FILES:
+        return f"Raise `ulimit -n`: {files} files may be open, {_USUAL_FILES:,} are usual."
+    return "Name a master such as local[*], local[2], spark://host:7077 or yarn."
 
 
 def _silence_tracebacks(spark: "SparkSession") -> None:
@@ -339,8 +351,10 @@ class Background:
         self._error: BaseException | None = None
         from pyspark import InheritableThread
 
-        self._thread = InheritableThread(target=self._run, args=(call,), daemon=True)
-        self._thread.start()
+        thread = InheritableThread(target=self._keep, args=(call,), daemon=True)
+        # it talks to Java before it comes to the call: what fails there is the outcome too
+        thread.run = partial(self._run, thread.run)  # type: ignore[method-assign]
+        thread.start()
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; tells whether the call has ended."""
@@ -359,9 +373,12 @@ class Background:
             raise self._error
         return self._outcome
 
-    def _run(self, call: Callable[[], T]) -> None:
+    def _keep(self, call: Callable[[], T]) -> None:
+        self._outcome = call()
+
+    def _run(self, begin: Callable[[], None]) -> None:
         try:
-            self._outcome = call()
+            begin()
         except BaseException as error:
             self._error = error
         finally:

@@ -88,6 +88,9 @@ class Store(Protocol):
         Raises :class:`~featuremill.errors.StorageError` if that cannot be told.
         """
 
+    def unfinished(self, folder: str) -> Iterator[str]:
+        """Names of what writers that were killed had begun to write in a folder."""
+
     def purge(self, prefix: str) -> int:
         """Remove earlier versions of all names that begin so; tells how many there were."""
 

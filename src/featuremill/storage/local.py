@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -94,7 +95,8 @@ class LocalStore:
             file.close()
             try:
                 os.link(file.name, path)
-            except FileExistsError:
+            except (FileExistsError, FileNotFoundError):
+                # who holds the destination may just be removing what killed writers left
                 return False
             except PermissionError:
                 # some file systems know no links; there a reader may see the file half-written
@@ -119,6 +121,13 @@ class LocalStore:
         """A file system keeps none; its snapshots and backups are not seen from here."""
         return False
 
+    def unfinished(self, folder: str) -> Iterator[str]:
+        """Names of the hidden files in which writing begins, in this very folder."""
+        path = self._path(folder)
+        with self._failures("list", folder):
+            there = os.listdir(path) if path.is_dir() else []
+        return (f"{folder}/{name}".lstrip("/") for name in there if _BEGUN.fullmatch(name))
+
     def purge(self, prefix: str) -> int:  # noqa: ARG002  (there is nothing to look for)
         """There is nothing to remove."""
         return 0
@@ -137,10 +146,17 @@ class LocalStore:
         except OSError as error:
             if verb == "read" and isinstance(error, FileNotFoundError):
                 raise
+            if verb == "read" and isinstance(error, NotADirectoryError):
+                # below a file there is nothing
+                raise FileNotFoundError(errno.ENOENT, error.strerror, error.filename) from error
             raise StorageError(
                 f"cannot {verb} {self.url}/{name}: {error.strerror or error}",
                 "Check free space and permissions of that folder.",
             ) from error
+
+
+_BEGUN = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Names of the files of :func:`_beside`."""
 
 
 @contextmanager

@@ -206,6 +206,10 @@ class S3Store:
                 )
             )
 
+    def unfinished(self, folder: str) -> Iterator[str]:  # noqa: ARG002  (there is nothing to look for)
+        """None: an object is there as a whole or not at all."""
+        return iter(())
+
     def purge(self, prefix: str) -> int:
         """Remove earlier versions, and what hides objects that were deleted."""
         with self._failures("remove versions of", prefix):
