@@ -210,7 +210,7 @@ def test_a_destination_inside_the_source(source):
 def test_a_destination_that_cannot_be_a_folder(source, tmp_path):
     (tmp_path / "file").write_text("in the way")
     refused = featuremill("run", source, tmp_path / "file" / "results", *OFFLINE)
-    assert_refused(refused, "cannot write", "Choose a destination you may write to")
+    assert_refused(refused, "which is a file", "Name a folder")
     assert (tmp_path / "file").read_text() == "in the way"
 
 

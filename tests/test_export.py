@@ -472,7 +472,8 @@ def test_a_table_of_another_pca_is_refused(copy, tmp_path):
         ({"to": "onnx", "output": "."}, "is a folder"),
         ({"to": "onnx", "output": "s3://bucket"}, "names no file"),
         ({"output": __file__}, "is a file"),
-        ({"output": "{results}/features/new"}, "lies in the table"),
+        ({"output": "{results}/features/new"}, "lies in the results"),
+        ({"to": "pandas", "output": "{results}/images.parquet"}, "lies in the results"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments, problem, results, tmp_path):

@@ -1,13 +1,16 @@
 """Images are erased from everything at a destination, and no later run brings them back."""
 
+import importlib
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING, Any
@@ -19,10 +22,11 @@ from deltalake import DeltaTable
 from PIL import ExifTags, Image
 
 import featuremill
-from featuremill import names
+from featuremill import explore, names
 from featuremill.checks import CheckConfig, check
 from featuremill.cli import main
 from featuremill.erasure import job
+from featuremill.erasure.targets import Unfinished
 from featuremill.errors import (
     ConfigError,
     DestinationBusyError,
@@ -34,7 +38,7 @@ from featuremill.lease import LOCK, Holder, Lease, hold
 from featuremill.pipeline import run
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
-from featuremill.tables import Table, features_table, reduced_table
+from featuremill.tables import Table, drop_paths, features_table, reduced_table, without_rows
 from made_results import MadeResult, numbered, paths_in
 from outputs import everything_in, offline
 from remains import files_of, remains, versions_of
@@ -331,6 +335,40 @@ class TestAnInterruptedForget:
         assert remains(files_of(destination), JANE) == []
         require_finished(store)
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["export", "DEST", "--to", "numpy", "-o", "OUT"],
+            ["explore", "DEST"],
+            ["transform", "SRC", "DEST", "-o", "OUT"],
+            ["similar", "DEST", f"{JANE}.jpg"],
+            ["duplicates", "DEST"],
+            ["outliers", "DEST"],
+            ["slides", "DEST", "-o", "OUT.pptx"],
+            ["report", "DEST"],
+        ],
+        ids=lambda command: command[0],
+    )
+    def test_nothing_hands_its_images_on_until_then(
+        self,
+        command: list[str],
+        destination: Path,
+        source: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(explore, "find_program", lambda: "atlas")
+        small(destination, source)
+        note = Unfinished((jane(source),))
+        open_store(destination).write(UNFINISHED, note.to_bytes())
+        before = everything_in(tmp_path)
+        places = {"DEST": destination, "SRC": source, "OUT": tmp_path / "out"}
+        places["OUT.pptx"] = tmp_path / "out.pptx"
+        refused = CliRunner().invoke(main, [str(places.get(word, word)) for word in command])
+        assert refused.exit_code == 2
+        assert f"Run `featuremill forget {destination}`" in refused.stderr
+        assert everything_in(tmp_path) == before
+
 
 _KILLED_AT_THE_VACUUM = """
 import os, signal, sys
@@ -416,20 +454,50 @@ class TestTheCommand:
         assert done.exit_code == 0, done.output
         assert "would remove 1 embedded and 1 rejected rows" in done.stdout
         assert "would rewrite csv/reduced.csv, rejects.csv" in done.stdout
+        assert "would remove all older versions of the tables, for all images" in done.stdout
         assert everything_in(destination) == before
 
     def test_asks_before_it_removes_anything(self, destination: Path, source: str) -> None:
         before = everything_in(destination)
         done = CliRunner().invoke(main, ["forget", str(destination), jane(source)], input="n\n")
         assert done.exit_code == 1
-        assert "cannot be undone" in done.output
+        assert "cannot be undone" in done.stderr
+        assert "nothing was changed" in done.stdout
+        assert everything_in(destination) == before
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source)], input="Yes\n")
+        assert done.exit_code == 0, done.output
+        assert remains(files_of(destination), JANE) == []
+
+    def test_where_nobody_can_answer_it_says_how_to_do_without(
+        self, destination: Path, source: str
+    ) -> None:
+        before = everything_in(destination)
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source)], input="")
+        assert done.exit_code == 2
+        assert "Give --yes" in done.stderr
+        assert everything_in(destination) == before
+
+    def test_interrupted_at_the_question_it_has_changed_nothing(
+        self, destination: Path, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted() -> bool:
+            raise KeyboardInterrupt
+
+        before = everything_in(destination)
+        monkeypatch.setattr(
+            importlib.import_module("featuremill.cli.forget"), "_agreed", interrupted
+        )
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source)])
+        assert done.exit_code == 130
+        assert "Nothing was changed" in done.stderr
         assert everything_in(destination) == before
 
     def test_takes_a_list_and_says_what_it_removed(
         self, destination: Path, source: str, tmp_path: Path
     ) -> None:
         paths = tmp_path / "paths.txt"
-        paths.write_bytes(f"{jane(source)}\r\n\n{john(source)}".encode())
+        text = f"\ufeff{jane(source)}\r\n\n \t\u3000\r\n{john(source)}"
+        paths.write_bytes(text.encode())
         command = ["forget", str(destination), "--list", str(paths), "--yes"]
         done = CliRunner().invoke(main, command)
         assert done.exit_code == 0, done.output
@@ -438,16 +506,96 @@ class TestTheCommand:
         assert "rewrote csv/reduced.csv, rejects.csv" in done.stdout
         again = CliRunner().invoke(main, command)
         assert again.exit_code == 0, again.output
-        assert "removed 0 embedded and 0 rejected rows" in again.stdout
+        assert "nothing was changed" in again.stdout
+
+    @pytest.mark.parametrize(
+        ("data", "problem"),
+        [
+            ("a.jpg\n".encode("utf-16"), "is UTF-16"),
+            ("a.jpg\n".encode("utf-16-le"), "line 1: .* null byte"),
+            (b"a.jpg\n\ns3:///b.jpg\n", "line 3: 's3:///b.jpg' names no bucket"),
+            (b"a.jpg\r\nb\xff.jpg\r\n", "line 2: .* is not UTF-8"),
+        ],
+    )
+    def test_a_list_that_is_not_text_or_no_path_is_refused_with_the_line(
+        self, data: bytes, problem: str, destination: Path, tmp_path: Path
+    ) -> None:
+        paths = tmp_path / "paths.txt"
+        paths.write_bytes(data)
+        command = ["forget", str(destination), "--list", str(paths), "--yes"]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 2
+        assert re.search(f"paths.txt(,|) {problem}", done.stderr), done.stderr
+
+    @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+    def test_a_list_may_have_the_bytes_of_a_name_that_is_no_text(
+        self, destination: Path, source: str, made: MadeResult, tmp_path: Path
+    ) -> None:
+        file = f"{source}/people/{JANE}-\udcff.jpg"
+        made.commit(3, [names.encode(os.fsencode(file))])
+        paths = tmp_path / "paths.txt"
+        paths.write_bytes(os.fsencode(file))
+        command = ["forget", str(destination), "--list", str(paths), "--yes"]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        assert "removed 1 embedded" in done.stdout
 
     def test_an_image_that_no_table_has_is_named_and_the_others_go(
         self, destination: Path, source: str
     ) -> None:
-        typo = f"{source}/people/jane-do.jpg"
+        typo = f"{source}/people/jane-do.jpg\u00a0"
         done = CliRunner().invoke(main, ["forget", str(destination), jane(source), typo, "--yes"])
         assert done.exit_code == 1
-        assert f"not found   {typo}" in done.stdout
+        # what cannot be seen is shown
+        assert f"not found   '{source}/people/jane-do.jpg\\xa0'" in done.stdout
         assert remains(files_of(destination), JANE) == []
+        # nothing is kept of what was never there
+        assert len(read_forgotten(open_store(destination))) == 1
+
+    @pytest.mark.parametrize("yes", [["--yes"], []])
+    def test_where_none_of_the_images_is_there_nothing_changes_and_nobody_is_asked(
+        self, destination: Path, source: str, yes: list[str]
+    ) -> None:
+        before = everything_in(destination)
+        typo = f"{source}/people/jane-do.jpg"
+        done = CliRunner().invoke(main, ["forget", str(destination), typo, *yes])
+        assert done.exit_code == 1
+        assert f"not found   {typo!r}" in done.stdout
+        assert "nothing was changed" in done.stdout
+        assert "cannot be undone" not in done.stderr
+        assert not featuremill.forget(destination, [typo]).anything
+        assert everything_in(destination) == before
+
+    def test_an_image_that_only_older_versions_have_is_erased_from_them(
+        self, destination: Path, source: str, made: MadeResult
+    ) -> None:
+        drop = drop_paths([jane(source)])
+        for number, table in enumerate((made.features, made.reduced)):
+            rows = partial(without_rows, table, f"pruned-{number}", drop)
+            table.commit("pruned", number, [], removed=rows)
+        assert jane(source) not in paths_in(made.features)
+        assert remains(files_of(destination), JANE) != []
+        done = CliRunner().invoke(main, ["forget", str(destination), jane(source), "--yes"])
+        assert done.exit_code == 0, done.output
+        assert remains(files_of(destination), JANE) == []
+
+    def test_the_end_of_a_path_is_answered_with_the_path(
+        self, destination: Path, source: str
+    ) -> None:
+        end = f"people/{JANE}.jpg"
+        done = CliRunner().invoke(main, ["forget", str(destination), end, "--dry-run"])
+        assert done.exit_code == 1
+        assert f"not found   {end!r}\n            there is {jane(source)!r}" in done.stdout
+
+    def test_a_dry_run_says_that_it_would_finish_an_earlier_forget(
+        self, destination: Path, source: str
+    ) -> None:
+        note = Unfinished((jane(source),))
+        open_store(destination).write(UNFINISHED, note.to_bytes())
+        done = CliRunner().invoke(main, ["forget", str(destination), "--dry-run"])
+        assert done.exit_code == 0, done.output
+        assert "unfinished  an earlier forget was interrupted" in done.stdout
+        assert "would remove 1 embedded" in done.stdout
 
     def test_a_file_may_be_named_from_the_working_directory(
         self, destination: Path, source: str, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 """A set that grows, changes and shrinks: what a further run does to the tables."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,20 +17,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import featuremill
-from featuremill import CheckConfig, RejectLimit, growth, reduce
+from featuremill import CheckConfig, RejectLimit, growth, pipeline, reduce
 from featuremill.cli import main
 from featuremill.config import RunConfig
 from featuremill.drift import drift
+from featuremill.erasure.past import expunge
 from featuremill.errors import ConfigError, DestinationError, SourceError
 from featuremill.extract import feature_writer
+from featuremill.forgotten import FORGOTTEN, Forgotten
 from featuremill.growth import Kept, changed_since, load_kept
 from featuremill.known import Known, gone_images
+from featuremill.ledger import RunRecord
 from featuremill.listing import Listing, Selection
 from featuremill.moments import Moments
 from featuremill.pca import PCA
 from featuremill.pipeline import run
+from featuremill.prepare import prepare
+from featuremill.progress import Silent
 from featuremill.schemas import FEATURES
 from featuremill.session import Attempt
+from featuremill.spelling import OtherName, other_name
 from featuremill.storage import Listed
 from featuremill.storage.local import LocalStore
 from featuremill.synth import SynthConfig, draw, encode, write
@@ -109,6 +116,41 @@ def test_gone_is_what_is_known_of_this_model_and_was_not_met(tmp_path):
     gone = gone_images(table, MODEL_ID, known, lambda path: reach(path[:3]))
     assert gone == ["/x/gone"]
     assert gone_images(table, "another model", known, lambda _: True) == []
+
+
+def test_gone_images_are_counted_without_another_look_at_the_table():
+    apples = listed(ListOnly("/data/fruits/Apple/0.jpg"), classes=("Apple",))
+    gone, others = "/data/fruits/Apple/1.jpg", ("/data/fruits/Pear/1.jpg", "/data/nuts/Apple/1.jpg")
+    rows = [(path, "v", Known.DONE) for path in ("/data/fruits/Apple/0.jpg", gone, *others)]
+    known = Known(rows, apples.selects)
+    assert known.meet("/data/fruits/Apple/0.jpg", "v")
+    assert apples.complete
+    assert known.count_unmet() == 1
+    # of a folder that cannot be read it is not known what is gone
+    assert not listed(ListOnly(unreachable=("/data/fruits/disk",))).complete
+
+
+# The same folder under two names
+
+
+@pytest.mark.parametrize(("first", "then"), [("pics é", "link"), ("link", "pics é")])
+def test_images_that_are_there_under_another_name_of_the_folder_are_noticed(tmp_path, first, then):
+    (tmp_path / "pics é" / "Kiwi").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "pics é")
+    dest = LocalStore(str(tmp_path / "results"))
+    assert other_name(LocalStore(str(tmp_path / then)), dest) is None
+    table = features_table(dest)
+    table.create()
+    other = feature_file(table, "r1-a-0", {str(tmp_path / "others" / "0.jpg"): 1})
+    under = feature_file(table, "r0-b-0", {str(tmp_path / first / "Kiwi" / "0.jpg"): 1})
+    table.commit("r", 0, [other, under])
+
+    found = other_name(LocalStore(str(tmp_path / then)), dest)
+    assert found == (str(tmp_path / first), str(tmp_path / "pics é"))
+    said = found.warning(str(tmp_path / then))
+    assert f"{tmp_path / then} and {tmp_path / first} are the same folder" in said
+    for name in (first, "elsewhere"):
+        assert other_name(LocalStore(str(tmp_path / name)), dest) is None
 
 
 # A PCA that is kept, without Spark
@@ -289,6 +331,64 @@ def test_drift_is_of_all_that_came_since_the_fit(growing):
     assert found.shift == pytest.approx(expected.shift)
 
 
+def account(growing) -> tuple[SimpleNamespace, RunRecord]:
+    config = SimpleNamespace(keep_pca=True, reduce=True)
+    job = SimpleNamespace(config=config, destination=growing.store, model_id=MODEL_ID)
+    return job, RunRecord("later", {}, network=NETWORK)
+
+
+def test_the_warning_of_a_drift_stands_as_long_as_the_result_does(growing):
+    new = growing.embed({"g": 101, "h": 102})
+    kept = growing.kept()
+    found = growth.measure_drift(growing.spark, growing.store, kept, MODEL_ID)
+    far = dataclasses.replace(found, shift=99.0)
+    growth.extend(growing.spark, growing.store, kept, MODEL_ID, new)
+    growth.save_kept(growing.store, kept, far.description(), new)
+    growing.store.write("csv/reduced.csv", b"path,label,pc_1,pc_2")
+
+    job, record = account(growing)
+    assert pipeline._standing_pca(job, growing.kept(), record, Silent()) is not None
+    assert record.warnings == [far.warning]
+    assert record.drift == far.description()
+
+
+def test_a_drift_that_is_not_measured_is_said_to_be_so_and_why(growing):
+    said: list[str] = []
+    progress = SimpleNamespace(say=said.append, warn=said.append)
+    job, record = account(growing)
+    pipeline._tell_drift(job, growing.kept(), None, record, progress)
+    assert said == ["drift: there is no image that the PCA was not fitted to"]
+    assert record.warnings == []
+
+    growing.embed({"g": 101})
+    expunge(growing.table)
+    pipeline._tell_drift(job, growing.kept(), None, record, progress)
+    assert "can be measured no more" in record.warnings[0]
+    assert said[1:] == record.warnings
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"keep_pca": True}, "Give --model embedded, or choose another destination."),
+        ({"pca_from": "elsewhere"}, "Choose another output."),
+        ({}, "or give --replace-model to compute"),
+    ],
+)
+def test_a_model_of_another_name_is_refused_before_its_weights_are_fetched(
+    growing, tmp_path_factory, monkeypatch, options, remedy
+):
+    source = tmp_path_factory.mktemp("source")
+    (source / "0.jpg").write_bytes(picture(0))
+    held = {**NETWORK, "contract": "fp32", "fingerprint": "f", "weights_sha256": "w"}
+    growing.store.write("model/network.json", json.dumps(held).encode())
+    monkeypatch.setattr("featuremill.models.registry.load", lambda *_: pytest.fail("loaded"))
+    config = RunConfig(str(source), growing.store.url, model="mobilenetv2", **options)
+    with pytest.raises(DestinationError, match="of embedded, not of mobilenetv2") as refused:
+        prepare(config, Silent(), own_session=False)
+    assert remedy in refused.value.remedy
+
+
 steps = st.lists(
     st.tuples(
         st.dictionaries(st.sampled_from("abcdefgh"), st.integers(100, 999), max_size=4),
@@ -334,8 +434,9 @@ def test_there_must_be_a_pca_to_keep(tmp_path):
     [
         ({**NETWORK, "model_id": "feed"}, {}, "of embedded .model 0123456789abcdef., this run"),
         ({**NETWORK, "n_features": 5}, {}, "fitted to 4 features"),
-        (NETWORK, {"n_components_requested": 3}, "with n_components_requested 2, not 3"),
-        (NETWORK, {"standardize": False}, "with standardize True, not False"),
+        (NETWORK, {"n_components_requested": 3}, "fitted with --components 2, this run is with"),
+        (NETWORK, {"variance_requested": 0.9}, "fitted without --variance, this run is with"),
+        (NETWORK, {"standardize": False}, "fitted without --no-standardize, this run is with"),
     ],
 )
 def test_a_pca_of_another_model_or_of_other_options_is_not_kept(growing, network, wanted, said):
@@ -363,6 +464,13 @@ def test_options_that_contradict_each_other_are_refused(other):
 
 def picture(number: int) -> bytes:
     return encode(draw(number % 8, number, SynthConfig(classes=8, per_class=9, seed=9)), "jpeg")
+
+
+class Heard(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.say = said.append
 
 
 def paths_in(folder: Path) -> list[str]:
@@ -456,8 +564,11 @@ def test_where_nothing_has_changed_a_kept_pca_needs_no_spark(grown, tmp_path, mo
     shutil.copytree(grown.dest, dest)
     started = "featuremill.pipeline.spark_session"
     monkeypatch.setattr(started, lambda *_: pytest.fail("Spark was started"))
+    other = OtherName("/link", "/pictures")
+    monkeypatch.setattr("featuremill.pipeline.other_name", lambda *_: other)
     config = offline(grown.source, dest, prune=True, keep_pca=True, max_rejects=ANYTHING)
     record = run(config).record
+    assert other.warning(str(grown.source)) in record.warnings
     assert record.pca == grown.second.record.pca
     assert record.drift == grown.second.record.drift
 
@@ -488,18 +599,25 @@ def test_rows_are_pruned_within_the_source_and_the_selection_only(spark, tmp_pat
 
     def left(**options) -> set[str]:
         config = offline(one, dest, reduce=False, max_rejects=ANYTHING, **options)
-        record = run(config, spark=spark).record
+        record = run(config, spark=spark, progress=Heard(said)).record
         rows = features(dest)
         kept.append((record.pruned, record.not_listed))
         return {str(Path(path).relative_to(tmp_path)) for path in rows.path[rows.status == "ok"]}
 
     kept: list[tuple[int, int]] = []
+    said: list[str] = []
     everything = left()
     assert len(everything) == 8
     assert left(prune=True, classes=("Pear",)) == everything - {"fruits/Pear/0.jpg"}
     assert left(prune=True) == everything - {"fruits/Pear/0.jpg", "fruits/Apple/0.jpg"}
     # rows of the other source, of the disk that is away, and once of what was not selected
     assert kept == [(0, 6), (1, 7), (1, 4)]
+    of_others = "rows that stay, of other sources or of images not selected: {}"
+    assert [text for text in said if "stay" in text] == [
+        f"2 images of earlier runs are gone from {one};"
+        " their rows stay in every table, unless --prune is given",
+        *map(of_others.format, (4, 7, 4)),
+    ]
 
 
 def test_a_listing_that_fails_prunes_nothing_and_an_empty_source_is_refused(
@@ -533,23 +651,30 @@ def test_a_listing_that_fails_prunes_nothing_and_an_empty_source_is_refused(
 
 @pytest.mark.spark35
 def test_other_images_are_brought_onto_the_components_of_a_run(spark, grown, tmp_path):
-    source, out = tmp_path / "others", tmp_path / "out"
+    source, dest, out = (tmp_path / name for name in ("others", "results", "out"))
     write(source, SynthConfig(classes=1, per_class=4, seed=5), workers=1)
-    before = everything_in(grown.dest)
-    arguments = ["transform", str(source), str(grown.dest), "-o", str(out)]
+    shutil.copytree(grown.dest, dest)
+    (source / "erased.jpg").write_bytes(picture(4))
+    erased = Forgotten().adding([str(source / "erased.jpg")])
+    (dest / FORGOTTEN).write_bytes(erased.to_bytes())
+    before = everything_in(dest)
+    arguments = ["transform", str(source), str(dest), "-o", str(out)]
 
     done = CliRunner().invoke(main, arguments, obj=spark)
     assert done.exit_code == 0, done.output
     assert "drift " in done.stdout
     (source / "late.jpg").write_bytes(picture(3))
-    again = featuremill.transform(source, grown.dest, out, spark=spark)
+    again = featuremill.transform(source, dest, out, spark=spark)
 
-    assert everything_in(grown.dest) == before
+    assert everything_in(dest) == before
+    # what the one whose PCA is used was made to forget is not embedded here either
+    assert again.record.skipped == {"forgotten": 1}
     assert (again.record.ledger.already_done, again.record.ledger.embedded) == (4, 1)
     assert again.record.drift["rows"] == 5
-    assert again.record.pca["kept"]["from"] == str(grown.dest)
+    assert again.record.pca["kept"]["from"] == str(dest)
     rows, vectors = reduced(out), features(out)
-    assert rows.path.tolist() == vectors.path.tolist() == paths_in(source)
+    left = [path for path in paths_in(source) if not path.endswith("/erased.jpg")]
+    assert rows.path.tolist() == vectors.path.tolist() == left
     np.testing.assert_allclose(
         np.stack(rows.features_pca),
         grown.first.pca.transform(np.stack(vectors.features)),

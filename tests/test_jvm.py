@@ -1,10 +1,14 @@
 """Java is looked for before anything starts, and the error says what to install."""
 
+import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
+from pyspark.sql import SparkSession
 
-from featuremill.errors import JavaError
+from featuremill import session
+from featuremill.errors import ConfigError, JavaError
 from featuremill.jvm import check_java
 
 
@@ -70,6 +74,17 @@ def test_a_java_that_cannot(tmp_path, monkeypatch, version, major):
     assert f"java is Java {major}, Spark needs 17 to 21" in refusal().problem
 
 
+def test_a_java_without_room_says_so(tmp_path, monkeypatch):
+    said = "There is insufficient memory for the Java Runtime Environment to continue."
+    java = fake_java(tmp_path / "java", f"echo '#'; echo '# {said}'; exit 1")
+    monkeypatch.setenv("JAVA_HOME", str(java))
+    with pytest.raises(JavaError) as refused:
+        check_java()
+    assert refused.value.problem == f"{java}/bin/java does not start: {said}"
+    assert "ulimit -v" in refused.value.remedy
+    assert "Install" not in refused.value.remedy
+
+
 @pytest.mark.parametrize(
     "script",
     ["echo hello", "exit 1", r"printf '\377\376 \200' >&2", "echo 'version seventeen'"],
@@ -91,3 +106,17 @@ def test_options_that_java_repeats_do_not_hide_its_version(tmp_path, monkeypatch
     script = f"echo 'Picked up JAVA_TOOL_OPTIONS: -Xmx1g' >&2; {says('17.0.15')}"
     monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "java", script)))
     assert check_java() == 17
+
+
+@pytest.mark.parametrize(("files", "remedy"), [(64, "ulimit -n"), (1024, "local[*]")])
+def test_where_few_files_may_be_open_a_failed_start_says_so(monkeypatch, files, remedy):
+    def fails(_: object) -> SparkSession:
+        os.write(2, b"Error: no class\n\tat java.base/Launcher.load(Launcher.java:1)\n")
+        raise RuntimeError("Java gateway process exited")
+
+    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", fails)
+    monkeypatch.setattr(session.resource, "getrlimit", lambda _: (files, 4096))
+    with TemporaryFile() as log, pytest.raises(ConfigError) as refused:
+        session._start("local[1]", log)
+    assert remedy in refused.value.remedy
+    assert refused.value.problem.endswith("exited\nError: no class")

@@ -375,6 +375,37 @@ def test_one_image_alone_has_features_but_no_pca(spark, tmp_path):
     assert not (dest / "reduced").exists()
 
 
+def test_where_no_pca_can_be_made_any_more_none_of_gone_images_is_left(spark, few, tmp_path):
+    dest = tmp_path / "results"
+    run(offline(few, dest), spark=spark)
+    # as a run leaves it that died while it discarded
+    (dest / "model" / "pca.json").unlink()
+    for path in paths_in(few)[1:]:
+        Path(path).unlink()
+
+    record = run(offline(few, dest, prune=True), spark=spark).record
+
+    assert [text.partition(":")[0] for text in record.warnings] == [
+        "no PCA",
+        "the PCA of an earlier run was of other images",
+    ]
+    assert reduced(dest).empty
+    assert list((dest / "reduced").glob("*.parquet")) == []
+    assert not list(dest.rglob("pca.*")) + list(dest.rglob("reduced.csv"))
+    checked = featuremill.check(featuremill.CheckConfig(str(dest), source=str(few)))
+    assert checked.failed == ()
+    assert {one.status for one in checked.checks if one.name.startswith("pca")} == {"skipped"}
+    with pytest.raises(DestinationError, match="holds no reduced features"):
+        featuremill.similar(dest, paths_in(few)[0], on="reduced")
+
+    assert len(run(offline(few, dest), spark=spark).record.warnings) == 1
+    (few / "more.jpg").write_bytes(other_picture())
+    assert run(offline(few, dest), spark=spark).record.warnings == [
+        "1 component instead of 50: 2 images hold no more"
+    ]
+    assert len(reduced(dest)) == 2
+
+
 def test_a_share_of_the_variance_chooses_the_components(spark, first, pictures, tmp_path):
     result = run(offline(pictures, tmp_path / "results", variance=0.8), spark=spark)
     assert result.pca is not None

@@ -98,7 +98,7 @@ def test_where_no_run_fits_more_memory_is_the_only_remedy(
     this_machine: Callable[[int, int], None],
 ) -> None:
     this_machine(1, 512_000_000)
-    with pytest.raises(ConfigError, match=r"need at least 0\.85 GB") as refused:
+    with pytest.raises(ConfigError, match=r"1 task needs at least 0\.85 GB") as refused:
         sizing.check_memory("local[*]")
     assert refused.value.remedy == "Give the machine or container more memory."
 

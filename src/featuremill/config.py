@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from featuremill import names
 from featuremill.errors import ConfigError
 
 PRECISIONS = ("auto", "fp32", "mixed", "bf16")
@@ -248,6 +249,9 @@ class RunConfig:
     def description(self) -> Mapping[str, Any]:
         """Every option as plain values, for the run's ledger."""
         plain = dataclasses.asdict(self)
+        for name in ("source", "destination", "pca_from"):
+            # as the tables write paths: a folder's name need not be UTF-8
+            plain[name] = plain[name] and names.of_place(plain[name])
         plain["max_rejects"] = str(self.max_rejects)
         return plain
 

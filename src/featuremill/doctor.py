@@ -18,6 +18,8 @@ from featuremill.jvm import check_java
 from featuremill.models import registry
 from featuremill.models.download import cache_dir
 from featuremill.models.engines import ENGINES, native_bf16
+from featuremill.places import require_apart, require_folder, require_readable
+from featuremill.report.words import plural
 from featuremill.sizing import check_memory, memory_needed, tasks_that_fit
 from featuremill.storage import Store, open_store
 
@@ -75,6 +77,8 @@ def diagnose(
     if source is not None:
         checks.append(("source", lambda: _source(open_one(source))))
     if destination is not None:
+        if source is not None:
+            checks.append(("pair", lambda: _apart(open_one(source), open_one(destination))))
         checks.append(("destination", lambda: _destination(open_one(destination))))
     for what, look in checks:
         try:
@@ -100,7 +104,8 @@ def _cores() -> Finding:
 def _memory() -> Finding:
     usable, cores = machine.usable_memory(), machine.usable_cores()
     needed = memory_needed(cores)
-    said = f"{usable / 1e9:.1f} GB usable, {cores} tasks at once want {needed / 1e9:.1f} GB"
+    wanting = f"{plural(cores, 'task')} at once {'wants' if cores == 1 else 'want'}"
+    said = f"{usable / 1e9:.1f} GB usable, {wanting} {needed / 1e9:.1f} GB"
     if usable >= needed:
         return Finding("ok", "memory", said)
     fitting = tasks_that_fit(usable)
@@ -234,7 +239,14 @@ def _source(store: Store) -> Finding:
     return Finding("ok", "source", f"{store.url} can be listed")
 
 
+def _apart(source: Store, destination: Store) -> Finding:
+    require_apart(source, destination)
+    return Finding("ok", "pair", "the destination lies outside the source")
+
+
 def _destination(store: Store) -> Finding:
+    require_readable(store)
+    require_folder(store)
     there = next(store.names("features"), None)
     holds = "holds features already" if there else "holds no features yet"
     if "://" in store.url:

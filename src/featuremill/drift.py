@@ -1,5 +1,6 @@
 """How far images are from those that a PCA was fitted to."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -64,6 +65,11 @@ class Drift:
     def description(self) -> dict[str, Any]:
         """Plain values, for the ledger."""
         return asdict(self) | {"bound": self.bound}
+
+    @classmethod
+    def described(cls, description: Mapping[str, Any]) -> "Drift":
+        """The drift of a description."""
+        return cls(**{name: value for name, value in description.items() if name != "bound"})
 
     def __str__(self) -> str:
         text = f"shift {self.shift:.2f} ± {self.noise:.2f} of {self.rows:,} images"

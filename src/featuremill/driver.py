@@ -21,7 +21,7 @@ from featuremill.chunks import Chunk, Cutter, task_count
 from featuremill.dispatch import Deaths, Work, embed_chunk
 from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
-from featuremill.forgotten import REASON, Forgotten, read_forgotten
+from featuremill.forgotten import REASON, Forgotten, read_all_forgotten
 from featuremill.images import Limits
 from featuremill.known import Known, gone_images, known_images
 from featuremill.ledger import RunRecord
@@ -78,8 +78,12 @@ class Extraction:
         Only if there is does Spark have to be started. Meanwhile the network is made ready.
         """
         if self._table.exists():
-            self._known = known_images(self._table, self._job.model_id)
-        new = self._new(self._known, read_forgotten(self._job.destination))
+            self._known = known_images(self._table, self._job.model_id, self._job.listing.selects)
+        config = self._job.config
+        forgotten = read_all_forgotten(
+            self._job.destination, config.pca_from, config.endpoint_url, config.region
+        )
+        new = self._new(self._known, forgotten)
         first = next(new, None)
         if first is None:
             self._progress.say("nothing new to embed")
@@ -121,6 +125,12 @@ class Extraction:
             with suppress(Exception):
                 network.destroy()
 
+    def count_gone(self) -> int:
+        """How many rows' images are gone; the table is read for it only in a rare case."""
+        if self._job.listing.complete:
+            return self._known.count_unmet()
+        return len(self.gone())
+
     def gone(self) -> list[str]:
         """Paths of the rows whose image this run would have listed and did not.
 
@@ -132,12 +142,12 @@ class Extraction:
             return []
         return gone_images(self._table, self._job.model_id, self._known, listing.would_list)
 
-    def _new(self, known: Known, forgotten: Forgotten) -> Iterator[Found]:
+    def _new(self, known: Known, forgotten: Sequence[Forgotten]) -> Iterator[Found]:
         """What is not known yet."""
         self._record.not_listed = len(known)
         for item in self._job.listing:
             reference = item.reference if isinstance(item, Rejection) else item
-            if reference.path in forgotten:
+            if any(reference.path in one for one in forgotten):
                 self._job.listing.skipped[REASON] += 1
                 continue
             found = known.meet(reference.path, reference.version)

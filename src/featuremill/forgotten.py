@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from featuremill.errors import DestinationError
-from featuremill.storage import Store
+from featuremill.storage import Store, open_store
 
 FORGOTTEN = "forgotten.json"
 """Salt and hashes; removing this file lifts all that was forgotten."""
@@ -81,6 +81,22 @@ def read_forgotten(destination: Store) -> Forgotten:
             f"{destination.url}/{FORGOTTEN} cannot be understood: {error!r}",
             "Bring that file back, or remove it to let forgotten images in again.",
         ) from error
+
+
+def read_all_forgotten(
+    destination: Store, pca_from: str | None, endpoint_url: str | None, region: str | None
+) -> tuple[Forgotten, ...]:
+    """What a destination was made to forget, and what the one was whose PCA it uses.
+
+    Raises
+    ------
+    DestinationError
+        If one cannot be understood.
+    """
+    stores = [destination]
+    if pca_from is not None:
+        stores.append(open_store(pca_from, endpoint_url=endpoint_url, region=region))
+    return tuple(map(read_forgotten, stores))
 
 
 def require_finished(destination: Store) -> None:

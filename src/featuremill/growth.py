@@ -32,6 +32,12 @@ from featuremill.tables import (
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_OPTIONS = {
+    "n_components_requested": "--components",
+    "variance_requested": "--variance",
+    "standardize": "--no-standardize",
+}
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -114,13 +120,11 @@ def load_kept(
     """
     try:
         arrays = origin.read(MODEL_ARRAYS)
-        description: dict[str, Any] = json.loads(origin.read(MODEL_DESCRIPTION))
+        description = reduce.read_description(origin)
     except FileNotFoundError as error:
         raise DestinationError(f"{origin.url} holds no fitted PCA", otherwise) from error
-    except ValueError as error:
-        raise DestinationError(
-            f"{origin.url}/{MODEL_DESCRIPTION} is damaged: {error}", otherwise
-        ) from error
+    except DestinationError as error:
+        raise DestinationError(error.problem, otherwise) from error
     if description.get("sha256") != hashlib.sha256(arrays).hexdigest():
         raise DestinationError(
             f"{MODEL_ARRAYS} and {MODEL_DESCRIPTION} at {origin.url} do not belong together:"
@@ -131,11 +135,19 @@ def load_kept(
     for name, value in wanted.items():
         if value is not None and description.get(name) != value:
             raise DestinationError(
-                f"the PCA at {origin.url} was fitted with {name} {description.get(name)},"
-                f" not {value}",
+                f"the PCA at {origin.url} was fitted {_option(name, description.get(name))},"
+                f" this run is {_option(name, value)}",
                 f"Leave that option out to use it as it is. {otherwise}",
             )
     return Kept(origin, PCA.from_safetensors(arrays), description)
+
+
+def _option(name: str, value: object) -> str:
+    """An entry of a PCA's description, as the option that makes it so."""
+    option = _OPTIONS[name]
+    if isinstance(value, bool):
+        return f"without {option}" if value else f"with {option}"
+    return f"without {option}" if value is None else f"with {option} {value}"
 
 
 def _check_network(
@@ -205,14 +217,28 @@ def measure_drift(
     None where there is no such image, or where the log no longer tells which these are.
     """
     rows: Rows | None = Rows(model_id)
-    of_others = "from" in kept.description.get("kept", {})
-    if kept.origin.url == destination.url and not of_others:
+    if _is_of_its_own(destination, kept):
         since = changed_since(features_table(destination), _fitted_version(kept), model_id)
         rows = since.rows if since else None
     if rows is None:
         return None
     moments = reduce.compute_moments(spark, destination, rows, kept.pca.n_features_in_)
     return drift(kept.pca, moments) if moments.n else None
+
+
+def is_traceable(destination: Store, kept: Kept) -> bool:
+    """Whether it can still be told which images the PCA was fitted to; no row is read."""
+    from deltalake.exceptions import DeltaError
+
+    if not _is_of_its_own(destination, kept):
+        return True
+    table = features_table(destination)
+    try:
+        now, before = table.files(status=OK), table.files(_fitted_version(kept), status=OK)
+    except (DeltaError, FileNotFoundError):
+        return False
+    gone = _missing_from(now, before)
+    return all(destination.size(f"{table.folder}/{file.name}") is not None for file in gone)
 
 
 def save_kept(
@@ -264,10 +290,14 @@ def _standing(destination: Store, kept: Kept) -> dict[str, Any]:
 
 def _description(destination: Store) -> dict[str, Any]:
     try:
-        description: dict[str, Any] = json.loads(destination.read(MODEL_DESCRIPTION))
-    except (FileNotFoundError, ValueError):
+        return reduce.read_description(destination)
+    except (FileNotFoundError, DestinationError):
         return {}
-    return description
+
+
+def _is_of_its_own(destination: Store, kept: Kept) -> bool:
+    """Whether the PCA was fitted to images of this very destination."""
+    return kept.origin.url == destination.url and "from" not in kept.description.get("kept", {})
 
 
 def _fitted_version(kept: Kept) -> int:

@@ -15,6 +15,13 @@ _REMEDY = (
     " `dnf install java-17-amazon-corretto-headless` on Amazon Linux, `brew install openjdk@17`"
     " on a Mac; then set JAVA_HOME to it if it is not on the PATH."
 )
+_LACK = re.compile(
+    "(?:There is insufficient memory|Could not (?:reserve|allocate)|unable to create).*"
+)
+_MAKE_ROOM = (
+    "Give it more room: a higher `ulimit -v` (or `ulimit -v unlimited`), more memory for the"
+    " container, more threads (`ulimit -u`)."
+)
 
 
 def check_java() -> int:
@@ -32,7 +39,10 @@ def check_java() -> int:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise JavaError(f"{java} does not run: {error}", _REMEDY) from error
-    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    said = answer.stderr + answer.stdout
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    if found is None and (lack := _LACK.search(said)):
+        raise JavaError(f"{java} does not start: {lack[0]}", _MAKE_ROOM)
     if found is None:
         raise JavaError(f"{java} -version gave no version", _REMEDY)
     major = int(found[1])

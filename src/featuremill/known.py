@@ -13,26 +13,41 @@ from featuremill.tables import Table
 _RETRIED_STAGES = ("list", "fetch", "limit", "worker")
 """Rejects that say nothing about the image itself: the next run tries them again."""
 
+_MET, _SELECTED = np.uint8(1), np.uint8(2)
+
 
 class Known:
     """What the features table holds of one model, as 26 bytes an image.
 
     Paths are kept as 128-bit digests in a sorted array, so that a million of them take 26 MB
     and a look-up costs microseconds.
+
+    Parameters
+    ----------
+    rows : iterable of (path, version, state)
+    selects : callable
+        Whether a listing is meant to meet an image of this path.
     """
 
     DONE, REJECTED, RETRY = 0, 1, 2
 
-    def __init__(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        dtype = np.dtype([("path", "S16"), ("version", "S8"), ("state", "u1")])
-        digests = ((_digest(path, 16), _digest(version, 8), state) for path, version, state in rows)
+    def __init__(
+        self,
+        rows: Iterable[tuple[str, str, int]],
+        selects: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        dtype = np.dtype([("path", "S16"), ("version", "S8"), ("state", "u1"), ("selected", "?")])
+        digests = (
+            (_digest(path, 16), _digest(version, 8), state, selects(path))
+            for path, version, state in rows
+        )
         known = np.fromiter(digests, dtype)
         known.sort(order="path")
         # apart, since only an array without gaps is searched without being copied
         self._paths: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["path"])
         self._versions: npt.NDArray[np.bytes_] = np.ascontiguousarray(known["version"])
         self._states: npt.NDArray[np.uint8] = np.ascontiguousarray(known["state"])
-        self._met = np.zeros(len(known), np.bool_)
+        self._marks: npt.NDArray[np.uint8] = known["selected"].astype(np.uint8) * _SELECTED
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -45,13 +60,17 @@ class Known:
         """As :meth:`look_up`, for an image that was listed: it is not gone."""
         index = self._index(path)
         if index is not None:
-            self._met[index] = True
+            self._marks[index] |= _MET
         return self._at(index, version)
+
+    def count_unmet(self) -> int:
+        """How many of the selected images were not listed."""
+        return int((self._marks == _SELECTED).sum())
 
     def is_unmet(self, path: str) -> bool:
         """Whether an image is known but was not listed."""
         index = self._index(path)
-        return index is not None and not self._met[index]
+        return index is not None and not self._marks[index] & _MET
 
     def _at(self, index: int | None, version: str) -> tuple[int, bool] | None:
         if index is None:
@@ -66,8 +85,10 @@ class Known:
         return index if found else None
 
 
-def known_images(table: Table, model_id: str) -> Known:
-    """Read what a features table holds of a model."""
+def known_images(
+    table: Table, model_id: str, selects: Callable[[str], bool] = lambda _: False
+) -> Known:
+    """Read what a features table holds of a model; for `selects` see :class:`Known`."""
 
     def rows() -> Iterator[tuple[str, str, int]]:
         for file in table.files():
@@ -78,7 +99,7 @@ def known_images(table: Table, model_id: str) -> Known:
                     if model == model_id:
                         yield path, version, _state(stage)
 
-    return Known(rows())
+    return Known(rows(), selects)
 
 
 def gone_images(

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from featuremill.errors import LedgerError
+from featuremill import names
+from featuremill.errors import DestinationError, LedgerError
 from featuremill.machine import hardware, versions
 from featuremill.references import Rejection
 from featuremill.storage import Store
@@ -107,7 +108,8 @@ class RunRecord:
     def save(self, destination: Store) -> None:
         """Write the record to the destination."""
         text = json.dumps(vars(self) | {"ledger": vars(self.ledger)}, indent=2, ensure_ascii=False)
-        destination.write(f"{RUNS}/{self.run}.json", text.encode())
+        # a warning or a glob may hold a name that is not UTF-8
+        destination.write(f"{RUNS}/{self.run}.json", names.plain(text).encode())
 
 
 def kind_of(reason: str) -> str:
@@ -120,14 +122,32 @@ def kind_of(reason: str) -> str:
 
 
 def load_latest(destination: Store) -> RunRecord | None:
-    """Record of the newest run, or None if there is none."""
-    names = [name for name in destination.names(RUNS) if name.endswith(".json")]
-    if not names:
+    """Record of the newest run, or None if there is none.
+
+    Raises
+    ------
+    DestinationError
+        If the newest file is no record.
+    """
+    found = [name for name in destination.names(RUNS) if name.endswith(".json")]
+    if not found:
         return None
-    fields = json.loads(destination.read(max(names)))
+    newest = max(found)
+    try:
+        return _record(json.loads(destination.read(newest)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DestinationError(
+            f"{destination.url}/{newest} is no record of a run: {error!r}",
+            f"Remove that file from {RUNS}, then try again; if it was the only one, run again"
+            " with the same SRC and DEST.",
+        ) from error
+
+
+def _record(fields: dict[str, Any]) -> RunRecord:
     for name in ("rejects", "precision"):
         fields[name] = Counter(fields[name])
-    return RunRecord(**{**fields, "ledger": Ledger(**fields["ledger"])})
+    config = dict(fields["config"])
+    return RunRecord(**{**fields, "config": config, "ledger": Ledger(**fields["ledger"])})
 
 
 def new_run_id() -> str:

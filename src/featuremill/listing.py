@@ -76,7 +76,8 @@ class Listing:
         self.labels: Counter[str] = Counter()
         self.finished = False
         self._source = source
-        self._start = len(names.encode(os.fsencode(source.url.rstrip("/")))) + 1
+        self._root = names.encode(os.fsencode(source.url.rstrip("/"))) + "/"
+        self._start = len(self._root)
         self._unreachable: set[str] = set()
         self._chosen = selection.chooser()
         self._stop = threading.Event()
@@ -97,13 +98,21 @@ class Listing:
         Not so for one outside the source, or below a folder that could not be read. To be asked
         once ``finished``.
         """
+        return self.selects(path) and self._unreachable.isdisjoint(_with_parents(path))
+
+    def selects(self, path: str) -> bool:
+        """Whether an image of this path lies in the source and is selected; at any time."""
         below = path[self._start :]
         return (
-            path.startswith(names.encode(os.fsencode(self._source.url.rstrip("/"))) + "/")
-            and self._unreachable.isdisjoint(_with_parents(path))
+            path.startswith(self._root)
             and not _skip_reason(Listed(path, 0, ""), below)
             and self._chosen(below, names.label(path))
         )
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the source was listed: no error, and no folder that cannot be read."""
+        return self.finished and not self._unreachable
 
     def peek(self) -> Reference | Rejection | None:
         """First item, waited for, or None if there is none; iteration still gives it."""

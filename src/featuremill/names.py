@@ -6,8 +6,10 @@ are not UTF-8) and ``%`` itself are percent-encoded, so that every name has exac
 every text gives back exactly the name.
 """
 
+import os
 import re
 
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _CONTROL_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029%]")
 
 
@@ -20,7 +22,7 @@ def encode(name: bytes) -> str:
     # surrogateescape marks each byte that is not UTF-8 with one lone surrogate
     text = name.decode("utf-8", "surrogateescape")
     text = _CONTROL_OR_PERCENT.sub(_percent, text)
-    return text if text.isascii() else re.sub("[\udc80-\udcff]", _percent, text)
+    return plain(text)
 
 
 def decode(text: str) -> bytes:
@@ -34,6 +36,29 @@ def decode(text: str) -> bytes:
     return re.sub(
         rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), text.encode("utf-8")
     )
+
+
+def of_place(place: str) -> str:
+    r"""Text of a folder or a URL as the file system and the command line give it.
+
+    >>> of_place("/photos\udcff")
+    '/photos%FF'
+    """
+    return encode(os.fsencode(place))
+
+
+def place(text: str) -> str:
+    """The folder or URL that a text stands for; inverse of :func:`of_place`."""
+    return os.fsdecode(decode(text))
+
+
+def plain(text: str) -> str:
+    r"""Words that can be printed: what is not UTF-8 of the names in them is percent-encoded.
+
+    >>> plain("/photos\udcff is 100% empty")
+    '/photos%FF is 100% empty'
+    """
+    return text if text.isascii() else _NOT_UTF_8.sub(_percent, text)
 
 
 def label(path: str) -> str:

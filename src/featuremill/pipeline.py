@@ -21,8 +21,11 @@ from featuremill.pca import PCA, Moments
 from featuremill.prepare import Job, prepare, write_network
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, write_report
+from featuremill.report.words import plural
 from featuremill.session import Background, spark_session
 from featuremill.sizing import shortage
+from featuremill.spelling import other_name
+from featuremill.unfinished import remove_unfinished
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -77,6 +80,9 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
     record = RunRecord(job.run, config.description(), network=job.network.description(job.contract))
     with interrupts.deferred(), _held(job, record, progress):
         kept = growth.find_kept(config, job.destination, record.network)
+        other = other_name(job.source, job.destination)
+        if other is not None:
+            _warn(record, progress, other.warning(job.source.url))
         extraction = Extraction(job, record, progress)
         with record.timed("extract"):
             new = extraction.find_new()
@@ -100,6 +106,8 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
                 matrix.write_matrix(job.destination, pca.n_components_)
                 # after the CSV: where it is of these very tables, the next run keeps all outputs
                 record.pca = _save_pca(job, pca, kept, record)
+            if pca is None and config.reduce:
+                _discard_pca(job, record, progress)
             confirm(job.destination)
             write_report(job.destination, job.source, record, pca)
         record.status = "finished"
@@ -119,11 +127,15 @@ def _account(job: Job, extraction: Extraction, record: RunRecord, progress: Prog
     if job.replacing:
         _drop_other_models(job, record)
         write_network(job, replacing=False)
-    if record.not_listed:
+    gone = 0 if job.config.prune else extraction.count_gone()
+    if gone:
         progress.say(
-            f"{record.not_listed:,} images of earlier runs were not listed;"
-            " their rows stay in every table"
+            f"{gone:,} images of earlier runs are gone from {job.source.url};"
+            " their rows stay in every table, unless --prune is given"
         )
+    if record.not_listed > gone:
+        others = record.not_listed - gone
+        progress.say(f"rows that stay, of other sources or of images not selected: {others:,}")
     missing = [name for name in job.config.classes if not listing.labels[name]]
     if missing:
         _warn(record, progress, f"no image of class {', '.join(missing)} in {job.source.url}")
@@ -161,6 +173,7 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
         return
     both = (tables.features_table(job.destination), tables.reduced_table(job.destination))
     removed = sum(table.remove_uncommitted(run) for table in both)
+    removed += remove_unfinished(job.destination)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
 
@@ -170,7 +183,6 @@ def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Prog
     config = job.config
     if kept is not None:
         description = growth.still_reduced(job.destination, kept)
-        record.drift = description and description.get("kept", {}).get("drift")
     else:
         wanted = {
             "n_components_requested": _components(config),
@@ -183,6 +195,10 @@ def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Prog
         return None
     record.pca = description
     progress.say("the features are those of the last PCA: it is kept, and so are its outputs")
+    if kept is not None:
+        measured = description.get("kept", {}).get("drift")
+        found = Drift.described(measured) if measured else None
+        _tell_drift(job, kept, found, record, progress)
     return reduce.load_model(job.destination)
 
 
@@ -211,21 +227,53 @@ def _extend(
     Background(extend).result()
     progress.say(
         f"the PCA of run {kept.description['run']} is kept:"
-        f" {kept.pca.n_components_} components, fitted to {kept.pca.n_samples_:,} images"
+        f" {plural(kept.pca.n_components_, 'component')},"
+        f" fitted to {plural(kept.pca.n_samples_, 'image')}"
     )
-    if found is not None:
-        record.drift = found.description()
-        if found.warning:
-            _warn(record, progress, found.warning)
-        else:
-            progress.say(f"drift: {found}")
+    _tell_drift(job, kept, found, record, progress)
     return kept.pca
+
+
+def _tell_drift(
+    job: Job, kept: Kept, found: Drift | None, record: RunRecord, progress: Progress
+) -> None:
+    if found is None:
+        if growth.is_traceable(job.destination, kept):
+            progress.say("drift: there is no image that the PCA was not fitted to")
+        else:
+            _warn(
+                record,
+                progress,
+                "drift: it can be measured no more, since the versions of features/ that tell"
+                " which images the PCA was fitted to are gone, as after `featuremill forget`;"
+                " run without --keep-pca to fit one anew",
+            )
+        return
+    record.drift = found.description()
+    if found.warning:
+        _warn(record, progress, found.warning)
+    else:
+        progress.say(f"drift: {found}")
 
 
 def _save_pca(job: Job, pca: PCA, kept: Kept | None, record: RunRecord) -> dict[str, Any]:
     if kept is None:
         return reduce.save_model(job.destination, pca, record.network, job.run)
     return growth.save_kept(job.destination, kept, record.drift, job.run)
+
+
+def _discard_pca(job: Job, record: RunRecord, progress: Progress) -> None:
+    """Where there can be no PCA now, leave none of images that may be gone."""
+    destination = job.destination
+    there = destination.size(matrix.MATRIX) is not None
+    destination.remove(matrix.MATRIX)
+    if reduce.discard(destination, job.run) or there:
+        _warn(
+            record,
+            progress,
+            f"the PCA of an earlier run was of other images: {reduce.MODEL_ARRAYS},"
+            f" {reduce.MODEL_DESCRIPTION} and {matrix.MATRIX} are removed, reduced/ is empty",
+        )
 
 
 def _fit(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress) -> PCA | None:
@@ -248,12 +296,14 @@ def _fit(spark: "SparkSession", job: Job, record: RunRecord, progress: Progress)
         _warn(
             record,
             progress,
-            f"{pca.n_components_} components instead of {pca.n_components_requested_}:"
-            f" {moments.n} images hold no more",
+            f"{plural(pca.n_components_, 'component')} instead of {pca.n_components_requested_}:"
+            f" {plural(moments.n, 'image')} hold no more",
         )
     Background(partial(reduce.project, spark, destination, rows, pca, job.run)).result()
     held = pca.description()["variance_held"]
-    progress.say(f"{pca.n_components_} components hold {100 * held:.2f} % of the variance")
+    hold = "holds" if pca.n_components_ == 1 else "hold"
+    components = plural(pca.n_components_, "component")
+    progress.say(f"{components} {hold} {100 * held:.2f} % of the variance")
     return pca
 
 

@@ -1,7 +1,6 @@
 """Everything about a run that can be refused, refused before anything is written."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,24 @@ from featuremill.listing import Listing, Selection
 from featuremill.models import registry
 from featuremill.models.download import Progress as DownloadProgress
 from featuremill.models.network import Network
+from featuremill.places import require_apart, require_folder, require_readable
 from featuremill.progress import Progress
 from featuremill.sizing import check_memory
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table
 
-_MISREAD_BY_DELTA = re.compile(r"\\|%[0-9A-Fa-f]{2}")
-
 NETWORK = "model/network.json"
 """Which network's features a destination holds."""
+
+_IDENTITY = {
+    "name": str,
+    "model_id": str,
+    "contract": str,
+    "fingerprint": str,
+    "weights_sha256": str,
+    "n_features": int,
+}
+_BRING_BACK = "Choose another destination, or bring that file back."
 
 
 @dataclass(frozen=True)
@@ -64,17 +72,11 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
     """
     source = _open(config, config.source)
     destination = _open(config, config.destination)
-    if source.contains(destination):
-        raise DestinationError(
-            f"destination {destination.url} lies inside source {source.url}",
-            "Choose a destination outside: results must not be listed as images.",
-        )
-    if _MISREAD_BY_DELTA.search(destination.url):
-        raise DestinationError(
-            f"destination {destination.url} has a backslash or a percent escape in its name,"
-            " which the Delta library takes for another character",
-            "Choose a destination without them.",
-        )
+    require_readable(destination)
+    require_folder(destination)
+    require_apart(source, destination)
+    if config.pca_from is not None:
+        _require_output(destination, source, _open(config, config.pca_from))
     spec = registry.get(config.model)
     config.check_components(spec.n_features)
     if own_session:
@@ -83,10 +85,14 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:
         _require_images(source, listing)
+        try:
+            held = _held_network(destination)
+        except StorageError as error:
+            raise DestinationError(error.problem, error.remedy) from error
+        _require_model(config, held)
         weights = Path(config.weights) if config.weights else None
         network = registry.load(config.model, weights, download_progress(progress))
         try:
-            held = _held_network(destination)
             contract = _contract(config, network, held)
             find_kept(config, destination, network.description(contract))
         except StorageError as error:
@@ -107,6 +113,30 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         raise
 
 
+def read_network(destination: Store) -> dict[str, Any]:
+    """Description of the network whose features a destination holds.
+
+    Raises
+    ------
+    DestinationError
+        If it is missing or damaged.
+    """
+    try:
+        held = json.loads(destination.read(NETWORK))
+    except (FileNotFoundError, ValueError) as error:
+        raise DestinationError(
+            f"{destination.url} holds features, but {NETWORK} is missing or damaged: {error}",
+            _BRING_BACK,
+        ) from error
+    known = held if isinstance(held, dict) else {}
+    missing = [name for name in _IDENTITY if not isinstance(known.get(name), _IDENTITY[name])]
+    if missing:
+        raise DestinationError(
+            f"{destination.url}/{NETWORK} is damaged: it has no {', '.join(missing)}", _BRING_BACK
+        )
+    return known
+
+
 def write_network(job: Job, *, replacing: bool) -> None:
     """Note whose features the destination holds from now on."""
     network = {**job.network.description(job.contract), "replacing": replacing}
@@ -115,6 +145,16 @@ def write_network(job: Job, *, replacing: bool) -> None:
 
 def _open(config: RunConfig, url: str) -> Store:
     return open_store(url, endpoint_url=config.endpoint_url, region=config.region)
+
+
+def _require_output(output: Store, *read: Store) -> None:
+    """Refuse to put a transform's results around what it only reads."""
+    for store in read:
+        if output.contains(store) and not store.contains(output):
+            raise DestinationError(
+                f"output {output.url} contains {store.url}, which is only to be read",
+                "Choose another output.",
+            )
 
 
 def _require_images(source: Store, listing: Listing) -> None:
@@ -139,14 +179,22 @@ def _held_network(destination: Store) -> dict[str, Any] | None:
             )
         return None
     table.check()
-    try:
-        held: dict[str, Any] = json.loads(destination.read(NETWORK))
-    except (FileNotFoundError, ValueError) as error:
-        raise DestinationError(
-            f"{destination.url} holds features, but {NETWORK} is missing or damaged: {error}",
-            "Choose another destination, or bring that file back.",
-        ) from error
-    return held
+    return read_network(destination)
+
+
+def _require_model(config: RunConfig, held: dict[str, Any] | None) -> None:
+    """Refuse another model by its name alone, before any weights are fetched."""
+    if held is None or config.replace_model or held["name"] == config.model:
+        return
+    remedy = f"Give --model {held['name']}, or choose another destination"
+    if config.pca_from is not None:
+        remedy = "Choose another output"
+    elif not config.keep_pca:
+        remedy += ", or give --replace-model to compute all features anew"
+    raise DestinationError(
+        f"destination {config.destination} holds features of {held['name']}, not of {config.model}",
+        f"{remedy}.",
+    )
 
 
 def _contract(config: RunConfig, network: Network, held: dict[str, Any] | None) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featuremill.errors import DestinationError
 from featuremill.pca import PCA, Moments
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
 from featuremill.session import Attempt, map_tasks, reduce_tasks, slots
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 MODEL_ARRAYS = "model/pca.safetensors"
 MODEL_DESCRIPTION = "model/pca.json"
 
+_ESSENTIAL = {
+    "network": dict,
+    "run": str,
+    "versions": dict,
+    "n_features": int,
+    "n_components": int,
+    "n_samples": int,
+}
+_OF_NETWORK = ("name", "model_id")
 _ROWS_PER_TASK = 250_000
 """A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
 
@@ -114,6 +124,24 @@ def save_model(
     return description
 
 
+def discard(destination: Store, run: str) -> bool:
+    """Leave no row and no PCA of an earlier run; tells whether there was anything.
+
+    Only for a run that holds the destination and found no PCA for the features as they are now.
+    One that dies in between has left what the next one discards.
+    """
+    table, log = reduced_table(destination), f"{REDUCED_FOLDER}/_delta_log/"
+    found = [name for name in (MODEL_DESCRIPTION, MODEL_ARRAYS) if destination.size(name)]
+    # people read the folder's Parquet files without the log
+    rows = any(not name.startswith(log) for name in destination.names(REDUCED_FOLDER))
+    if table.exists() and (rows or table.files()):
+        table.commit(run, 0, [], overwrite=True)
+        table.vacuum(everything=True)
+    for name in found:
+        destination.remove(name)
+    return rows or bool(found)
+
+
 def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if it is of the tables as they are now.
 
@@ -123,8 +151,8 @@ def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] 
         Entries that the description must have besides.
     """
     try:
-        description: dict[str, Any] = json.loads(destination.read(MODEL_DESCRIPTION))
-    except (FileNotFoundError, ValueError):
+        description = read_description(destination)
+    except (FileNotFoundError, DestinationError):
         return None
     now = table_versions(destination)
     fits = description.get("versions") == now and wanted.items() <= description.items()
@@ -136,6 +164,35 @@ def table_versions(destination: Store) -> dict[str, int]:
     """Newest version of each of the two tables that there is."""
     tables = (features_table(destination), reduced_table(destination))
     return {table.folder: table.version() for table in tables if table.exists()}
+
+
+def read_description(destination: Store) -> dict[str, Any]:
+    """Description of the PCA at a destination.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    DestinationError
+        If it is damaged.
+    """
+    remedy = "Bring that file back, or run again with the same SRC and DEST to fit a PCA anew."
+    try:
+        found = json.loads(destination.read(MODEL_DESCRIPTION))
+    except ValueError as error:
+        raise DestinationError(
+            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: {error}", remedy
+        ) from error
+    known: dict[str, Any] = found if isinstance(found, dict) else {}
+    missing = [name for name, kind in _ESSENTIAL.items() if not isinstance(known.get(name), kind)]
+    if not missing:
+        missing = [f"network.{name}" for name in _OF_NETWORK if name not in known["network"]]
+    if missing:
+        raise DestinationError(
+            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: it has no {', '.join(missing)}",
+            remedy,
+        )
+    return known
 
 
 def load_model(destination: Store) -> PCA | None:

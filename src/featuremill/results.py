@@ -1,6 +1,5 @@
 """What a run left, for people who go on working with it."""
 
-import json
 import os
 from typing import TYPE_CHECKING, cast, overload
 
@@ -8,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill.errors import DestinationError
-from featuremill.prepare import NETWORK
+from featuremill.prepare import read_network
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table
@@ -71,7 +70,7 @@ def load_features(
         raise DestinationError(
             f"{store.url} holds no features", "Name the destination of `featuremill run`."
         )
-    model_id = json.loads(store.read(NETWORK))["model_id"]
+    model_id = read_network(store)["model_id"]
     files = table.files(status=OK)
     if spark is not None:
         return _with_spark(

@@ -68,10 +68,11 @@ def check_memory(master: str) -> None:
     if tasks is None or usable >= _LEAST + _LEAST_EACH * tasks:
         return
     fewer = (usable - _LEAST) // _LEAST_EACH
+    noun = "task needs" if tasks == 1 else "tasks at once need"
     raise ConfigError(
-        f"{usable / 1e9:.2f} GB of memory are usable here, {tasks} tasks at once need at least"
+        f"{usable / 1e9:.2f} GB of memory are usable here, {tasks} {noun} at least"
         f" {(_LEAST + _LEAST_EACH * tasks) / 1e9:.2f} GB"
-        f" and want {memory_needed(tasks) / 1e9:.1f} GB",
+        f" and {'wants' if tasks == 1 else 'want'} {memory_needed(tasks) / 1e9:.1f} GB",
         f"Run fewer at once (--master 'local[{fewer}]'), or give the machine or container more."
         if fewer >= 1
         else "Give the machine or container more memory.",

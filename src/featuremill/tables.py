@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from featuremill import schemas
 from featuremill.errors import CommitError, DestinationError
 from featuremill.lease import confirm
+from featuremill.places import require_readable
 from featuremill.storage import Store
 
 _COMMIT_ATTEMPTS = 9
@@ -237,6 +238,7 @@ class Table:
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
 
+        require_readable(self.store)
         uri, options = self.store.table(self.folder)
         return DeltaTable(uri, version, storage_options=options)
 

@@ -1,15 +1,16 @@
 """Other images through a PCA that is fitted already."""
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError, DestinationError
+from featuremill.forgotten import require_finished
 from featuremill.pipeline import RunResult, run
-from featuremill.prepare import NETWORK
+from featuremill.places import require_folder
+from featuremill.prepare import NETWORK, read_network
 from featuremill.progress import Progress
-from featuremill.storage import Store, open_store
+from featuremill.storage import open_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,7 +45,8 @@ def transform(
     """Turn a source of images into scores on the components that another run has fitted.
 
     Everything that a run leaves is left at the output, so that every other command takes it for a
-    destination; the destination whose PCA is used is only read.
+    destination; the destination whose PCA is used is only read. Images that either of them was made
+    to forget are skipped.
 
     Parameters
     ----------
@@ -70,8 +72,8 @@ def transform(
     ConfigError
         If an option is given that the fitted PCA has settled.
     DestinationError
-        If the destination holds no PCA of a model that can be loaded here, or the output holds a
-        PCA that was fitted to its own images.
+        If the destination holds no PCA of a model that can be loaded here, or a forget of it was
+        interrupted, or the output holds a PCA that was fitted to its own images.
     InputError, RunError
         As for :func:`featuremill.run`.
     """
@@ -83,7 +85,14 @@ def transform(
             "Leave that out, or use `featuremill run` to fit another PCA.",
         )
     places = {name: options.get(name) for name in ("endpoint_url", "region")}
-    network = _network(open_store(destination, **places))
+    held = open_store(destination, **places)
+    require_folder(held)
+    require_finished(held)
+    if held.size(NETWORK) is None:
+        raise DestinationError(
+            f"{held.url} holds no result", "Name the destination of `featuremill run`."
+        )
+    network = read_network(held)
     config = RunConfig(
         os.fspath(source),
         os.fspath(output),
@@ -94,18 +103,3 @@ def transform(
         **options,
     )
     return run(config, spark=spark, progress=progress)
-
-
-def _network(destination: Store) -> dict[str, str]:
-    """Whose features the fitted PCA takes."""
-    try:
-        network: dict[str, str] = json.loads(destination.read(NETWORK))
-    except FileNotFoundError as error:
-        raise DestinationError(
-            f"{destination.url} holds no result", "Name the destination of `featuremill run`."
-        ) from error
-    except ValueError as error:
-        raise DestinationError(
-            f"{destination.url}/{NETWORK} is damaged: {error}", "Name another destination."
-        ) from error
-    return network

@@ -8,6 +8,7 @@ from featuremill.checks.findings import FAILED, Check, Findings
 from featuremill.checks.run import Held, look_at
 from featuremill.checks.scan import Advance, FeatureRows, scan_features, scan_reduced
 from featuremill.checks.tables import check_table
+from featuremill.matrix import MATRIX
 from featuremill.pca import PCA
 from featuremill.progress import Progress, Silent
 from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION
@@ -171,8 +172,10 @@ class _Work:
 
 
 def _has_pca(held: Held) -> bool:
-    """Whether a PCA must be there, or is."""
+    """Whether a PCA must be there, or is, or anything of one."""
     if held.record is not None and held.record.pca is not None:
         return True
-    parts = (MODEL_ARRAYS, MODEL_DESCRIPTION, f"{REDUCED_FOLDER}/_delta_log/")
-    return any(name.startswith(parts) for name in held.sizes)
+    # of a table without rows nothing but its log is left: no PCA could be made any more
+    log = f"{REDUCED_FOLDER}/_delta_log/"
+    parts = (MODEL_ARRAYS, MODEL_DESCRIPTION, MATRIX, f"{REDUCED_FOLDER}/")
+    return any(name.startswith(parts) and not name.startswith(log) for name in held.sizes)

@@ -12,6 +12,7 @@ from featuremill.errors import DestinationError, LedgerError, SourceError
 from featuremill.forgotten import UNFINISHED
 from featuremill.lease import LOCK
 from featuremill.ledger import RUNS, RunRecord, load_latest
+from featuremill.places import require_readable
 from featuremill.prepare import NETWORK
 from featuremill.report.gather import REPORT
 from featuremill.schemas import FEATURES_FOLDER
@@ -47,8 +48,9 @@ def look_at(store: Store, findings: Findings) -> Held:
     Raises
     ------
     DestinationError
-        If nothing there looks like a result.
+        If nothing there looks like a result, or the tables cannot be read at such a place.
     """
+    require_readable(store)
     sizes = _inventory(store)
     if not any(name.startswith((f"{RUNS}/", f"{FEATURES_FOLDER}/_delta_log/")) for name in sizes):
         raise DestinationError(
@@ -77,8 +79,9 @@ def _inventory(store: Store) -> dict[str, int]:
 def _record(store: Store, findings: Findings) -> RunRecord | None:
     try:
         record = load_latest(store)
-    except _DAMAGED as error:
-        findings.judge("run", False, "damaged", f"is the newest record: {error}", "finished")
+    except DestinationError as error:
+        note = f"is the newest record: {error.problem}"
+        findings.judge("run", False, "damaged", note, "finished")
         findings.blocked("ledger", "run")
         return None
     if record is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from featuremill import names
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
-from featuremill.forgotten import read_forgotten
+from featuremill.forgotten import Forgotten, read_all_forgotten
 from featuremill.known import Known, known_images
 from featuremill.listing import Listing, Selection
 from featuremill.references import Rejection
@@ -33,7 +33,7 @@ def check_source(source: Store, held: Held, rows_below: int, findings: Findings)
         If the source cannot be listed.
     """
     known, chosen = known_images(features_table(held.store), _model_id(held)), _chooser(held)
-    forgotten = read_forgotten(held.store)
+    forgotten = _forgotten(held)
     listing = Listing(source, Selection())
     images = missing = changed = met = 0
     first = ["", ""]
@@ -44,7 +44,7 @@ def check_source(source: Store, held: Held, rows_below: int, findings: Findings)
             met += found is not None
             if not chosen(reference.path[len(below(source)) :], reference.label):
                 continue
-            if reference.path in forgotten:
+            if any(reference.path in one for one in forgotten):
                 continue
             images += 1
             if found is None:
@@ -67,6 +67,17 @@ def _chooser(held: Held) -> Callable[[str, str], bool]:
     config = held.record.config if held.record else {}
     globs = (tuple(config.get(name, ())) for name in ("include", "exclude", "classes"))
     return Selection(*globs).chooser()
+
+
+def _forgotten(held: Held) -> tuple[Forgotten, ...]:
+    config = held.record.config if held.record else {}
+    origin = config.get("pca_from")
+    return read_all_forgotten(
+        held.store,
+        None if origin is None else names.place(origin),
+        config.get("endpoint_url"),
+        config.get("region"),
+    )
 
 
 def _is_retried(found: tuple[int, bool]) -> bool:

@@ -17,7 +17,7 @@ from featuremill.export import FORMS
     "--output",
     required=True,
     metavar="OUT",
-    help="File (onnx, pandas) or folder (the others), local or s3://.",
+    help="File (onnx, pandas) or folder (the others), local or s3://, outside DEST.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files of the same names.")
 @click.option(

@@ -87,26 +87,29 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
 
 def print_result(result: "RunResult") -> None:
     """Print what a run, or a transform, found and where its report is."""
+    from featuremill.report.words import plural
+
     record = result.record
     if record.pca is not None:
-        reached = record.pca["components_for_variance"]
-        marks = ", ".join(f"{float(share):.0%} with {count}" for share, count in reached.items())
+        count, reached = record.pca["n_components"], record.pca["components_for_variance"]
+        marks = ", ".join(f"{float(share):.0%} with {needed}" for share, needed in reached.items())
         click.echo(
-            f"PCA       {record.pca['n_components']} components hold"
+            f"PCA       {plural(count, 'component')} {'holds' if count == 1 else 'hold'}"
             f" {record.pca['variance_held']:.2%} of the variance ({marks})"
         )
         if "kept" in record.pca:
             click.echo(
-                f"fitted    by run {record.pca['run']} to {record.pca['n_samples']:,} images,"
+                f"fitted    by run {record.pca['run']} to"
+                f" {plural(record.pca['n_samples'], 'image')},"
                 f" kept since run {record.pca['kept']['since']}"
             )
     if record.drift is not None:
         click.echo(
             f"drift     {record.drift['shift']:.2f} ± {record.drift['noise']:.2f}"
-            f" of {record.drift['rows']:,} images, bound {record.drift['bound']:.2f}"
+            f" of {plural(record.drift['rows'], 'image')}, bound {record.drift['bound']:.2f}"
         )
     if record.pruned:
-        click.echo(f"pruned    {record.pruned:,} rows")
+        click.echo(f"pruned    {plural(record.pruned, 'row')}")
     if record.images_per_second:
         click.echo(f"speed     {record.images_per_second:,.0f} images/s while embedding")
     click.echo(f"ledger    {record.ledger}")
@@ -114,14 +117,18 @@ def print_result(result: "RunResult") -> None:
 
 
 def _print_estimate(predicted: "Estimate") -> None:
+    from featuremill.report.words import plural
+
     seconds, sizes = dict(predicted.seconds), predicted.output_bytes
     click.echo(
-        f"source    {predicted.images:,} images in {predicted.classes:,} classes,"
-        f" {predicted.image_bytes / 1e6:,.1f} MB, {predicted.skipped:,} entries skipped"
+        f"source    {plural(predicted.images, 'image')} in"
+        f" {plural(predicted.classes, 'class', 'classes')},"
+        f" {predicted.image_bytes / 1e6:,.1f} MB,"
+        f" {plural(predicted.skipped, 'entry', 'entries')} skipped"
     )
     whole = ", which is all" if predicted.sample == predicted.images else ""
     click.echo(
-        f"sample    {predicted.sample:,} images{whole}, {predicted.rejected:,} rejected,"
+        f"sample    {plural(predicted.sample, 'image')}{whole}, {predicted.rejected:,} rejected,"
         f" precision {predicted.precision or 'unknown'}"
     )
     total, listing = seconds.pop("total"), seconds.pop("list")

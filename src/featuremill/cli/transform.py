@@ -22,10 +22,12 @@ def transform(
 ) -> None:
     """Bring the images of SRC onto the components that a run has fitted at DEST.
 
-    They go through DEST's model and its PCA; OUT gets all that a run leaves. The drift is the
-    distance of their mean features from those that the PCA was fitted to, in units of the spread
-    of these, ± what chance makes of so many images; beyond its bound there is a warning, and the
-    share of these images' variance that the components capture tells what is lost.
+    They go through DEST's model and its PCA; OUT gets all that a run leaves. What DEST or OUT was
+    made to forget is skipped.
+
+    The drift is the distance of their mean features from those that the PCA was fitted to, in units
+    of the spread of these, ± what chance makes of so many images; beyond its bound there is a
+    warning, and the share of these images' variance that the components capture tells what is lost.
 
     \b
     Examples:

@@ -33,6 +33,7 @@ from featuremill.report.gather import REPORT, rewrite_report
 from featuremill.schemas import FEATURES_FOLDER, REDUCED_FOLDER
 from featuremill.storage import Store, open_store
 from featuremill.tables import Table, features_table, reduced_table, without_rows
+from featuremill.unfinished import remove_unfinished
 
 OUTPUTS = (matrix.MATRIX, matrix.REJECTS, REPORT)
 """What is written anew, without the images."""
@@ -51,7 +52,8 @@ class Erased:
     paths : tuple of str
         The images, as the tables had them.
     not_found : tuple of str
-        Those that no table had and that were not forgotten before, as they were given.
+        Those that no table had and that were not forgotten before, as they were given: nothing
+        is kept of them.
     rows : mapping of str to int
         Rows of ``embedded`` and ``rejected`` images in the features table, and of ``reduced``.
     rewritten : tuple of str
@@ -60,6 +62,12 @@ class Erased:
         Files of older versions of the tables, and of their logs.
     versions : int or None
         Earlier versions of objects; None where the storage keeps none.
+    pending : bool
+        Also an interrupted forget was finished, or would be.
+    meant : mapping of str to str
+        What was not found → path of an image that ends like it.
+    anything : bool
+        There was something to be erased. If not, nothing was changed.
     dry_run : bool
         Nothing was removed.
     """
@@ -72,6 +80,9 @@ class Erased:
     older_files: int = 0
     log_files: int = 0
     versions: int | None = None
+    pending: bool = False
+    meant: Mapping[str, str] = field(default_factory=dict)
+    anything: bool = True
     dry_run: bool = field(default=False, kw_only=True)
 
 
@@ -88,7 +99,8 @@ def forget(
 
     Their rows go from every table and its older versions, from the CSV files, the report and the
     records of runs; where a bucket keeps versions of objects, from those too. A salted hash of
-    each path stays, so that no later run embeds the image again. The images themselves, and
+    each path stays, so that no later run embeds the image again. Where none of the images is
+    there, nothing is changed, and of one that is not, nothing is kept. The images themselves, and
     copies of results elsewhere, are not touched. The fitted PCA holds sums over all images; the
     next run fits it anew.
 
@@ -113,12 +125,11 @@ def forget(
     """
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     _refuse(store, paths)
-    if dry_run:
-        targets = _targets(store, paths)
+    targets = _targets(store, paths)
+    if dry_run or not targets.anything:
         there = tuple(name for name in OUTPUTS if store.size(name) is not None)
-        return Erased(
-            store.url, targets.paths, targets.not_found, targets.rows, there, dry_run=True
-        )
+        rewritten = there if targets.anything else ()
+        return replace(_erased(store, targets), rewritten=rewritten, dry_run=dry_run)
     progress, run = progress or Silent(), new_run_id()
     versioned = _keeps_versions(store)
     with hold(store, run, progress.say) as dead_run:
@@ -134,6 +145,7 @@ def _forget(
     store.write(UNFINISHED, note.to_bytes())
     # before the rows go: a run that comes after an interrupted forget must not bring them back
     store.write(FORGOTTEN, read_forgotten(store).adding(targets.paths).to_bytes())
+    remove_unfinished(store)
     rewritten = scrub(store, targets.paths)
     older = logs = 0
     for table in tables_of(store):
@@ -145,8 +157,25 @@ def _forget(
     rewritten += _rewrite_outputs(store, progress)
     versions = sum(map(store.purge, _PURGED)) if versioned else None
     _remove_note(store, versioned)
-    erased = Erased(store.url, targets.paths, targets.not_found, targets.rows, tuple(rewritten))
-    return replace(erased, older_files=older, log_files=logs, versions=versions)
+    return replace(
+        _erased(store, targets),
+        rewritten=tuple(rewritten),
+        older_files=older,
+        log_files=logs,
+        versions=versions,
+    )
+
+
+def _erased(store: Store, targets: Targets) -> Erased:
+    return Erased(
+        store.url,
+        targets.paths,
+        targets.not_found,
+        targets.rows,
+        pending=targets.pending,
+        meant=targets.meant,
+        anything=targets.anything,
+    )
 
 
 def _remove_note(store: Store, versioned: bool) -> None:
@@ -173,8 +202,7 @@ def _refuse(store: Store, paths: Sequence[str]) -> None:
 
 
 def _targets(store: Store, paths: Sequence[str]) -> Targets:
-    unfinished = read_unfinished(store) or Unfinished()
-    return find_targets(store, paths, unfinished, read_forgotten(store))
+    return find_targets(store, paths, read_unfinished(store), read_forgotten(store))
 
 
 def _keeps_versions(store: Store) -> bool:

@@ -54,14 +54,20 @@ def warn(destination: Store) -> None:
 
 def _forms(paths: Iterable[str], source: str) -> Iterator[str]:
     """Patterns of all the ways in which a record could write a path."""
+    start = f"{source.rstrip('/')}/"
     for path in paths:
-        whole = names.decode(path).decode("utf-8", "backslashreplace")
-        below = [name.removeprefix(f"{source.rstrip('/')}/") for name in (path, whole)]
+        whole = _words(path)
+        below = [path.removeprefix(start), whole.removeprefix(_words(start))]
         keys = [name.split("/", 3)[3] for name in (path, whole) if re.match("s3://[^/]+/", name)]
         # a name that could be any word is not looked for without its folder
         parts = [part for part in (*below, *keys) if re.search("[./]", part)]
         for form in sorted({path, whole, *parts}, key=len, reverse=True):
             yield rf"(?<![\w/.-]){re.escape(form)}(?![\w/-])"
+
+
+def _words(path: str) -> str:
+    """A path as the words of an error may have it."""
+    return names.decode(path).decode("utf-8", "backslashreplace")
 
 
 def _replaced(value: Any, pattern: re.Pattern[str]) -> Any:

@@ -1,19 +1,22 @@
 """Which images are meant, and which rows are theirs."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featuremill import names
 from featuremill.errors import DestinationError
 from featuremill.forgotten import UNFINISHED, Forgotten
 from featuremill.schemas import REDUCED_FOLDER
 from featuremill.search.locate import address
 from featuremill.storage import Store
-from featuremill.tables import Table, features_table, reduced_table
+from featuremill.tables import Table, features_table, read_parquet, reduced_table
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,29 @@ class Targets:
     paths : tuple of str
         As the tables have them.
     not_found : tuple of str
-        As they were given: those of which no table has a row, and that were not forgotten before.
+        As they were given: those of which no file of the tables has a row, and that were not
+        forgotten before.
     rows : mapping of str to int
         Rows of ``embedded`` and ``rejected`` images in the features table, and of ``reduced``.
+    pending : bool
+        An interrupted forget is to be finished.
+    outdated : bool
+        Older versions of the tables have rows of images that the newest have none of.
+    meant : mapping of str to str
+        What was given and not found → path of an image that ends like it.
     """
 
     paths: tuple[str, ...]
     not_found: tuple[str, ...]
     rows: Mapping[str, int]
+    pending: bool = False
+    outdated: bool = False
+    meant: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to be erased."""
+        return self.pending or self.outdated or any(self.rows.values())
 
 
 def read_unfinished(destination: Store) -> Unfinished | None:
@@ -62,7 +80,7 @@ def read_unfinished(destination: Store) -> Unfinished | None:
 
 
 def find_targets(
-    destination: Store, given: Sequence[str], unfinished: Unfinished, forgotten: Forgotten
+    destination: Store, given: Sequence[str], unfinished: Unfinished | None, forgotten: Forgotten
 ) -> Targets:
     """Look images up in both tables.
 
@@ -70,23 +88,37 @@ def find_targets(
     ----------
     given : sequence of str
         Each a path as the tables have it, or else the name of a file or an ``s3://`` URL. One
-        that is neither there nor known as forgotten may be meant either way, and both are taken.
+        that no file of the tables has and that was not forgotten before is most likely misspelt:
+        it is no target.
+    unfinished : Unfinished or None
+        What an interrupted forget was to do: its images are targets too.
     """
+    pending, unfinished = unfinished is not None, unfinished or Unfinished()
     meanings = {one: _meanings(one) for one in given}
     asked = {path for paths in meanings.values() for path in paths} | set(unfinished.paths)
     found = _rows(destination, asked)
     there = {path for _, path in found}
+    unknown = {path for path in asked - there if path not in forgotten}
+    # an image that a run has pruned is in older versions alone
+    older = _older_rows(destination, unknown) if unknown else set()
     paths, not_found = list(unfinished.paths), list(unfinished.not_found)
     for one, meant in meanings.items():
-        known = [path for path in meant if path in there or path in forgotten]
-        paths += known[:1] or meant
+        known = [path for path in meant if path not in unknown or path in older]
+        paths += known[:1]
         if not known:
             not_found.append(one)
     chosen = set(paths)
     rows: Counter[str] = Counter()
     for (place, path), count in found.items():
         rows[place] += count if path in chosen else 0
-    return Targets(tuple(dict.fromkeys(paths)), tuple(dict.fromkeys(not_found)), rows)
+    return Targets(
+        tuple(dict.fromkeys(paths)),
+        tuple(dict.fromkeys(not_found)),
+        rows,
+        pending,
+        not older.isdisjoint(chosen),
+        _ending(destination, not_found),
+    )
 
 
 def tables_of(destination: Store) -> list[Table]:
@@ -111,6 +143,43 @@ def _rows(destination: Store, paths: Collection[str]) -> Counter[tuple[str, str]
     for place, batch in _paths(destination):
         wanted = pc.is_in(batch, value_set=pa.array(list(paths), pa.string()))
         found.update((place, path) for path in batch.filter(wanted).to_pylist())
+    return found
+
+
+def _older_rows(destination: Store, paths: Collection[str]) -> set[str]:
+    """Images with a row in a file that the newest versions do not name."""
+    wanted, found = pa.array(list(paths), pa.string()), set()
+    for table in tables_of(destination):
+        newest = {f"{table.folder}/{file.name}" for file in table.files()}
+        for name in destination.names(table.folder):
+            if not name.endswith(".parquet") or "/_delta_log/" in name or name in newest:
+                continue
+            # what a run has written in part, or has just removed, tells nothing
+            with suppress(pa.ArrowException, FileNotFoundError, KeyError):
+                for batch in read_parquet(destination, name, ["path"]):
+                    some = batch["path"]
+                    found.update(some.filter(pc.is_in(some, value_set=wanted)).to_pylist())
+    return found
+
+
+def _ending(destination: Store, given: Sequence[str]) -> dict[str, str]:
+    """Of what was given and is no image, the first image whose path ends in these names."""
+    ends: dict[str, str] = {}
+    for one in given:
+        end = one.removeprefix("./").strip("/")
+        for spelt in (end, names.encode(os.fsencode(end))) if end else ():
+            ends.setdefault(f"/{spelt}", one)
+    found: dict[str, str] = {}
+    if not ends:
+        return found
+    depths = {end.count("/") for end in ends}
+    for _, batch in _paths(destination):
+        for path in batch.to_pylist():
+            parts = path.split("/")
+            for depth in depths:
+                end = "/" + "/".join(parts[-depth:])
+                if end in ends:
+                    found.setdefault(ends[end], path)
     return found
 
 

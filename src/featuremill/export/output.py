@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from featuremill.errors import ConfigError, DestinationError, FeaturemillError, StorageError
-from featuremill.schemas import FEATURES_FOLDER, REDUCED_FOLDER
 from featuremill.storage import Store, open_store
 
 
@@ -42,21 +41,20 @@ class Output:
         Parameters
         ----------
         results : Store
-            Whose tables the output must stay out of.
+            That the output must stay out of: its folder is that of runs and of forget.
         names : sequence of str
             What will be written; globs where the number of files is open.
 
         Raises
         ------
         DestinationError
-            With the first name that is there.
+            If it lies in the results, or with the first name that is there.
         """
-        for table in (f"{results.url}/{FEATURES_FOLDER}", f"{results.url}/{REDUCED_FOLDER}"):
-            if f"{self.url}/".startswith(f"{table}/"):
-                raise DestinationError(
-                    f"output {self.url} lies in the table {table}",
-                    "Choose an output outside: what reads the table would take it for data.",
-                )
+        if results.contains(self.store):
+            raise DestinationError(
+                f"output {self.url} lies in the results at {results.url}",
+                "Choose an output outside: `featuremill forget` would not reach it.",
+            )
         try:
             found = next(self._existing(names), None)
         except StorageError as error:

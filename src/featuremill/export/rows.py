@@ -1,6 +1,5 @@
 """What is exported: the embedded images of a destination, a block of rows at a time."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featuremill import names
 from featuremill.errors import DestinationError, StorageError
+from featuremill.forgotten import require_finished
 from featuremill.ledger import RunRecord, load_latest
 from featuremill.pca import PCA
-from featuremill.prepare import NETWORK
-from featuremill.reduce import MODEL_DESCRIPTION, load_model
+from featuremill.prepare import read_network
+from featuremill.reduce import load_model, read_description
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, features_table, reduced_table
@@ -110,7 +111,9 @@ class Results:
             return None
         config = self.record.config
         return open_store(
-            config["source"], endpoint_url=config["endpoint_url"], region=config["region"]
+            names.place(config["source"]),
+            endpoint_url=config.get("endpoint_url"),
+            region=config.get("region"),
         )
 
     def survey(self) -> Survey:
@@ -200,19 +203,21 @@ def open_results(store: Store, weights: Path | None = None) -> Results:
     Raises
     ------
     DestinationError
-        If it holds no features, or a PCA of another model, or cannot be read.
+        If it holds no features, or a PCA of another model, or cannot be read, or a forget of it
+        was interrupted.
     """
+    require_finished(store)
     try:
         table = features_table(store)
         if not table.exists():
             raise DestinationError(
                 f"{store.url} holds no features", "Name the destination of `featuremill run`."
             )
-        network = json.loads(store.read(NETWORK))
+        network = read_network(store)
         pca = load_model(store)
         run = None
         if pca is not None:
-            fitted = json.loads(store.read(MODEL_DESCRIPTION))
+            fitted = read_description(store)
             run = str(fitted["run"])
             _check_model(store, str(fitted["network"]["model_id"]), str(network["model_id"]))
         return Results(

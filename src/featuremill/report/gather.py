@@ -1,16 +1,16 @@
 """From what a run left at its destination to its report."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from featuremill import names
 from featuremill.errors import DestinationError
 from featuremill.ledger import RunRecord, kind_of, load_latest
 from featuremill.matrix import rejected_rows
 from featuremill.pca import PCA
-from featuremill.reduce import MODEL_DESCRIPTION, load_model
+from featuremill.reduce import load_model, read_description
 from featuremill.report.data import ModelFacts, Parity, Picture, Rejected, ReportData
 from featuremill.report.findings import find
 from featuremill.report.page import render
@@ -63,9 +63,9 @@ def rewrite_report(destination: Store, *, relative_paths: bool = False) -> str:
     if relative_paths:
         record = replace(record, config={**record.config, "relative_paths": True})
     source = open_store(
-        record.config["source"],
-        endpoint_url=record.config["endpoint_url"],
-        region=record.config["region"],
+        names.place(record.config["source"]),
+        endpoint_url=record.config.get("endpoint_url"),
+        region=record.config.get("region"),
     )
     write_report(destination, source, record, _fitted(destination, record))
     return f"{destination.url}/{REPORT}"
@@ -132,8 +132,8 @@ def _fitted(destination: Store, record: RunRecord) -> PCA | None:
     pca = load_model(destination)
     if pca is None:
         return None
-    network = json.loads(destination.read(MODEL_DESCRIPTION)).get("network", {})
-    return pca if network.get("model_id") == record.network["model_id"] else None
+    network = read_description(destination)["network"]
+    return pca if network["model_id"] == record.network["model_id"] else None
 
 
 def _rejects(

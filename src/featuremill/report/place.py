@@ -1,7 +1,5 @@
 """Where images lie and results went, as a report says it: in full, or as below the source."""
 
-import os
-
 from featuremill import names
 from featuremill.ledger import RunRecord
 from featuremill.storage import Store
@@ -22,10 +20,12 @@ class Place:
     """
 
     def __init__(self, source: Store, destination: Store, record: RunRecord) -> None:
-        self.source, self.destination = source.url, destination.url
-        self.title = _end(source.url.removeprefix("s3://").strip("/"))
+        self.source, self.destination = map(names.of_place, (source.url, destination.url))
+        self.title = _end(self.source.removeprefix("s3://").strip("/"))
+        # messages have a percent sign as it is
+        self._said = names.plain(source.url), names.plain(destination.url)
         self._relative = bool(record.config.get("relative_paths"))
-        self._start = names.encode(os.fsencode(source.url.rstrip("/"))) + "/"
+        self._start = names.of_place(source.url.rstrip("/")) + "/"
 
     def path(self, path: str) -> str:
         """A path, or what it is below the source; of an image of another source, its end."""
@@ -35,9 +35,10 @@ class Place:
 
     def text(self, text: str) -> str:
         """Words that may name the source or the destination."""
+        text = names.plain(text)
         if not self._relative:
             return text
-        for url in (self.source, self.destination):
+        for url in (self.source, self.destination, *self._said):
             text = text.replace(f"{url}/", "").replace(url, _end(url))
         return text
 

@@ -1,7 +1,6 @@
 """Which image somebody means who names one."""
 
 import difflib
-import os
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +37,7 @@ def find(embedded: Embedded, image: str) -> int | None:
     """
     paths = embedded.images["path"]
     # as the table has it, or as the file system does
-    for path in (image, address(image)):
+    for path in (names.plain(image), address(image)):
         if (row := _row(paths, path)) is not None:
             return row
     if "://" in image or Path(image).exists():
@@ -56,14 +55,14 @@ def find(embedded: Embedded, image: str) -> int | None:
             f"{image!r} fits {len(fitting):,} images: {shown}{more}", "Give more of the path."
         )
     raise SourceError(
-        f"{image!r} is neither an image of {embedded.destination.url} nor a file",
+        f"{names.plain(image)!r} is neither an image of {embedded.destination.url} nor a file",
         _suggestion(paths, end),
     )
 
 
 def address(image: str) -> str:
     """Path that a table would have of a file or an ``s3://`` URL."""
-    return names.encode(os.fsencode(open_store(image).url))
+    return names.of_place(open_store(image).url)
 
 
 def _row(paths: pa.ChunkedArray, path: str) -> int | None:
@@ -74,14 +73,16 @@ def _row(paths: pa.ChunkedArray, path: str) -> int | None:
 def _below_source(embedded: Embedded, end: str) -> int | None:
     if embedded.record is None:
         return None
-    paths, source = embedded.images["path"], address(embedded.record.config["source"])
-    row = _row(paths, f"{source}/{end}")
-    return row if row is not None else _row(paths, f"{source}/{names.encode(os.fsencode(end))}")
+    paths = embedded.images["path"]
+    source = address(names.place(embedded.record.config["source"]))
+    row = _row(paths, f"{source}/{names.plain(end)}")
+    return row if row is not None else _row(paths, f"{source}/{names.of_place(end)}")
 
 
 def _ending(paths: pa.ChunkedArray, end: str) -> Indices:
     """Rows whose path ends in these names."""
-    ends = {f"/{end.lstrip('/')}", f"/{names.encode(os.fsencode(end.lstrip('/')))}"}
+    end = end.lstrip("/")
+    ends = {f"/{names.plain(end)}", f"/{names.of_place(end)}"}
     found = [pc.indices_nonzero(pc.ends_with(paths, pattern=each)) for each in ends]
     return np.unique(np.concatenate([rows.to_numpy() for rows in found])).astype(np.int64)
 

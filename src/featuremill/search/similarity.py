@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from featuremill import names
 from featuremill.errors import ConfigError
 from featuremill.neighbours import nearest
 from featuremill.neighbours.rows import Indices
 from featuremill.progress import Progress, Silent
+from featuremill.report.words import plural
 from featuremill.search.locate import find
 from featuremill.search.query import embed
 from featuremill.search.table import DIGITS, FEATURES, Embedded, load
@@ -113,10 +115,10 @@ def similar(
     places, cosines = nearest(query, among, count, skip=skip)
     found = places[0] if everything else rows[places[0]]
     seconds = time.perf_counter() - started
-    progress.say(f"compared with {len(rows):,} images in {seconds:.3f} s")
+    progress.say(f"compared with {plural(len(rows), 'image')} in {seconds:.3f} s")
     known = None if row is None else embedded.image(row)
     return Similar(
-        image=known.path if known else os.fspath(image),
+        image=known.path if known else names.plain(os.fspath(image)),
         label=known.label if known else None,
         on=embedded.on,
         searched=len(rows),

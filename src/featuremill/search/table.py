@@ -1,6 +1,5 @@
 """The images of a destination, with the rows that are compared."""
 
-import json
 import os
 import re
 import shutil
@@ -15,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill.errors import ConfigError, DestinationError, StorageError
+from featuremill.forgotten import require_finished
 from featuremill.ledger import RunRecord, load_latest
 from featuremill.neighbours import unit_rows
 from featuremill.neighbours.rows import Rows
-from featuremill.prepare import NETWORK
+from featuremill.prepare import read_network
 from featuremill.progress import Progress, Silent
-from featuremill.reduce import MODEL_DESCRIPTION
+from featuremill.reduce import MODEL_DESCRIPTION, read_description
+from featuremill.report.words import plural
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, Table, features_table, reduced_table
@@ -128,7 +129,7 @@ def load(
     ConfigError
         If `on` is something else.
     DestinationError
-        If there are no such features, or no images.
+        If there are no such features, or no images, or a forget was interrupted.
     """
     if isinstance(destination, Embedded):
         return destination
@@ -136,6 +137,7 @@ def load(
         raise ConfigError(f"on is {on!r}", f"Choose {FEATURES} or {REDUCED}.")
     progress = progress or Silent()
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
+    require_finished(store)
     network = _network(store)
     table = features_table(store)
     files = table.files(status=OK)
@@ -150,28 +152,21 @@ def load(
     images = known.select(_IMAGE)
     record = _record(store)
     what = FEATURES if on == FEATURES else "components"
-    progress.say(f"{len(vectors):,} images loaded, with {vectors.shape[1]:,} {what} each")
+    progress.say(f"{plural(len(vectors), 'image')} loaded, with {vectors.shape[1]:,} {what} each")
     return Embedded(store, on, network, images, vectors, record, endpoint_url, region)
 
 
 def _network(store: Store) -> dict[str, Any]:
     if not features_table(store).exists():
         raise DestinationError(f"{store.url} holds no features", _REMEDY)
-    try:
-        network: dict[str, Any] = json.loads(store.read(NETWORK))
-    except (FileNotFoundError, ValueError) as error:
-        raise DestinationError(
-            f"{store.url} holds features, but {NETWORK} is missing or damaged: {error}",
-            "Bring that file back, or run again at another destination.",
-        ) from error
-    return network
+    return read_network(store)
 
 
 def _record(store: Store) -> RunRecord | None:
     """The newest run, which only tells what is convenient to know."""
     try:
         return load_latest(store)
-    except (KeyError, TypeError, ValueError):
+    except DestinationError:
         return None
 
 
@@ -198,12 +193,13 @@ def _reduced(
 ) -> tuple[pa.Table, Rows]:
     """The images that have PCA scores, and these."""
     table = reduced_table(store)
-    if not table.exists():
+    # where too few images are left for a PCA, a run leaves its table without rows
+    if not table.exists() or store.size(MODEL_DESCRIPTION) is None:
         raise DestinationError(
             f"{store.url} holds no reduced features",
             "Compare by the full features, or run again without --no-reduce.",
         )
-    description = json.loads(store.read(MODEL_DESCRIPTION))
+    description = read_description(store)
     if description["network"]["model_id"] != network["model_id"]:
         raise DestinationError(
             f"the reduced features at {store.url} are of another model than its features",
