@@ -16,7 +16,7 @@ from featuremill.cloud.aws import Aws
 from featuremill.cloud.jobs import Job
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Call
-from featuremill.errors import CloudError, FeaturemillError
+from featuremill.errors import CloudError, DestinationError, FeaturemillError
 
 DONE = ("SUCCESS", "COMPLETED")
 FAILED = ("FAILED", "CANCELLED", "INTERRUPTED")
@@ -168,7 +168,7 @@ def _account(store: Any, first: str) -> str:
 
     try:
         record = load_latest(store)
-    except (LookupError, TypeError, ValueError):
+    except DestinationError:
         # another version has written it
         return ""
     return str(record.ledger) if record is not None and record.run >= first else ""
