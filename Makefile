@@ -17,8 +17,8 @@ training := PYTHONPATH="$(CURDIR)/.train" $(python)
 resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
 	--constraints requirements/dev.lock \
 	$(foreach name,pyspark py4j pyelftools,--no-emit-package $(name))
-# Three at a time, a file in one process: each starts a Spark, and often waits for another process.
-test_in_parallel := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two at a time, a file in one process: each starts a Spark that takes two cores by itself.
+test_in_parallel := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
 .PHONY: help demo test test-spark35 lint lint-cloud lock bench soak soak-images train build clean

@@ -342,7 +342,7 @@ def test_options_out_of_bounds_are_refused(
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match="holds no features"):
-        write_slides(tmp_path, tmp_path / "deck.pptx")
+        write_slides(tmp_path / "results", tmp_path / "deck.pptx")
 
 
 def test_without_python_pptx_the_error_says_how_to_install_it(
