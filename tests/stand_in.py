@@ -1,10 +1,12 @@
 """A stand-in for S3 that answers over HTTP, from a process of its own."""
 
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 REGION = "eu-west-3"
 
@@ -34,3 +36,15 @@ def s3_server(page: int = 1000) -> Iterator[str]:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
         server.communicate()  # the end of its input is the end of the server
+
+
+def maker_of_buckets(client: Any) -> Callable[[], str]:
+    """Function that makes an empty bucket and gives its name, another each time."""
+    numbers = itertools.count(1)
+
+    def make() -> str:
+        name = f"bucket-{next(numbers)}"
+        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return name
+
+    return make

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -27,76 +26,26 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 
-from featuremill import explore, images, names, reduce
+from featuremill import explore, names
 from featuremill.cli import main
-from featuremill.config import RunConfig
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
 from featuremill.export import FORMS, export, huggingface, rows
 from featuremill.export.onnx import build
-from featuremill.extract import Task, run_task
-from featuremill.images import Limits
-from featuremill.ledger import RunRecord
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.parity import smallest_cosine
 from featuremill.pca import PCA, Moments
 from featuremill.prepare import NETWORK
 from featuremill.progress import Silent
-from featuremill.references import Reference
-from featuremill.session import Attempt
 from featuremill.storage import open_store
-from featuremill.tables import DataFile, features_table, reduced_table
 from outputs import MODEL, everything_in, features, reduced
 from stand_in import REGION, s3_server
+from without_spark import results_of
 
 K = 12
 PYTHON = sys.executable
 ODD = 'odd\tname\nof a "picture".jpg'
 ON_ITS_SIDE = "on its side.jpg"
-
-
-class Decoder:
-    """The library's own decoder, without the watchdog of a worker."""
-
-    def decode(self, data: bytes) -> images.Decoded:
-        return images.decode(data, Limits())
-
-
-def results_of(
-    source: Path, destination: Path, model: str = MODEL, weights: str | None = None, **fit: Any
-) -> Path:
-    """What a run in fp32 leaves, made by a run's own functions but without Spark."""
-    network = registry.load(model, Path(weights) if weights else None)
-    description = network.description("fp32")
-    store, origin = open_store(destination), open_store(source)
-    references = [
-        Reference(found.path, names.label(found.path), found.version, found.size)
-        for found in origin.list()
-    ]
-    model_id = network.model_id("fp32")
-    task = Task(origin, store, Limits(), network.input_size, model_id, "run", every_pixel=True)
-    table, files = features_table(store), []
-    for part in range(2):
-        name = f"status=ok/run-{part}.parquet"
-        engine = open_engine(network, "fp32")
-        receipt = run_task(task, references[part::2], name, engine, Decoder())
-        files.append(DataFile(name, receipt.rows, receipt.size, {"status": "ok"}))
-    table.create()
-    table.commit("run", 0, files)
-    store.write(NETWORK, json.dumps({**description, "replacing": False}).encode())
-    config = RunConfig(str(source), str(destination), model=model, weights=weights)
-    RunRecord("run", config.description(), network=description).save(store)
-    if fit != {"reduce": False}:
-        payload = json.dumps([file.name for file in files]).encode()
-        sums = reduce.SumFiles(store, model_id, network.n_features)(payload, Attempt(0, 0))
-        pca = PCA.fit(Moments.from_bytes(sums), n_components=K)
-        broadcast: Any = SimpleNamespace(value=pca.to_safetensors())
-        answer = reduce.ProjectFiles(store, model_id, "run", broadcast)(payload, Attempt(0, 0))
-        scores = reduced_table(store)
-        scores.create()
-        scores.commit("run", 0, [DataFile(**json.loads(answer))], overwrite=True)
-        reduce.save_model(store, pca, description, "run")
-    return destination
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +66,13 @@ def source(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A destination; not to be changed."""
-    return results_of(source, tmp_path_factory.mktemp("results") / "results")
+    return Path(results_of(source, tmp_path_factory.mktemp("results") / "results", components=K))
 
 
 @pytest.fixture(scope="module")
 def without_pca(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `run --no-reduce` leaves; not to be changed."""
-    return results_of(source, tmp_path_factory.mktemp("results") / "results", reduce=False)
+    return Path(results_of(source, tmp_path_factory.mktemp("results") / "results", components=None))
 
 
 @pytest.fixture
@@ -188,7 +137,9 @@ def test_real_weights_and_photographs_keep_their_numbers(shared_data, weights, t
         (photos / folder.name).mkdir(parents=True)
         for photo in sorted(folder.iterdir())[:8]:
             shutil.copy(photo, photos / folder.name)
-    destination = results_of(photos, tmp_path / "results", "mobilenetv2", weights)
+    destination = Path(
+        results_of(photos, tmp_path / "results", model="mobilenetv2", weights=weights, components=K)
+    )
     exported = export(destination, tmp_path / "model.onnx", to="onnx")
     assert exported.facts["parity"].startswith("cosine at least 1.000000 to this library, over 16")
     check_against_tables(tmp_path / "model.onnx", destination, (224, 224))
@@ -251,7 +202,7 @@ def test_without_its_source_the_onnx_model_is_checked_on_drawn_pictures(copy, tm
 def test_an_image_that_has_changed_since_proves_nothing(source, tmp_path):
     moved = tmp_path / "pictures"
     shutil.copytree(source, moved)
-    destination = results_of(moved, tmp_path / "results")
+    destination = Path(results_of(moved, tmp_path / "results", components=K))
     for path in moved.rglob("*.jpg"):
         path.write_bytes(path.read_bytes() + b"\0")
     exported = export(destination, tmp_path / "model.onnx", to="onnx")

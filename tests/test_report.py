@@ -27,8 +27,8 @@ from featuremill.report.data import (
 )
 from featuremill.report.explorer import pack
 from featuremill.report.looks import Look
-from featuremill.report.words import cosine, hours
 from featuremill.thumbnails import Sheets, Tile
+from featuremill.words import cosine, hours
 
 WEBP = b"RIFF \x00\x00 not a real picture WEBP"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"

@@ -1,6 +1,5 @@
 """Images from S3, results to S3: over HTTP, against a stand-in for S3 in a process of its own."""
 
-import itertools
 import json
 import pickle
 import threading
@@ -34,7 +33,7 @@ from featuremill.references import Reference
 from featuremill.storage import Store, open_store, s3_clients
 from featuremill.tables import DataFile, features_table, reduced_table
 from outputs import MODEL
-from stand_in import REGION, s3_server
+from stand_in import REGION, maker_of_buckets, s3_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -83,14 +82,7 @@ def client(endpoint: str) -> Any:
 
 @pytest.fixture(scope="module")
 def new_bucket(client: Any) -> Callable[[], str]:
-    numbers = itertools.count(1)
-
-    def create() -> str:
-        name = f"bucket-{next(numbers)}"
-        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-        return name
-
-    return create
+    return maker_of_buckets(client)
 
 
 @pytest.fixture

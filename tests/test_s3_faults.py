@@ -34,7 +34,7 @@ from featuremill.storage import Store, open_store, patience, s3_clients
 from featuremill.storage.s3 import S3Store
 from featuremill.tables import DataFile, features_table
 from outputs import MODEL
-from stand_in import REGION, s3_server
+from stand_in import REGION, maker_of_buckets, s3_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,14 +86,7 @@ def client(server: str) -> Any:
 
 @pytest.fixture(scope="module")
 def new_bucket(client: Any) -> Callable[[], str]:
-    numbers = itertools.count(1)
-
-    def create() -> str:
-        name = f"faults-{next(numbers)}"
-        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-        return name
-
-    return create
+    return maker_of_buckets(client)
 
 
 @pytest.fixture

@@ -31,12 +31,13 @@ from featuremill.slides.wording import Words
 from featuremill.storage import open_store
 from outputs import features
 from stand_in import REGION, s3_server
-from test_export import K, results_of
+from without_spark import results_of
 
 TEXTS = Path(figures.__file__).parent / "texts"
 EMU = 914_400
 POINT = EMU / 72
 SPEED, WORKED = 123.4, 0.55
+K = 12
 
 
 def as_after_a_run(dest: Path, **changes: Any) -> Path:
@@ -59,7 +60,7 @@ def as_after_a_run(dest: Path, **changes: Any) -> Path:
 def dest(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results with a PCA."""
     folder = tmp_path_factory.mktemp("slides") / "results"
-    return as_after_a_run(results_of(pictures, folder))
+    return as_after_a_run(Path(results_of(pictures, folder, components=K)))
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +279,7 @@ def test_rendered_no_word_is_broken_or_leaves_its_box(
 def test_without_a_pca_there_are_fewer_slides(
     pictures: Path, decks: dict[str, Path], tmp_path: Path
 ) -> None:
-    dest = as_after_a_run(results_of(pictures, tmp_path / "results", reduce=False))
+    dest = as_after_a_run(Path(results_of(pictures, tmp_path / "results", components=None)))
     written = write_slides(dest, tmp_path / "deck.pptx")
     found = titles(tmp_path / "deck.pptx")
     assert written.pages == len(found) == len(titles(decks["en"])) - 3

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from featuremill import names
 from featuremill.errors import ConfigError, SourceError, StorageError
+from featuremill.half_written import remove_half_written
 from featuremill.storage import Listed, open_store
 from featuremill.storage.local import LocalStore
 from featuremill.storage.s3 import S3Store
-from featuremill.unfinished import remove_unfinished
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -324,12 +324,12 @@ class TestWrite:
         writers = [store.writer("csv/reduced.csv"), store.writer("report.html")]
         for writer in writers:
             writer.__enter__().write(b"half of")
-        [begun], [csv] = store.unfinished(""), store.unfinished("csv")
+        [begun], [csv] = store.half_written(""), store.half_written("csv")
         assert begun.startswith(".report.html.")
         assert csv.startswith("csv/.reduced.csv.")
-        assert remove_unfinished(store) == 2
+        assert remove_half_written(store) == 2
         assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
-        assert remove_unfinished(store) == 0
+        assert remove_half_written(store) == 0
 
     def test_create_writes_only_what_is_not_there(self, tmp_path, store):
         assert store.create("run.lock", b"mine") is True

@@ -19,9 +19,9 @@ from featuremill.models import registry
 from featuremill.models.download import cache_dir
 from featuremill.models.engines import ENGINES, native_bf16
 from featuremill.places import require_apart, require_folder, require_readable
-from featuremill.report.words import plural
 from featuremill.sizing import check_memory, memory_needed, tasks_that_fit
 from featuremill.storage import Store, open_store
+from featuremill.words import plural
 
 DISK_NEEDED = 1_000_000_000
 """Bytes free that make a warning go away; how much a run writes, `featuremill estimate` tells."""

@@ -176,7 +176,7 @@ def hold(
             dead_run = _acquire(destination, run, say)
         except StorageError as error:
             raise DestinationError(
-                error.problem, "Choose a destination you may write to."
+                error.problem, f"{error.remedy} Choose a destination you may write to."
             ) from error
         yield from _held(Lease(destination, run), dead_run)
     finally:

@@ -15,17 +15,17 @@ from featuremill.driver import Extraction, too_many_rejects
 from featuremill.errors import FeaturemillError, InputError
 from featuremill.forgotten import require_finished
 from featuremill.growth import Kept
+from featuremill.half_written import remove_half_written
 from featuremill.lease import confirm, hold
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
 from featuremill.prepare import Job, prepare, write_network
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, write_report
-from featuremill.report.words import plural
 from featuremill.session import Background, spark_session
 from featuremill.sizing import shortage
 from featuremill.spelling import other_name
-from featuremill.unfinished import remove_unfinished
+from featuremill.words import plural
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -173,7 +173,7 @@ def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
         return
     both = (tables.features_table(job.destination), tables.reduced_table(job.destination))
     removed = sum(table.remove_uncommitted(run) for table in both)
-    removed += remove_unfinished(job.destination)
+    removed += remove_half_written(job.destination)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
 

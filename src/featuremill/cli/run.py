@@ -87,7 +87,7 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
 
 def print_result(result: "RunResult") -> None:
     """Print what a run, or a transform, found and where its report is."""
-    from featuremill.report.words import plural
+    from featuremill.words import plural
 
     record = result.record
     if record.pca is not None:
@@ -117,7 +117,7 @@ def print_result(result: "RunResult") -> None:
 
 
 def _print_estimate(predicted: "Estimate") -> None:
-    from featuremill.report.words import plural
+    from featuremill.words import plural
 
     seconds, sizes = dict(predicted.seconds), predicted.output_bytes
     click.echo(

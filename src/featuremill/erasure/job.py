@@ -10,9 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from featuremill import matrix
 from featuremill.erasure.past import expunge
 from featuremill.erasure.records import scrub, warn
@@ -25,6 +22,7 @@ from featuremill.erasure.targets import (
 )
 from featuremill.errors import ConfigError, DestinationError, FeaturemillError, StorageError
 from featuremill.forgotten import FORGOTTEN, UNFINISHED, read_forgotten
+from featuremill.half_written import remove_half_written
 from featuremill.lease import hold
 from featuremill.ledger import RUNS, new_run_id
 from featuremill.prepare import NETWORK
@@ -32,8 +30,7 @@ from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, rewrite_report
 from featuremill.schemas import FEATURES_FOLDER, REDUCED_FOLDER
 from featuremill.storage import Store, open_store
-from featuremill.tables import Table, features_table, reduced_table, without_rows
-from featuremill.unfinished import remove_unfinished
+from featuremill.tables import Table, drop_paths, features_table, reduced_table, without_rows
 
 OUTPUTS = (matrix.MATRIX, matrix.REJECTS, REPORT)
 """What is written anew, without the images."""
@@ -145,7 +142,7 @@ def _forget(
     store.write(UNFINISHED, note.to_bytes())
     # before the rows go: a run that comes after an interrupted forget must not bring them back
     store.write(FORGOTTEN, read_forgotten(store).adding(targets.paths).to_bytes())
-    remove_unfinished(store)
+    remove_half_written(store)
     rewritten = scrub(store, targets.paths)
     older = logs = 0
     for table in tables_of(store):
@@ -216,12 +213,8 @@ def _keeps_versions(store: Store) -> bool:
 
 
 def _drop_rows(table: Table, run: str, paths: Sequence[str]) -> None:
-    values = pa.array(paths, pa.string())
-
-    def drop(batch: pa.RecordBatch) -> pa.Array:
-        return pc.is_in(batch["path"], value_set=values)
-
-    table.commit(run, 0, [], removed=partial(without_rows, table, f"{run}-kept", drop))
+    rows = partial(without_rows, table, f"{run}-kept", drop_paths(paths))
+    table.commit(run, 0, [], removed=rows)
 
 
 def _rewrite_outputs(store: Store, progress: Progress) -> list[str]:

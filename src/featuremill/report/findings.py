@@ -15,7 +15,7 @@ from featuremill.report.data import Accuracy, Alike, AxisEnds, ClassFacts, Findi
 from featuremill.report.explorer import Explorer, pack
 from featuremill.report.looks import looks
 from featuremill.report.rows import Rows
-from featuremill.report.words import plural
+from featuremill.words import plural
 
 FEWEST_COMPONENTS: Final = 3
 """With fewer, too many images point the same way for a cosine to say that they are alike."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from featuremill.report import words
+from featuremill import words
 from featuremill.report.data import LEDGER_PARTS, ModelFacts, ReportData
 from featuremill.report.explorer import places
 from featuremill.report.figures import (

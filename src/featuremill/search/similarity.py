@@ -13,10 +13,10 @@ from featuremill.errors import ConfigError
 from featuremill.neighbours import nearest
 from featuremill.neighbours.rows import Indices
 from featuremill.progress import Progress, Silent
-from featuremill.report.words import plural
 from featuremill.search.locate import find
 from featuremill.search.query import embed
 from featuremill.search.table import DIGITS, FEATURES, Embedded, load
+from featuremill.words import plural
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from featuremill.neighbours.rows import Rows
 from featuremill.prepare import read_network
 from featuremill.progress import Progress, Silent
 from featuremill.reduce import MODEL_DESCRIPTION, read_description
-from featuremill.report.words import plural
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, Table, features_table, reduced_table
+from featuremill.words import plural
 
 FEATURES, REDUCED = "features", "reduced"
 """What images are compared by: the network's features, or their PCA scores."""

@@ -88,7 +88,7 @@ class Store(Protocol):
         Raises :class:`~featuremill.errors.StorageError` if that cannot be told.
         """
 
-    def unfinished(self, folder: str) -> Iterator[str]:
+    def half_written(self, folder: str) -> Iterator[str]:
         """Names of what writers that were killed had begun to write in a folder."""
 
     def purge(self, prefix: str) -> int:

@@ -121,7 +121,7 @@ class LocalStore:
         """A file system keeps none; its snapshots and backups are not seen from here."""
         return False
 
-    def unfinished(self, folder: str) -> Iterator[str]:
+    def half_written(self, folder: str) -> Iterator[str]:
         """Names of the hidden files in which writing begins, in this very folder."""
         path = self._path(folder)
         with self._failures("list", folder):

@@ -206,7 +206,7 @@ class S3Store:
                 )
             )
 
-    def unfinished(self, folder: str) -> Iterator[str]:  # noqa: ARG002  (there is nothing to look for)
+    def half_written(self, folder: str) -> Iterator[str]:  # noqa: ARG002  (there is nothing to look for)
         """None: an object is there as a whole or not at all."""
         return iter(())
 
