@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featuremill.config import ENGINES, PRECISIONS, RejectLimit, RunConfig
+from featuremill.config import ENGINES, PRECISIONS, RejectLimit, RunConfig, options
 from featuremill.errors import ConfigError
 
 
@@ -95,6 +95,18 @@ def test_the_description_is_plain_and_names_every_option():
     assert set(description) == set(RunConfig.__dataclass_fields__)
     assert description["max_rejects"] == "3"
     assert description["classes"] == ["Kiwi"]
+
+
+def test_every_field_is_an_option_and_described_by_its_help():
+    named = dict(options())
+    assert set(RunConfig.__dataclass_fields__) - set(named) == {
+        "source",
+        "destination",
+        "pca_from",
+    }
+    for name, option in named.items():
+        assert f"{name} : " in RunConfig.__doc__
+        assert option.help in RunConfig.__doc__
 
 
 class TestRejectLimit:

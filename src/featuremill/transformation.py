@@ -1,9 +1,10 @@
 """Other images through a PCA that is fitted already."""
 
 import os
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from featuremill.config import RunConfig
+from featuremill.config import RunConfig, options
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.forgotten import require_finished
 from featuremill.pipeline import RunResult, run
@@ -17,19 +18,7 @@ if TYPE_CHECKING:
 
 Place = str | os.PathLike[str]
 
-_SETTLED = frozenset(
-    (
-        "n_components",
-        "variance",
-        "standardize",
-        "reduce",
-        "model",
-        "precision",
-        "replace_model",
-        "keep_pca",
-        "pca_from",
-    )
-)
+_SETTLED = {each.name for each in fields(RunConfig)} - dict(options("transform")).keys()
 """Options of a run that leave no choice here."""
 
 
@@ -40,7 +29,7 @@ def transform(
     *,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,
-    **options: Any,
+    **given: Any,
 ) -> RunResult:
     """Turn a source of images into scores on the components that another run has fitted.
 
@@ -58,8 +47,8 @@ def transform(
         Where the results go; one of an earlier transform is brought up to date.
     spark, progress
         As for :func:`featuremill.run`.
-    options
-        Of :class:`featuremill.RunConfig`, but for those that the PCA has settled.
+    given
+        Options of :class:`featuremill.RunConfig`, but for those that the PCA has settled.
 
     Returns
     -------
@@ -77,14 +66,14 @@ def transform(
     InputError, RunError
         As for :func:`featuremill.run`.
     """
-    settled = sorted(_SETTLED & options.keys())
+    settled = sorted(_SETTLED & given.keys())
     if settled:
         raise ConfigError(
             f"{', '.join(settled)} cannot be chosen: the PCA at {destination} was fitted to"
             " features of one model and precision",
             "Leave that out, or use `featuremill run` to fit another PCA.",
         )
-    places = {name: options.get(name) for name in ("endpoint_url", "region")}
+    places = {name: given.get(name) for name in ("endpoint_url", "region")}
     held = open_store(destination, **places)
     require_folder(held)
     require_finished(held)
@@ -100,6 +89,6 @@ def transform(
         model=network["name"],
         precision=network["contract"],
         pca_from=os.fspath(destination),
-        **options,
+        **given,
     )
     return run(config, spark=spark, progress=progress)

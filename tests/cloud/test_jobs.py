@@ -86,14 +86,14 @@ def call_of(submission: Submission, operation: str) -> Call:
         run(n_components=128, standardize=False, precision="fp32"),
         run(variance=0.9, include=("*.jpg", "*.png"), exclude=("old/*",)),
         run(classes=("Apple Red 1", "Banana"), max_rejects=RejectLimit(count=7)),
-        run(prune=True, keep_pca=True),
+        run(prune=True, keep_pca=True, relative_paths=True),
         run(reduce=False, replace_model=True, model="mobilenetv2-untrained"),
         run(engine="onnxruntime", max_bytes=1_000, max_pixels=2_000, image_timeout=2.5),
     ],
-    ids=lambda config: " ".join(jobs.arguments(config)[2:]),
+    ids=lambda config: " ".join(config.words()[2:]),
 )
 def test_the_job_reads_back_from_its_arguments_just_the_run_asked_for(config: RunConfig) -> None:
-    arguments = jobs.arguments(config)
+    arguments = config.words()
     # help is made once, with what the first context says of it
     command = main.get_command(click.Context(main), "run")
     assert command is not None
@@ -113,7 +113,7 @@ def test_the_job_reads_back_from_its_arguments_just_the_run_asked_for(config: Ru
 )
 def test_what_means_something_only_here_is_refused(option: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="has no meaning on AWS"):
-        jobs.arguments(replace(run(), **option))
+        replace(run(), **option).words()
 
 
 def test_a_job_gets_the_archive_the_interpreter_and_one_thread_for_each_slot() -> None:
@@ -292,7 +292,7 @@ def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stac
         "client",
         "/opt/featuremill/job.py",
     ]
-    assert step["Config"]["Args"][4:] == jobs.arguments(run())
+    assert step["Config"]["Args"][4:] == run().words()
     action = aws.client("emr").list_bootstrap_actions(ClusterId=job.where)["BootstrapActions"][0]
     assert action["Args"][:2] == [f"s3://{BUCKET}/{ARCHIVE}", f"s3://{BUCKET}/{ENTRY}"]
     script = action["ScriptPath"].removeprefix(f"s3://{BUCKET}/")

@@ -1,13 +1,15 @@
 """What several commands share: exit codes, options of storage and of a run."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
-from featuremill.config import DEFAULT_COMPONENTS, ENGINES, PRECISIONS, RejectLimit, RunConfig
+from featuremill.config import Option, RunConfig, default_of, options
 
 INTERRUPTED = 130
+_S3 = ("endpoint_url", "region")
 
 EXIT_CODES = """\b
 Exit codes:
@@ -21,136 +23,56 @@ Exit codes:
 
 def s3_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--endpoint-url`` and ``--region``, for every command that may reach a bucket."""
-    command = click.option("--region", help="AWS region, where the profile names none.")(command)
-    return click.option("--endpoint-url", help="Address of a store that speaks S3.")(command)
+    return _with_options(command, [each for each in options() if each[0] in _S3])
 
 
-_FIT_OPTIONS = (
-    click.option(
-        "--components",
-        "n_components",
-        type=int,
-        metavar="K",
-        help=f"Components to keep.  [default: {DEFAULT_COMPONENTS}]",
-    ),
-    click.option(
-        "--variance",
-        type=float,
-        metavar="V",
-        help="Instead: the fewest components that hold this share of the variance.",
-    ),
-    click.option(
-        "--standardize/--no-standardize",
-        default=True,
-        show_default=True,
-        help="Divide each feature by its standard deviation.",
-    ),
-    click.option(
-        "--no-reduce",
-        "reduce",
-        flag_value=False,
-        default=True,
-        help="Stop after the features: no PCA.",
-    ),
-    click.option(
-        "--model", default="mobilenetv2", show_default=True, help="See `featuremill models`."
-    ),
-    click.option(
-        "--precision",
-        default="auto",
-        show_default=True,
-        metavar="|".join(PRECISIONS),
-        help="auto: as fast as cosine 0.999 to float32 allows.",
-    ),
-)
+def run_options(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """All options of a run that a command takes.
 
-_IMAGE_OPTIONS = (
-    click.option(
-        "--weights", metavar="FILE", help="Keras .h5 file instead of mobilenetv2's published one."
-    ),
-    click.option(
-        "--engine",
-        default="auto",
-        show_default=True,
-        metavar="|".join(ENGINES),
-        help="What computes the network.",
-    ),
-    click.option(
-        "--include",
-        multiple=True,
-        metavar="GLOB",
-        help="Only paths below SRC that match; may be repeated.",
-    ),
-    click.option(
-        "--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated."
-    ),
-    click.option("--classes", metavar="A,B", help="Only images in folders of these names."),
-    click.option(
-        "--max-rejects",
-        default="5%",
-        show_default=True,
-        metavar="N|P%",
-        help="Fail above so many rejected images.",
-    ),
-    click.option(
-        "--max-bytes", type=int, default=100_000_000, show_default=True, help="Reject larger files."
-    ),
-    click.option(
-        "--max-pixels",
-        type=int,
-        default=100_000_000,
-        show_default=True,
-        help="Reject larger pictures.",
-    ),
-    click.option(
-        "--image-timeout",
-        type=float,
-        default=60.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Reject images that take longer to decode.",
-    ),
-    click.option(
-        "--max-worker-deaths",
-        type=int,
-        default=100,
-        show_default=True,
-        metavar="N",
-        help="Stop after so many crashes; the images become rejects until then.",
-    ),
-    click.option(
-        "--master",
-        default="local[*]",
-        show_default=True,
-        help="Spark master; local[*] is a task for each core, or as many as fit the memory.",
-    ),
-)
-
-
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that is told what a run should be."""
-    return _with_options(image_options(command), _FIT_OPTIONS)
-
-
-def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Those of them that say which images are embedded and how, not what is fitted to them."""
-    return _with_options(s3_options(command), _IMAGE_OPTIONS)
+    Parameters
+    ----------
+    name : str
+        ``run``, ``estimate`` or ``transform``.
+    """
+    return partial(_with_options, chosen=list(options(name)))
 
 
 def _with_options(
-    command: Callable[..., Any], options: Sequence[Callable[..., Any]]
+    command: Callable[..., Any], chosen: Sequence[tuple[str, Option]]
 ) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
+    for name, option in reversed(chosen):
+        command = _click_option(name, option)(command)
     return command
 
 
-def run_config(**options: Any) -> RunConfig:
+def _click_option(name: str, option: Option) -> Callable[..., Any]:
+    default = default_of(name)
+    if option.kind is bool:
+        both = "/" in option.flag
+        value: dict[str, Any] = {} if both else {"flag_value": not default}
+        return click.option(
+            option.flag, name, default=default, show_default=both, help=option.help, **value
+        )
+    several = isinstance(default, tuple) and not option.separator
+    plain = default if isinstance(default, int | float | str | None) else str(default)
+    return click.option(
+        option.flag,
+        name,
+        type=option.kind,
+        multiple=several,
+        default=None if isinstance(default, tuple) else plain,
+        show_default=default is not None and not isinstance(default, tuple),
+        metavar="|".join(option.choices) or option.metavar,
+        help=option.help,
+    )
+
+
+def run_config(**given: Any) -> RunConfig:
     """What was asked for on the command line."""
-    return RunConfig(**parsed(**options))
+    return RunConfig(**parsed(**given))
 
 
-def parsed(classes: str | None, max_rejects: str, **options: Any) -> dict[str, Any]:
+def parsed(classes: str | None, **given: Any) -> dict[str, Any]:
     """Options of the command line as :class:`RunConfig` takes them."""
     chosen = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
-    return {"classes": chosen, "max_rejects": RejectLimit.parse(max_rejects), **options}
+    return {"classes": chosen, **given}

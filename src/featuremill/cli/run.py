@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 @click.command(epilog=EXIT_CODES)
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DEST")
-@run_options
-@click.option("--prune", is_flag=True, help="Drop rows whose image is gone from SRC.")
-@click.option(
-    "--keep-pca", is_flag=True, help="Project what is new by the PCA of DEST; fit none anew."
-)
-@click.option(
-    "--replace-model", is_flag=True, help="Compute anew what DEST holds of another model."
-)
-@click.option("--relative-paths", is_flag=True, help="Show paths in the report as below SRC.")
+@run_options("run")
 @click.pass_obj
 def run(spark: Any, /, **options: Any) -> None:
     """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
@@ -57,12 +49,12 @@ def run(spark: Any, /, **options: Any) -> None:
     default=DEFAULT_SAMPLE,
     show_default=True,
     metavar="N",
-    help="Images to try it with.",
+    help="Number of images to measure with.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one line of JSON: counts, seconds, bytes."
+    "--json", "as_json", is_flag=True, help="Print counts, seconds and bytes as one line of JSON."
 )
-@run_options
+@run_options("estimate")
 def estimate(sample: int, as_json: bool, **options: Any) -> None:
     """Predict time, memory and output sizes of a run over SRC on this machine.
 

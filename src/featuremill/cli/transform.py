@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from featuremill.cli.options import EXIT_CODES, image_options, parsed
+from featuremill.cli.options import EXIT_CODES, parsed, run_options
 from featuremill.cli.run import print_result
 
 
@@ -12,14 +12,15 @@ from featuremill.cli.run import print_result
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DEST")
 @click.option(
-    "-o", "--output", required=True, metavar="OUT", help="Where the results go: DEST is only read."
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="Folder or prefix for the results; DEST is only read.",
 )
-@click.option("--prune", is_flag=True, help="Drop rows of OUT whose image is gone from SRC.")
-@image_options
+@run_options("transform")
 @click.pass_obj
-def transform(
-    spark: Any, /, source: str, destination: str, output: str, prune: bool, **options: Any
-) -> None:
+def transform(spark: Any, /, source: str, destination: str, output: str, **options: Any) -> None:
     """Bring the images of SRC onto the components that a run has fitted at DEST.
 
     They go through DEST's model and its PCA; OUT gets all that a run leaves. What DEST or OUT was
@@ -44,7 +45,6 @@ def transform(
             output,
             spark=spark,
             progress=progress,
-            prune=prune,
             **parsed(**options),
         )
     print_result(result)

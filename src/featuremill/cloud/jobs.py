@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
 
 from featuremill.cloud.place import FILE, Place
 from featuremill.cloud.plan import Answers, Plan, Wait
-from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
 
 DEFAULT_NAME = "main"
@@ -28,45 +26,6 @@ WORKER_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         # beside the packages, where compiled code would go, a worker may not write
         "NUMBA_CACHE_DIR": "/tmp/featuremill-numba",
-    }
-)
-
-_OPTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "n_components": "--components",
-        "variance": "--variance",
-        "model": "--model",
-        "precision": "--precision",
-        "engine": "--engine",
-        "include": "--include",
-        "exclude": "--exclude",
-        "classes": "--classes",
-        "max_rejects": "--max-rejects",
-        "max_bytes": "--max-bytes",
-        "max_pixels": "--max-pixels",
-        "image_timeout": "--image-timeout",
-        "max_worker_deaths": "--max-worker-deaths",
-        "region": "--region",
-    }
-)
-_FLAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "standardize": "--no-standardize",
-        "reduce": "--no-reduce",
-        "prune": "--prune",
-        "keep_pca": "--keep-pca",
-        "replace_model": "--replace-model",
-    }
-)
-_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {each.name: each.default for each in fields(RunConfig)}
-)
-_HERE_ONLY: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "Put it into the archive: `featuremill cloud package --weights FILE`.",
-        "master": "Leave it out: the cluster's own Spark is used.",
-        "endpoint_url": "Leave it out: the job reads the stack's bucket.",
-        "pca_from": "Fetch the results: `featuremill transform` runs where you are.",
     }
 )
 
@@ -177,29 +136,3 @@ def source_of(place: Place, source: str = "") -> str:
 def destination_of(place: Place, name: str) -> str:
     """URL of the results of a name."""
     return f"s3://{place.output('Bucket')}/results/{check_name(name)}"
-
-
-def arguments(config: RunConfig) -> list[str]:
-    """The command line of ``featuremill run`` that asks for just this run.
-
-    Raises
-    ------
-    ConfigError
-        If an option means something only on this machine.
-    """
-    words = [config.source, config.destination]
-    for name, default in _DEFAULTS.items():
-        value = getattr(config, name)
-        if name in ("source", "destination") or value == default:
-            continue
-        if name in _HERE_ONLY:
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{option} {value} has no meaning on AWS", _HERE_ONLY[name])
-        if name in _FLAGS:
-            words.append(_FLAGS[name])
-        elif name == "classes":
-            words += ["--classes", ",".join(value)]
-        else:
-            each = value if isinstance(value, tuple) else (value,)
-            words += [word for one in each for word in (_OPTIONS[name], str(one))]
-    return words

@@ -134,7 +134,7 @@ def _parameters(place: Place, config: RunConfig, name: str, limits: Limits) -> d
     properties = spark_properties(limits).items()
     submit = {
         "entryPoint": Later(CODE, "entry"),
-        "entryPointArguments": jobs.arguments(config),
+        "entryPointArguments": config.words(),
         "sparkSubmitParameters": Later(
             CODE, "archive", " ".join(f"--conf {key}={value}" for key, value in properties)
         ),

@@ -79,6 +79,6 @@ def _step(config: RunConfig, name: str) -> dict[str, Any]:
         "ActionOnFailure": "TERMINATE_CLUSTER",
         "HadoopJarStep": {
             "Jar": "command-runner.jar",
-            "Args": [*command, *jobs.arguments(config)],
+            "Args": [*command, *config.words()],
         },
     }
