@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from featuremill.cli import main
-from featuremill.listing import NEVER_IMAGES
+from featuremill.clutter import NEVER_IMAGES, NEVER_NAMES, SYSTEM_FOLDERS, SYSTEM_SUFFIXES
 from featuremill.models import registry
 
 ROOT = Path(__file__).parents[1]
@@ -110,10 +110,15 @@ def test_the_model_card_names_every_source_of_photographs() -> None:
     assert f"{total:,} photographs of {len(sources)} public" in page
 
 
-def test_the_architecture_lists_every_extension_that_is_skipped() -> None:
+def test_the_architecture_lists_all_that_is_skipped() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    listed = set(re.findall(r"`\.(\w+)`", page.partition("## What is skipped")[2]))
-    assert listed == NEVER_IMAGES
+    section = page.partition("## What is skipped")[2].partition("\n## ")[0]
+    prose, _, extensions = section.rpartition("not finished\n")
+    assert set(re.findall(r"`\.([^`]+)`", extensions)) == NEVER_IMAGES
+    told = set(re.findall(r"`([^`]+)`", " ".join(prose.split())))
+    assert set(SYSTEM_FOLDERS) <= told
+    assert {suffix[1:] for suffix in SYSTEM_SUFFIXES} <= told
+    assert NEVER_NAMES - {"icon%0d"} <= {name.lower() for name in told}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,6 +1,7 @@
 """What a source holds becomes references; what is plainly no image is skipped and counted."""
 
 import threading
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,8 @@ def chosen(source, **selection) -> list[str]:
 
 def skipped(source, **selection) -> Counter[str]:
     with listing(source, **selection) as found:
-        assert found.listed == len(list(found)) + found.skipped.total()
+        items = len(list(found))
+        assert found.listed == items + found.skipped.total()
         assert found.selected == found.listed - found.skipped.total()
         return found.skipped
 
@@ -110,8 +112,99 @@ class TestSkipped:
         assert skipped(source) == {reason: 1}
 
     @pytest.mark.parametrize(
+        ("key", "reason"),
+        [
+            # phones
+            ("DCIM/IMG_1.AAE", ".aae"),
+            ("DCIM/.thumbnails/1.jpg", "hidden"),
+            ("DCIM/.trashed-1700000000-IMG_1.jpg", "hidden"),
+            ("Camera/PXL_1.MP", ".mp"),
+            ("LOST.DIR/1", "in LOST.DIR"),
+            ("Takeout/IMG_1.jpg.supplemental-metadata.json", ".json"),
+            # cameras
+            ("DCIM/GOPR1.THM", ".thm"),
+            ("PRIVATE/M4ROOT/THMBNL/C0001T01.JPG", "in THMBNL"),
+            # macOS
+            ("Kiwi/Icon%0D", "Icon"),
+            ("Kiwi/._1.jpg", "hidden"),
+            ("__MACOSX/Kiwi/1.jpg", "in __MACOSX"),
+            # Windows
+            ("$RECYCLE.BIN/S-1-5-21/$R1.jpg", "in $RECYCLE.BIN"),
+            ("$Recycle.Bin/S-1-5-21/$R1.jpg", "in $Recycle.Bin"),
+            ("System Volume Information", "in System Volume Information"),
+            ("Kiwi/Thumbs.db", ".db"),
+            ("Kiwi/1.jpg:Zone.Identifier", "a note of the system"),
+            ("Kiwi/1.jpg\uf03aAFP_AfpInfo", "a note of the system"),
+            # Linux
+            ("lost+found", "in lost+found"),
+            ("lost+found/#123", "in lost+found"),
+            # network drives
+            ("Kiwi/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "in @eaDir"),
+            ("#recycle/1.jpg", "in #recycle"),
+            ("@Recycle/1.jpg", "in @Recycle"),
+            ("Kiwi/.@__thumb/s800_1.jpg", "hidden"),
+            # photo managers
+            ("Kiwi/1.xmp", ".xmp"),
+            ("Kiwi/1.jpg.xmp", ".xmp"),
+            ("My Previews.lrdata/A/1.jpg", "in *.lrdata"),
+            ("A.photoslibrary/resources/derivatives/1.jpg", "in a photo library, not an original"),
+            # others
+            ("README", "README"),
+            ("licence", "licence"),
+            ("labels.mat", ".mat"),
+            ("clip.MPG", ".mpg"),
+            ("IMG_0.jpg.crdownload", ".crdownload"),
+        ],
+    )
+    def test_what_systems_and_programs_leave_beside_images_is_none(self, key, reason):
+        source = ListOnly([Listed(f"s3://fruits/{key}", 1, "v")])
+        assert skipped(source) == {reason: 1}
+
+    def test_the_originals_of_a_photo_library_are_images_also_where_it_is_the_source(self):
+        keys = ["originals/0/1.jpeg", "resources/derivatives/1.jpeg"]
+        library = "s3://fruits/Photos.photoslibrary"
+        source = ListOnly([Listed(f"{library}/{key}", 1, "v") for key in keys], library)
+        assert chosen(source) == keys[:1]
+        above = bucket(*(f"Photos.photoslibrary/{key}" for key in keys))
+        assert chosen(above) == ["Photos.photoslibrary/originals/0/1.jpeg"]
+
+    def test_the_source_itself_may_lie_in_a_systems_folder(self):
+        source = ListOnly([Listed("s3://fruits/@eaDir/a/1.jpg", 1, "v")], "s3://fruits/@eaDir")
+        assert chosen(source) == ["a/1.jpg"]
+
+    def test_links_that_are_not_followed_are_counted_and_are_no_rejects(self, tmp_path):
+        (tmp_path / "kiwi").mkdir()
+        (tmp_path / "kiwi" / "0.jpg").touch()
+        for link in ("kiwi/up", "a", "b"):
+            (tmp_path / link).symlink_to(tmp_path / "kiwi")
+        source = LocalStore(str(tmp_path))
+        assert chosen(source) == ["a/0.jpg", "kiwi/0.jpg"]
+        assert skipped(source) == {
+            "a link back to a folder that holds it": 2,
+            "a folder that an earlier link leads to": 1,
+        }
+
+    def test_dots_between_the_slashes_of_a_key_hide_nothing(self):
+        keys = ["a/./1.jpg", "../2.jpg", "a/../.3.jpg", "a/.../4.jpg"]
+        assert chosen(bucket(*keys)) == keys[:2]
+        assert skipped(bucket(*keys)) == {"hidden": 2}
+
+    @pytest.mark.parametrize(
         "key",
-        ["Kiwi/0", "0.jpg", "Kiwi/0.unknown", "Kiwi/0.jpg.orig", "Kiwi/txt", "a.b/c", "x...jpg"],
+        [
+            "Kiwi/0",
+            "0.jpg",
+            "Kiwi/0.unknown",
+            "Kiwi/0.jpg.orig",
+            "Kiwi/txt",
+            "a.b/c",
+            "x...jpg",
+            "README/0",
+            "a/tmp",
+            "eaDir/1.jpg",
+            "1.heic",
+            "1.svg",
+        ],
     )
     def test_everything_else_is_examined_whatever_its_name(self, key):
         assert chosen(bucket(key)) == [key]
@@ -161,6 +254,29 @@ class TestSelection:
         (tmp_path / "Kiwi" / "0.jpg").touch()
         assert chosen(LocalStore(str(tmp_path)), include=("Kiwi/*",)) == ["Kiwi/0.jpg"]
         assert chosen(LocalStore(str(tmp_path)), exclude=("*pytest*",)) == ["Kiwi/0.jpg"]
+
+    @pytest.mark.parametrize("asked", ["NFC", "NFD"])
+    def test_one_class_in_two_unicode_spellings_is_one_class(self, tmp_path, asked):
+        spellings = [unicodedata.normalize(form, "pommé") for form in ("NFC", "NFD")]
+        for number, name in enumerate(spellings):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / f"{number}.jpg").touch()
+        name = unicodedata.normalize(asked, "pommé")
+        source = LocalStore(str(tmp_path))
+        for selection in ({}, {"classes": (name,)}, {"include": (f"{name}/*",)}):
+            with listing(source, **selection) as found:
+                assert {item.path[-5:] for item in found} == {"0.jpg", "1.jpg"}
+                assert found.labels == {spellings[0]: 2}
+                assert found.selection.without_images(found.labels) == []
+        assert chosen(source, exclude=(f"{name}/*",)) == []
+
+    @pytest.mark.parametrize("name", ["50% ripe", "caf\udce9", "tab\t", "pommé", "%41"])
+    def test_a_class_that_has_images_is_not_said_to_have_none(self, tmp_path, name):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.jpg").touch()
+        with listing(LocalStore(str(tmp_path)), classes=(name, "0% ripe")) as found:
+            assert len(list(found)) == 1
+            assert found.selection.without_images(found.labels) == ["0% ripe"]
 
     @pytest.mark.parametrize("name", ["100% juice", "été", "caf\udce9", "line\nbreak"])
     def test_names_are_given_as_they_are_not_as_tables_show_them(self, tmp_path, name):

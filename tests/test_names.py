@@ -1,5 +1,8 @@
 """Names are bytes, tables are text: every name has one text, every text one name."""
 
+import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -61,3 +64,30 @@ def test_what_is_not_plain_text_is_percent_encoded(name, text):
 )
 def test_the_label_is_the_parent_folder(path, label):
     assert names.label(path) == label
+
+
+@given(st.text().map(lambda text: text.encode("utf-8", "ignore")))
+@example("\r\u030c".encode())
+def test_every_unicode_spelling_of_a_folder_is_one_label(name):
+    text = name.decode()
+    spelt = [unicodedata.normalize(form, text).encode() for form in ("NFC", "NFD")]
+    one, other = (names.composed(names.encode(name)) for name in spelt)
+    assert one == other
+    assert names.decode(one) == spelt[0]
+
+
+@pytest.mark.parametrize("name", ["50% ripe", "pommé", "pomme\u0301", "\udcc3\udca9"])
+def test_a_class_is_called_as_its_images_are_labelled_in_every_locale(name):
+    # what Python makes of an accent where the locale is C begins with a lone surrogate
+    folder = name.encode("utf-8", "surrogateescape")
+    script = (
+        "import os, sys; from featuremill import names; folder = bytes.fromhex(sys.argv[1]);"
+        "image = '/' + names.encode(folder) + '/0.jpg';"
+        "assert names.of_class(os.fsdecode(folder)) == names.label(image);"
+        "assert names.of_class('é') == 'é'"
+    )
+    clean = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for locale in ({}, clean):
+        subprocess.run(
+            [sys.executable, "-c", script, folder.hex()], check=True, env={**os.environ, **locale}
+        )

@@ -39,6 +39,7 @@ LAYERS = [
     "storage",
     "places",
     "references",
+    "clutter",
     "listing",
     "lease",
     "forgotten",

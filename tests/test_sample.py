@@ -1,6 +1,8 @@
 """A sample holds what its seed says, class by class, and arrives whole or goes on later."""
 
+import errno
 import json
+import os
 import secrets
 import shutil
 import threading
@@ -217,6 +219,85 @@ def test_what_is_no_image_is_left_out_and_counted(source, dest):
         "a name that not every storage can hold": 1,
     }
     assert taken.images == len(names_in(dest)) == 100
+
+
+@pytest.fixture
+def linked(source, tmp_path) -> Path:
+    """A source with links out of it, to a file and to a folder, and one that stays in it."""
+    secret = tmp_path / "home"
+    secret.mkdir()
+    (secret / "key").write_bytes(b"secret")
+    (source / "Apple" / "cat.jpg").symlink_to(secret / "key")
+    (source / "more").symlink_to(secret)
+    (source / "Kiwi" / "same.jpg").symlink_to("0.jpg")
+    return source
+
+
+@pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink"])
+def test_links_out_of_the_source_are_left_out_and_counted(linked, dest, mode):
+    taken = sample(SampleConfig(str(linked), str(dest), fraction=1.0, mode=mode))
+    assert taken.left_out == {"a link out of the source": 2}
+    assert taken.images == len(names_in(dest)) == 101
+    assert not [name for name in names_in(dest) if b"secret" in (dest / name).read_bytes()]
+
+
+def test_links_out_of_the_source_are_followed_where_that_is_asked_for(linked, dest):
+    asked = featuremill("sample", linked, dest, "--fraction", "1", "--follow-links")
+    assert asked.exit_code == 0
+    assert {"Apple/cat.jpg", "more/key", "Kiwi/same.jpg"} < names_in(dest)
+
+
+def test_a_link_that_took_an_images_place_since_it_was_listed_is_not_followed(
+    source, dest, tmp_path, monkeypatch
+):
+    (tmp_path / "key").write_bytes(b"secret")
+    fetch = LocalStore.fetch
+
+    def replaced(store, path):
+        if path.endswith("Kiwi/0.jpg") and not Path(path).is_symlink():
+            Path(path).unlink()
+            Path(path).symlink_to(tmp_path / "key")
+        return fetch(store, path)
+
+    monkeypatch.setattr(LocalStore, "fetch", replaced)
+    with pytest.raises(RunError, match=r"Kiwi/0\.jpg: a link out of the source"):
+        take(source, dest, fraction=1.0)
+    assert "Kiwi/0.jpg" not in names_in(dest)
+
+
+@pytest.mark.parametrize("code", [errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ])
+@pytest.mark.parametrize("mode", ["copy", "symlink"])
+def test_a_name_that_the_destination_refuses_is_left_out(source, dest, monkeypatch, mode, code):
+    odd = "Kiwi/a:b.jpg"
+    (source / odd).write_bytes(b"odd")
+    refuse_colons(monkeypatch, code)
+    arguments = ["sample", source, dest, "--fraction", "1", "--mode", mode]
+    asked = featuremill(*arguments)
+    assert asked.exit_code == 0, asked.output
+    assert "1 image was left out" in asked.output
+    assert "1 a name that the destination cannot hold" in asked.output
+    assert len(names_in(dest)) == 100
+
+
+def test_a_destination_that_takes_no_name_at_all_is_an_error(source, dest, monkeypatch):
+    refuse_colons(monkeypatch, errno.EINVAL, of="jpg")
+    with pytest.raises(StorageError, match="cannot write"):
+        take(source, dest, fraction=1.0)
+
+
+def refuse_colons(monkeypatch, code: int, of: str = ":") -> None:
+    """Have the file system refuse names, as one of Windows does."""
+
+    def refusing(call):
+        def refused(path, *arguments, **options):
+            if of in Path(path).name and "small" in str(path):
+                raise OSError(code, os.strerror(code), str(path))
+            return call(path, *arguments, **options)
+
+        return refused
+
+    monkeypatch.setattr(Path, "open", refusing(Path.open))
+    monkeypatch.setattr(Path, "symlink_to", refusing(Path.symlink_to))
 
 
 # Copies and links
@@ -545,16 +626,44 @@ def test_the_sample_is_the_same_on_every_way_between_folders_and_buckets(
         assert (tmp_path / "down" / name).read_bytes() == (named / name).read_bytes()
 
 
-def test_a_key_that_would_leave_the_destination_is_left_out(tmp_path, bucket, client, endpoint):
-    keys = ["a/1.jpg", "a/../../../out.jpg", "../out.jpg", "a//2.jpg", "a/./3.jpg", "a/\x01.jpg"]
-    for key in keys:
+def test_keys_that_no_folder_can_hold_are_left_out_and_counted(tmp_path, bucket, client, endpoint):
+    no_folder = [
+        "a/../../../out.jpg",
+        "../out.jpg",
+        "a//2.jpg",
+        "a/./3.jpg",
+        "a/\x01.jpg",
+        f"a/{'n' * 256}.jpg",
+        "a/b",  # a file, where others need a folder
+        "a/b/c",
+        "/a/4.jpg",
+    ]
+    held = ["a/1.jpg", "a/b-1.jpg", "a/b/c/5.jpg", f"a/{'é' * 125}.jpg", "a/d", "a/d/notes.txt"]
+    for key in no_folder + held:
         client.put_object(Bucket=bucket, Key=f"in/{key}", Body=b"x")
     config = SampleConfig(
         f"s3://{bucket}/in", str(tmp_path / "deep" / "down"), per_class=9, endpoint_url=endpoint
     )
     taken = sample(config)
-    assert names_in(tmp_path) == {"deep/down/a/1.jpg"}
-    assert taken.left_out == {"a name that not every storage can hold": 2, "hidden": 3}
+    expected = {f"deep/down/{key}" for key in held if not key.endswith(".txt")}
+    assert names_in(tmp_path) == expected
+    assert taken.images == len(expected)
+    assert taken.left_out == {
+        "a name that not every storage can hold": len(no_folder),
+        ".txt": 1,
+    }
+
+
+def test_a_prefix_that_leaves_no_room_for_a_key_costs_that_image_alone(
+    source, bucket, client, endpoint
+):
+    name = "/".join(["d" * 200] * 4 + ["x.jpg"])
+    (source / name).parent.mkdir(parents=True)
+    (source / name).write_bytes(b"x")
+    prefix = f"s3://{bucket}/{'p' * 300}"
+    taken = sample(SampleConfig(str(source), prefix, fraction=1.0, endpoint_url=endpoint))
+    assert taken.images == 100
+    assert taken.left_out == {"a name that the destination cannot hold": 1}
 
 
 def test_a_prefix_that_is_not_empty_is_refused_and_a_bucket_that_is_not_there(

@@ -4,11 +4,13 @@ import errno
 import os
 import pickle
 import re
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -125,12 +127,81 @@ class TestList:
         for entry in found.values():
             assert LocalStore(str(source)).fetch(entry.path) == (b"kiwi", entry.version)
 
-    def test_two_links_to_one_folder_are_two_folders_not_a_loop(self, tmp_path):
-        (tmp_path / "a").mkdir()
-        (tmp_path / "a" / "0.jpg").touch()
-        (tmp_path / "b").symlink_to("a")
-        (tmp_path / "c").symlink_to("a")
-        assert list(listed(tmp_path)) == ["a/0.jpg", "b/0.jpg", "c/0.jpg"]
+    def test_a_folder_is_listed_where_it_is_and_through_the_first_of_its_links(self, tmp_path):
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "0.jpg").touch()
+        for link in "acd":
+            (tmp_path / link).symlink_to("b")
+        found = listed(tmp_path)
+        assert list(found) == ["a/0.jpg", "b/0.jpg", "c", "d"]
+        assert found["d"].problem == "a folder that an earlier link leads to"
+
+    def test_thirty_levels_of_two_links_each_are_not_2_to_the_30_paths(self, tmp_path):
+        levels = [tmp_path / ".levels" / str(number) for number in range(31)]
+        for level in levels:
+            level.mkdir(parents=True)
+        for level, below in pairwise(levels):
+            (level / "a").symlink_to(below)
+            (level / "b").symlink_to(below)
+        (levels[-1] / "x.jpg").touch()
+        (tmp_path / "source").mkdir()
+        (tmp_path / "source" / "start").symlink_to(levels[0])
+        found = listed(tmp_path / "source")
+        images = [name for name, entry in found.items() if not entry.problem]
+        assert images == ["start/" + "a/" * 30 + "x.jpg"]
+        assert {entry.problem for entry in found.values()} == {
+            "",
+            "a folder that an earlier link leads to",
+        }
+        assert len(found) == 31
+
+    def test_a_link_in_a_hidden_folder_takes_nothing_from_one_that_is_seen(self, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "0.jpg").touch()
+        (tmp_path / "source" / ".cache").mkdir(parents=True)
+        (tmp_path / "source" / ".cache" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "source" / "kiwi").symlink_to(tmp_path / "elsewhere")
+        found = listed(tmp_path / "source")
+        assert not found["kiwi/0.jpg"].problem
+
+    def test_folders_may_be_nested_deeper_than_python_may_recurse(self, tmp_path):
+        name = "d/" * 1200 + "x.jpg"
+        try:
+            store = LocalStore(str(tmp_path))
+            store.write(name, b"y")
+            assert list(listed(tmp_path)) == [name]
+            assert list(store.names("")) == [name]
+            assert store.fetch(f"{tmp_path}/{name}").data == b"y"
+        finally:
+            # what takes temporary folders away goes no deeper than a thousand
+            subprocess.run(["rm", "-r", tmp_path / "d"], check=False)
+
+    def test_where_links_may_not_lead_out_those_that_do_are_told(self, tmp_path):
+        source = tmp_path / "source"
+        (source / "kiwi").mkdir(parents=True)
+        (source / "kiwi" / "0.jpg").write_bytes(b"kiwi")
+        secret = tmp_path / "source-of-others"
+        secret.mkdir()
+        (secret / "key").write_bytes(b"secret")
+        (source / "a.jpg").symlink_to(secret / "key")
+        (source / "b").symlink_to(secret)
+        (source / "c.jpg").symlink_to("kiwi/0.jpg")
+        (source / "d").symlink_to("kiwi")
+        (source / "e").symlink_to(".")
+        store = LocalStore(str(source), follow_links=False)
+        found = {entry.path.rpartition("source/")[2]: entry for entry in store.list()}
+        assert {name: entry.problem for name, entry in found.items()} == {
+            "a.jpg": "a link out of the source",
+            "b": "a link out of the source",
+            "c.jpg": "",
+            "d/0.jpg": "",
+            "e": "a link back to a folder that holds it",
+            "kiwi/0.jpg": "",
+        }
+        assert store.fetch(found["c.jpg"].path).data == b"kiwi"
+        for name in ("a.jpg", "b/key"):
+            with pytest.raises(OSError, match="a link out of the source"):
+                store.fetch(f"{source}/{name}")
 
     @pytest.mark.parametrize(
         ("make", "problem"),
@@ -330,6 +401,12 @@ class TestWrite:
         assert remove_half_written(store) == 2
         assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
         assert remove_half_written(store) == 0
+
+    def test_a_name_may_be_as_long_as_the_file_system_takes(self, store):
+        name = "é" * 125 + ".jpg"
+        assert len(name.encode()) == 254
+        store.write(name, b"written")
+        assert list(store.names("")) == [name]
 
     def test_create_writes_only_what_is_not_there(self, tmp_path, store):
         assert store.create("run.lock", b"mine") is True

@@ -10,22 +10,13 @@ import queue
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from featuremill import names
+from featuremill.clutter import why_no_image
 from featuremill.references import Reference, Rejection, pack, unpack
-from featuremill.storage import Listed, Store
-
-NEVER_IMAGES = frozenset(
-    """
-    7z avi bz2 cfg conf css csv db doc docx feather gz h5 hdf5 htm html ini ipynb java jar js
-    json jsonl lock log md mkv mov mp3 mp4 npy npz onnx orc parquet pdf pickle pkl ppt pptx pt
-    pth py pyc rar rst rtf safetensors sh sql sqlite tar tex tgz toml tsv txt wav xls xlsx xml
-    xz yaml yml zip
-    """.split()  # noqa: SIM905  (a list of seventy quoted strings is no easier to read)
-)
-"""Extensions of files that are never images."""
+from featuremill.storage import NOTHING_LOST, Listed, Store
 
 _BATCH = 1024
 
@@ -50,9 +41,10 @@ class Selection:
         """Function of (path below the source, label) that tells whether an image is meant."""
         include = _any_glob(self.include) if self.include else None
         exclude = _any_glob(self.exclude) if self.exclude else None
-        classes = frozenset(names.encode(os.fsencode(name)) for name in self.classes)
+        classes = frozenset(names.of_class(name) for name in self.classes)
 
         def chosen(below: str, label: str) -> bool:
+            below = names.composed(below)
             return (
                 (include is None or include.match(below) is not None)
                 and (exclude is None or exclude.match(below) is None)
@@ -60,6 +52,10 @@ class Selection:
             )
 
         return chosen
+
+    def without_images(self, labels: Container[str]) -> list[str]:
+        """Those of the classes that are none of the labels, for people."""
+        return [names.shown(name) for name in self.classes if names.of_class(name) not in labels]
 
 
 class Listing:
@@ -75,9 +71,11 @@ class Listing:
         self.skipped: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.finished = False
+        self.selection = selection
         self._source = source
         self._root = names.encode(os.fsencode(source.url.rstrip("/"))) + "/"
         self._start = len(self._root)
+        self._name = self._root[:-1].rpartition("/")[2]
         self._unreachable: set[str] = set()
         self._chosen = selection.chooser()
         self._stop = threading.Event()
@@ -105,7 +103,7 @@ class Listing:
         below = path[self._start :]
         return (
             path.startswith(self._root)
-            and not _skip_reason(Listed(path, 0, ""), below)
+            and not self._skip_reason(Listed(path, 0, ""), below)
             and self._chosen(below, names.label(path))
         )
 
@@ -158,9 +156,11 @@ class Listing:
                 # what could lie below it is not known, whether or not it is selected itself
                 self._unreachable.add(entry.path)
             below, label = entry.path[self._start :], names.label(entry.path)
-            reason = _skip_reason(entry, below)
+            reason = self._skip_reason(entry, below)
             if not reason and not self._chosen(below, label):
                 reason = "not selected"
+            if not reason and entry.problem in NOTHING_LOST:
+                reason = entry.problem
             if reason:
                 self.skipped[reason] += 1
                 continue
@@ -168,20 +168,11 @@ class Listing:
             reference = Reference(entry.path, label, entry.version, entry.size)
             yield Rejection(reference, "list", entry.problem) if entry.problem else reference
 
-
-def _skip_reason(entry: Listed, below: str) -> str:
-    # the S3 console marks a folder by a name that ends in a slash, Hadoop by one in _$folder$
-    if entry.size == 0 and entry.path.endswith(("/", "_$folder$")):
-        return "folder marker"
-    if below.startswith(".") or "/." in below:
-        return "hidden"
-    name = below.rpartition("/")[2]
-    if name == "_SUCCESS":
-        return "_SUCCESS"
-    stem, _, extension = name.rpartition(".")
-    if stem and extension.lower() in NEVER_IMAGES:
-        return f".{extension.lower()}"
-    return ""
+    def _skip_reason(self, entry: Listed, below: str) -> str:
+        # the S3 console marks a folder by a name that ends in a slash, Hadoop by one in _$folder$
+        if entry.size == 0 and entry.path.endswith(("/", "_$folder$")):
+            return "folder marker"
+        return why_no_image(below, self._name)
 
 
 def _with_parents(path: str) -> Iterator[str]:
@@ -193,7 +184,7 @@ def _with_parents(path: str) -> Iterator[str]:
 
 def _any_glob(globs: Iterable[str]) -> re.Pattern[str]:
     # as the paths are that they are compared with
-    encoded = (names.encode(os.fsencode(glob)) for glob in globs)
+    encoded = (names.of_class(glob) for glob in globs)
     return re.compile("|".join(fnmatch.translate(glob) for glob in encoded))
 
 

@@ -8,6 +8,7 @@ every text gives back exactly the name.
 
 import os
 import re
+import unicodedata
 
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _CONTROL_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029%]")
@@ -44,7 +45,7 @@ def of_place(place: str) -> str:
     >>> of_place("/photos\udcff")
     '/photos%FF'
     """
-    return encode(os.fsencode(place))
+    return encode(_bytes(place))
 
 
 def place(text: str) -> str:
@@ -61,13 +62,55 @@ def plain(text: str) -> str:
     return text if text.isascii() else _NOT_UTF_8.sub(_percent, text)
 
 
+def composed(text: str) -> str:
+    """A text in the one of its Unicode spellings that most systems write (NFC).
+
+    macOS' older file systems write an accent as a character of its own, and one class that came
+    from there and from elsewhere would be two that look the same.
+
+    >>> composed("e\u0301te\u0301") == "\u00e9t\u00e9"
+    True
+    """
+    if text.isascii() or unicodedata.is_normalized("NFC", text):
+        return text
+    # as the name itself, since the D of an escape %0D would take an accent too
+    name = decode(text).decode("utf-8", "surrogateescape")
+    return encode(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape"))
+
+
+def of_class(name: str) -> str:
+    """Label of the images in a folder of this name, as the command line gives it; also of a glob.
+
+    >>> of_class("50% ripe")
+    '50%25 ripe'
+    """
+    return composed(of_place(name))
+
+
+def shown(name: str) -> str:
+    """A name from the command line in a message, where ``%`` is no escape.
+
+    >>> shown("50% ripe"), shown("caf\udce9")
+    ('50% ripe', 'caf%E9')
+    """
+    return of_place(name).replace("%25", "%")
+
+
 def label(path: str) -> str:
-    """Name of the parent folder, which is the label of an image.
+    """Name of the parent folder, which is the label of an image, in one spelling.
 
     >>> label("s3://fruits/Apple Braeburn/0_100.jpg"), label("/0.jpg")
     ('Apple Braeburn', '')
     """
-    return path.rpartition("/")[0].rpartition("/")[2]
+    return composed(path.rpartition("/")[0].rpartition("/")[2])
+
+
+def _bytes(place: str) -> bytes:
+    try:
+        return os.fsencode(place)
+    except UnicodeEncodeError:
+        # written down where the locale had more characters than here
+        return place.encode("utf-8", "surrogateescape")
 
 
 def _percent(match: re.Match[str]) -> str:

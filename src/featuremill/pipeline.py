@@ -136,7 +136,7 @@ def _account(job: Job, extraction: Extraction, record: RunRecord, progress: Prog
     if record.not_listed > gone:
         others = record.not_listed - gone
         progress.say(f"rows that stay, of other sources or of images not selected: {others:,}")
-    missing = [name for name in job.config.classes if not listing.labels[name]]
+    missing = listing.selection.without_images(listing.labels)
     if missing:
         _warn(record, progress, f"no image of class {', '.join(missing)} in {job.source.url}")
 

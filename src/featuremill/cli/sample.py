@@ -46,6 +46,7 @@ Exit codes:
     metavar="|".join(MODES),
     help="Links need both to be folders; a symbolic link is absolute.",
 )
+@click.option("--follow-links", is_flag=True, help="Also take what links lead to outside SRC.")
 @click.option("--dry-run", is_flag=True, help="Show what would be taken; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of a table.")
 @s3_options
@@ -53,7 +54,8 @@ def sample(as_json: bool, classes: str | None, **options: Any) -> None:
     """Bring a sample of SRC's images to DEST, drawn class by class.
 
     SRC and DEST are folders or s3://bucket/prefix; DEST must be empty. Images keep their paths
-    below SRC, and so their labels. Give one of --per-class, --fraction and --total.
+    below SRC, and so their labels; links that lead out of SRC are left out and counted. Give one of
+    --per-class, --fraction and --total.
 
     The same seed chooses the same images wherever SRC lies, and a larger sample of the same seed
     holds the smaller one. With --per-class, images added to a class displace at most as many. Every

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from featuremill import names
 from featuremill.cloud import prices, probing, throughput
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.bill import Bill, cluster_bill, serverless_bill
@@ -20,9 +21,9 @@ from featuremill.cloud.sizing import serverless as executors
 from featuremill.cloud.sources import Entry, open_source
 from featuremill.cloud.throughput import RECORD, Throughput
 from featuremill.cloud.web import is_address
+from featuremill.clutter import why_no_image
 from featuremill.config import DEFAULT_SAMPLE, RunConfig
 from featuremill.errors import ConfigError
-from featuremill.listing import NEVER_IMAGES
 
 BILL = "bill"
 """Name under which the plan's last step leaves its :class:`~featuremill.cloud.bill.Bill`."""
@@ -168,8 +169,7 @@ def _count(question: Question) -> Work:
         sizes = [
             entry.size
             for entry in source.entries()
-            if isinstance(entry, Entry)
-            and entry.name.rpartition(".")[2].lower() not in NEVER_IMAGES
+            if isinstance(entry, Entry) and not why_no_image(names.of_place(entry.name))
         ]
         counted = question.images or len(sizes)
         return counted, sum(sizes) * counted // max(1, len(sizes))

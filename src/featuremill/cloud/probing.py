@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
+from featuremill import names
 from featuremill.cloud import serverless
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.jobs import Submission, destination_of
@@ -16,9 +17,9 @@ from featuremill.cloud.plan import Answers, Call, Plan, Work
 from featuremill.cloud.serverless import Limits
 from featuremill.cloud.throughput import newest_record
 from featuremill.cloud.waiting import stay
+from featuremill.clutter import why_no_image
 from featuremill.config import RejectLimit, RunConfig
 from featuremill.errors import CloudError
-from featuremill.listing import NEVER_IMAGES
 
 PROBED = 500
 
@@ -111,7 +112,8 @@ def _images(aws: Aws, bucket: str) -> Iterator[str]:
     for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix="input/"):
         for entry in page.get("Contents", ()):
             key: str = entry["Key"]
-            if key.rpartition(".")[2].lower() not in NEVER_IMAGES and not key.endswith("/"):
+            below = names.encode(key.removeprefix("input/").encode())
+            if not why_no_image(below) and not key.endswith("/"):
                 yield key
 
 

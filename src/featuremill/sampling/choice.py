@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -25,6 +25,10 @@ from featuremill.storage import Store
 _PRUNED_FROM = 4096
 """Candidates of a class that are held before those that cannot be taken any more are dropped."""
 _SAID_EVERY = 100_000
+
+NOT_PORTABLE = "a name that not every storage can hold"
+_LONGEST, _LONGEST_PART = 1024, 255
+"""Bytes of an S3 key, and of a name in every common file system."""
 
 
 class Candidate(NamedTuple):
@@ -140,14 +144,11 @@ def _collect(
     choice = Choice({}, {})
     available: Counter[str] = Counter()
     pools: defaultdict[str, list[Candidate]] = defaultdict(list)
-    classes = _encoded(config)
     start = len(names.encode(os.fsencode(source.url.rstrip("/")))) + 1
-    for count, item in enumerate(listing, 1):
-        if count % _SAID_EVERY == 0:
-            say(f"{count:,} images listed")
-        reason = _reason(item, start, classes)
-        if reason or isinstance(item, Rejection):
-            choice.left_out[reason] += 1
+    candidates = _candidates(listing, choice.left_out, start, _encoded(config), say)
+    for item, is_folder in _with_folders(candidates):
+        if is_folder:
+            choice.left_out[NOT_PORTABLE] += 1
             continue
         below, label = item.path[start:], item.label
         available[label] += 1
@@ -160,6 +161,23 @@ def _collect(
     return choice, pools
 
 
+def _candidates(
+    listing: Listing,
+    left_out: Counter[str],
+    start: int,
+    classes: frozenset[str],
+    say: Callable[[str], None],
+) -> Iterator[Reference]:
+    for count, item in enumerate(listing, 1):
+        if count % _SAID_EVERY == 0:
+            say(f"{count:,} images listed")
+        reason = _reason(item, start, classes)
+        if reason or isinstance(item, Rejection):
+            left_out[reason] += 1
+        else:
+            yield item
+
+
 def _reason(item: Reference | Rejection, start: int, classes: frozenset[str]) -> str:
     """Why something listed cannot be taken, or nothing."""
     reference = item.reference if isinstance(item, Rejection) else item
@@ -168,8 +186,26 @@ def _reason(item: Reference | Rejection, start: int, classes: frozenset[str]) ->
     if isinstance(item, Rejection):
         return item.reason
     if not _portable(reference.path[start:]):
-        return "a name that not every storage can hold"
+        return NOT_PORTABLE
     return ""
+
+
+def _with_folders(candidates: Iterable[Reference]) -> Iterator[tuple[Reference, bool]]:
+    """Each candidate, and whether others lie below it, as only keys of a bucket can.
+
+    Keys come sorted: between ``a`` and ``a/b`` there is nothing but what begins with ``a``.
+    """
+    waiting: list[tuple[Reference, list[str]]] = []
+    for item in candidates:
+        while waiting and not item.path.startswith(waiting[-1][0].path):
+            done, below = waiting.pop()
+            yield done, bool(below)
+        for other, below in waiting:
+            if not below and item.path.startswith(f"{other.path}/"):
+                below.append(item.path)
+        waiting.append((item, []))
+    for done, below in waiting:
+        yield done, bool(below)
 
 
 def _portable(below: str) -> bool:
@@ -178,21 +214,29 @@ def _portable(below: str) -> bool:
     Where it could not be, a key such as ``a/../../b.jpg`` would even leave the destination. The
     rule asks nothing of the destination, so that the choice does not hang on it.
     """
-    return not {"", ".", ".."} & set(below.split("/")) and "%" not in below.replace("%25", "")
+    plain = below.replace("%25", "")
+    parts = below.replace("%25", "%").split("/")
+    sizes = [len(part.encode()) for part in parts]
+    return (
+        "%" not in plain
+        and not {"", ".", ".."} & set(parts)
+        and max(sizes) <= _LONGEST_PART
+        and sum(sizes) + len(parts) - 1 <= _LONGEST
+    )
 
 
 def _encoded(config: SampleConfig) -> frozenset[str]:
-    return frozenset(names.encode(os.fsencode(name)) for name in config.classes)
+    return frozenset(names.of_class(name) for name in config.classes)
 
 
 def _require(source: Store, config: SampleConfig, choice: Choice, there: set[str]) -> None:
     """Refuse a source without images, or without those of a class that was named."""
     for name in config.classes:
-        encoded = names.encode(os.fsencode(name))
+        encoded = names.of_class(name)
         if encoded not in choice.available:
             close = get_close_matches(encoded, there, 1) or sorted(there)[:3]
             hint = f"Classes are names of folders, here such as {', '.join(close)}."
-            raise SourceError(f"no image of class {name} in {source.url}", hint)
+            raise SourceError(f"no image of class {names.shown(name)} in {source.url}", hint)
     if not choice.available:
         why = ", ".join(f"{count:,} {reason}" for reason, count in choice.left_out.items())
         raise SourceError(

@@ -34,6 +34,8 @@ class SampleConfig:
         Chooses the images, 0 to 2^64 - 1.
     mode : str
         ``copy``, or ``symlink`` or ``hardlink`` between folders.
+    follow_links : bool
+        Also take what links lead to outside the source, which is left out otherwise.
     dry_run : bool
         Only tell what would be taken.
     endpoint_url, region : str, optional
@@ -56,6 +58,7 @@ class SampleConfig:
     exclude: tuple[str, ...] = ()
     seed: int = 0
     mode: str = "copy"
+    follow_links: bool = False
     dry_run: bool = False
     endpoint_url: str | None = None
     region: str | None = None

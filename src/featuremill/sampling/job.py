@@ -1,20 +1,23 @@
 """The whole of ``sample``: refuse, choose, bring, tell."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featuremill import names
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.progress import Progress, Silent
-from featuremill.sampling.choice import Choice, choose
+from featuremill.sampling.choice import Candidate, Choice, choose
 from featuremill.sampling.config import SampleConfig
 from featuremill.sampling.transfer import Transfer, left_by_interrupted, require_part_of
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
+from featuremill.words import plural
 
 _NAMED = 3
 """Classes that a warning names."""
+
+UNHELD = "a name that the destination cannot hold"
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,22 @@ def sample(config: SampleConfig, *, progress: Progress | None = None) -> Sampled
         open_store(url, endpoint_url=config.endpoint_url, region=config.region)
         for url in (config.source, config.destination)
     )
+    if isinstance(source, LocalStore):
+        source = replace(source, follow_links=config.follow_links)
     _require_places(config, source, destination)
     there = left_by_interrupted(destination)
     progress.say(f"listing {source.url}")
     choice = choose(source, config, progress.say)
     images = choice.images
     require_part_of(destination, there, images)
-    warnings = tuple(_warnings(config, choice, source, destination))
+    warnings = _warnings(config, choice, source, destination)
     for warning in warnings:
         progress.warn(warning)
     if not config.dry_run:
-        Transfer(config, source, destination, progress).bring(images, there)
+        unheld = Transfer(config, source, destination, progress).bring(images, there)
+        if unheld:
+            warnings.append(_go_without(choice, unheld, destination))
+            progress.warn(warnings[-1])
     return Sampled(
         source=source.url,
         destination=destination.url,
@@ -107,7 +115,19 @@ def sample(config: SampleConfig, *, progress: Progress | None = None) -> Sampled
         left_out=dict(choice.left_out),
         already_there=len(there),
         dry_run=config.dry_run,
-        warnings=warnings,
+        warnings=tuple(warnings),
+    )
+
+
+def _go_without(choice: Choice, unheld: Sequence[Candidate], destination: Store) -> str:
+    """Count images as left out whose names the destination refused; tells what is to be said."""
+    gone = set(unheld)
+    for label, taken in choice.taken.items():
+        choice.taken[label] = [image for image in taken if image not in gone]
+    choice.left_out[UNHELD] += len(unheld)
+    return (
+        f"{plural(len(unheld), 'image was', 'images were')} left out, since {destination.url}"
+        f" cannot hold the name, such as {unheld[0].below}"
     )
 
 

@@ -4,6 +4,7 @@ A marker lies at the destination from before the first image until after the las
 Where it is found, the sample was interrupted, and the same command goes on from there.
 """
 
+import errno
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from featuremill.progress import Progress
 from featuremill.sampling.choice import Candidate
 from featuremill.sampling.config import SampleConfig
 from featuremill.storage import Store
+from featuremill.storage.local import make_folders
 
 MARKER = ".featuremill-sample-unfinished.json"
 
@@ -31,6 +33,13 @@ class Missed(NamedTuple):
 
     below: str
     reason: str
+
+
+class Unheld(NamedTuple):
+    """An image whose name the destination cannot hold, and how it said so."""
+
+    image: Candidate
+    error: StorageError
 
 
 class Brought(NamedTuple):
@@ -87,8 +96,10 @@ class Transfer:
     destination: Store
     progress: Progress
 
-    def bring(self, images: Sequence[Candidate], there: Mapping[str, int]) -> None:
+    def bring(self, images: Sequence[Candidate], there: Mapping[str, int]) -> list[Candidate]:
         """Bring what is missing, verify everything, and take the marker away.
+
+        Gives the images whose names the destination cannot hold, which it goes without.
 
         With S3 on a side 32 images are under way at once; those held have 256 MiB together, or one
         has more.
@@ -104,13 +115,19 @@ class Transfer:
         missing = [image for image in images if _name(image) not in there]
         expected = dict(there)
         missed: list[Missed] = []
+        unheld: list[Unheld] = []
         threads = max(self.source.read_ahead, self.destination.read_ahead)
         for outcome in each(missing, self._one, lambda image: image.size, threads=threads):
             if isinstance(outcome, Missed):
                 missed.append(outcome)
+            elif isinstance(outcome, Unheld):
+                unheld.append(outcome)
             else:
                 expected[outcome.name] = outcome.size
-            self.progress.advance(len(expected) + len(missed), len(images))
+            self.progress.advance(len(expected) + len(missed) + len(unheld), len(images))
+        if unheld and not expected:
+            # it is hardly the names
+            raise unheld[0].error
         if missed:
             raise RunError(
                 f"{len(missed):,} of {len(images):,} images could not be read, such as"
@@ -119,6 +136,7 @@ class Transfer:
             )
         self._verify(expected)
         self.destination.remove(MARKER)
+        return [one.image for one in unheld]
 
     def _mark(self, images: Sequence[Candidate]) -> None:
         note = {
@@ -143,7 +161,15 @@ class Transfer:
                 "Leave one of them out with --exclude, or choose another destination.",
             )
 
-    def _one(self, image: Candidate) -> Brought | Missed:
+    def _one(self, image: Candidate) -> Brought | Missed | Unheld:
+        try:
+            return self._brought(image)
+        except StorageError as error:
+            if _refuses_name(error):
+                return Unheld(image, error)
+            raise
+
+    def _brought(self, image: Candidate) -> Brought | Missed:
         path, name = f"{names.encode(os.fsencode(self._root))}/{image.below}", _name(image)
         if self.config.mode != "copy":
             return self._link(image, path)
@@ -163,7 +189,7 @@ class Transfer:
         if not target.is_file():
             return Missed(image.below, "gone since it was listed")
         try:
-            link.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(link.parent)
             if self.config.mode == "symlink":
                 link.symlink_to(target)
             else:
@@ -223,6 +249,14 @@ def _sizes(destination: Store) -> dict[str, int]:
         # there it is called a source, which here would mislead
         raise StorageError(error.problem, error.remedy) from error
     return {name: size for name, size in listed.items() if not _hidden(name)}
+
+
+def _refuses_name(error: StorageError) -> bool:
+    """Whether it is this name that cannot be written, as one too long or with a colon."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return cause.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+    return "KeyTooLong" in str(cause)
 
 
 def _twins(images: Sequence[Candidate]) -> tuple[str, str] | None:

@@ -8,9 +8,9 @@ import os
 import re
 
 from featuremill.errors import ConfigError
-from featuremill.storage.base import Fetched, Listed, Store
+from featuremill.storage.base import NOTHING_LOST, Fetched, Listed, Store
 
-__all__ = ["Fetched", "Listed", "Store", "open_store"]
+__all__ = ["NOTHING_LOST", "Fetched", "Listed", "Store", "open_store"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 

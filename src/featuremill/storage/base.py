@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
+
+LOOP: Final = "a link back to a folder that holds it"
+REACHED_ALREADY: Final = "a folder that an earlier link leads to"
+LEADS_OUT: Final = "a link out of the source"
+NOTHING_LOST: Final = frozenset({LOOP, REACHED_ALREADY, LEADS_OUT})
+"""Problems of what is left alone on purpose."""
 
 
 class Listed(NamedTuple):

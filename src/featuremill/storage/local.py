@@ -8,12 +8,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
 from featuremill import names
 from featuremill.errors import SourceError, StorageError
-from featuremill.storage.base import Fetched, Listed, Store
+from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store
+from featuremill.storage.walk import is_inside, version_of, walk
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,11 @@ class LocalStore:
     url: str
     # local reads are served by the page cache; more threads only fight for the interpreter
     read_ahead: int = 2
+    follow_links: bool = True
+    """Whether a link may lead out of the root; one that stays below it is followed anyway."""
 
     def list(self) -> Iterator[Listed]:
-        """Every file below the root, links followed; names stay bytes until they are encoded.
+        """Every file below the root, folders that several links lead to once.
 
         A folder reached through a link to one of its own parents is reported, not entered.
         """
@@ -40,15 +44,19 @@ class LocalStore:
                 f"source {self.url} cannot be read: {error.strerror}",
                 "Check the permissions of that folder.",
             ) from error
-        yield from _walk(root, frozenset({_identity(os.stat(root))}))
+        yield from walk(root, "all" if self.follow_links else "inside")
 
     def fetch(self, path: str) -> Fetched:
         """Bytes of one file."""
-        with open(names.decode(path), "rb", opener=_open_without_waiting) as file:
+        found = names.decode(path)
+        if not self.follow_links and not is_inside(found, os.fsencode(self.url)):
+            # a link may have taken its place since it was listed
+            raise OSError(errno.EPERM, LEADS_OUT)
+        with open(found, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            return Fetched(file.read(), _version(status))
+            return Fetched(file.read(), version_of(status))
 
     def contains(self, other: Store) -> bool:
         """Whether the other root, links resolved, lies in this one."""
@@ -77,10 +85,10 @@ class LocalStore:
 
     def names(self, prefix: str) -> Iterator[str]:
         """Names of all files below a folder, sorted."""
-        root = Path(self.url)
-        for path in sorted(self._path(prefix).rglob("*")):
-            if path.is_file():
-                yield path.relative_to(root).as_posix()
+        start = len(self.url.rstrip("/")) + 1
+        for found in walk(os.fsencode(self._path(prefix)), "files"):
+            if not found.problem:
+                yield os.fsdecode(names.decode(found.path))[start:]
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file beside its place, then move it there."""
@@ -157,14 +165,24 @@ class LocalStore:
 
 _BEGUN = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 """Names of the files of :func:`_beside`."""
+_KEPT = 50
+"""Characters of a name, of up to four bytes each, that its temporary file keeps."""
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder with its parents, of which there may be more than Python may recurse."""
+    missing = list(takewhile(lambda path: not path.is_dir(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[BinaryIO]:
     """Hidden file in the folder of a path; gone after the block unless it was moved."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # not by tempfile, whose files are private: a result has the permissions of any new file
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    make_folders(path.parent)
+    # not by tempfile, whose files are private: a result has the permissions of any new file;
+    # cut, since a name of 255 bytes is the longest that a file system takes
+    temporary = path.with_name(f".{path.name[:_KEPT]}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -184,48 +202,3 @@ def _create_in_place(path: Path, data: bytes) -> bool:
 def _open_without_waiting(path: str | bytes, flags: int) -> int:
     # a FIFO that took a file's place would else be waited on for ever
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _walk(folder: bytes, parents: frozenset[tuple[int, int]]) -> Iterator[Listed]:
-    try:
-        with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        yield _unreachable(folder, f"the folder cannot be read: {error.strerror}")
-        return
-    for entry in ordered:
-        try:
-            status = entry.stat()
-        except OSError as error:
-            yield _unreachable(entry.path, _stat_problem(entry.path, error))
-            continue
-        if stat.S_ISDIR(status.st_mode):
-            identity = _identity(status)
-            if identity in parents:
-                yield _unreachable(entry.path, "a link back to a folder that holds it")
-            else:
-                yield from _walk(entry.path, parents | {identity})
-        elif stat.S_ISREG(status.st_mode):
-            yield Listed(names.encode(entry.path), status.st_size, _version(status))
-        else:
-            yield _unreachable(entry.path, "not a regular file")
-
-
-def _unreachable(path: bytes, problem: str) -> Listed:
-    return Listed(names.encode(path), 0, "", problem)
-
-
-def _stat_problem(path: bytes, error: OSError) -> str:
-    if error.errno == errno.ENOENT and os.path.islink(path):
-        return "a link to a file that does not exist"
-    if error.errno == errno.ELOOP:
-        return "a link that leads back to itself"
-    return f"cannot be examined: {error.strerror}"
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"

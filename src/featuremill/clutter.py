@@ -1,0 +1,108 @@
+"""What stands among images and is none, told by its name alone.
+
+Cameras, phones, photo managers and network drives leave sidecars, thumbnails and bins beside the
+pictures. Only what cannot be meant as an image is listed here; raw and vector formats, which are
+pictures, are not.
+"""
+
+import re
+from collections.abc import Iterable
+
+NEVER_IMAGES = frozenset(
+    """
+    !sync !ut 3g2 3gp 7z aac aae aif aiff amr apk appref-ms arff aria2 arp asc asf avi avro
+    bat bc bct bdm bz2 cab caf cfg cof comask conf cop cos cot cpg cpi cpp crdownload css csv
+    ctg cue db db-journal db-shm db-wal dbf deb desktop divx dll dmg doc docm docx dop
+    download dr4 eml epub exe f4v feather filepart flac flv gdoc geojson gguf go gpx gsheet
+    gslides gz h5 hdf5 hpp htm html icloud ics inetloc info ini insv ipynb iso ithmb jar java
+    jgw joblib js json jsonl jsx key kml kmz lnk lock log lrcat lrcat-shm lrcat-wal lrf
+    lrfprev lrprev lrtemplate lrv lua lz4 lzma m2ts m2v m3u m3u8 m4a m4v mat md md5 mdb mex
+    mid mkv mov mp mp3 mp4 mpeg mpg mpl mp~2 mp~3 mrk msg msgpack msi mts nav nextcloud nfo
+    nksc npy npz numbers obs odg odp ods odt oga ogg ogv on1 onnx opdownload opus orc owncloud
+    pages par2 parquet part partial pb pdf pgw pickle pkl pp3 ppt pptm pptx prj prototxt ps1
+    pt pth py pyc rar rdata rds rm rmvb rpm rsls rst rtf safetensors sav sbn sbx sfv sh sha1
+    sha256 sha512 shp shx sig so sql sqlite sqlite3 srt sub swf tar tex tflite tfrecord
+    tfrecords tfw tgz thm tmp toml torrent ts tsv tsx ttf txt txz url vcf vob vrd vtt wav
+    webloc webm whl wld wma wmv woff woff2 xls xlsm xlsx xml xmp xz yaml yml z zip zst
+    """.split()  # noqa: SIM905  (a list of quoted strings is no easier to read)
+)
+"""Extensions of files that are never images."""
+
+NEVER_NAMES = frozenset(
+    """
+    authors changelog changes checksums citation contributing contributors copying copyright
+    dockerfile icon%0d install licence license makefile manifest md5sum md5sums news notice
+    readme sha1sums sha256sum sha256sums sha512sums todo version _success
+    """.split()  # noqa: SIM905
+)
+"""Names without an extension that are never an image's; case does not count."""
+
+SYSTEM_FOLDERS = (
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "RECYCLED",
+    "System Volume Information",
+    "FOUND.000",
+    "LOST.DIR",
+    "lost+found",
+    "__MACOSX",
+    "Network Trash Folder",
+    "Temporary Items",
+    "@eaDir",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "~snapshot",
+    "THMBNL",
+    "iPod Photo Cache",
+)
+"""Folders in which systems, network drives and cameras keep bins, snapshots and thumbnails."""
+
+SYSTEM_SUFFIXES = (".lrdata", ".lrcat-data")
+"""Ends of the names of folders that hold a photo manager's previews."""
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(map(re.escape, texts))
+
+
+# a part that is a dot or two is a name in a bucket, and hides nothing
+_HIDDEN = re.compile(r"/\.(?!\.?(?:/|$))")
+_LIBRARIES = r"\.(?:photoslibrary|photolibrary|aplibrary|migratedphotolibrary)"
+_SYSTEM = re.compile(
+    rf"/({_any_of(SYSTEM_FOLDERS)}|[^/]*({_any_of(SYSTEM_SUFFIXES)}))/", re.IGNORECASE
+)
+_LIBRARY = re.compile(rf"{_LIBRARIES}/(?!originals/|masters/)", re.IGNORECASE)
+# what Windows and macOS note of a file, as another system sees it; some write the colon as U+F03A
+_STREAM = re.compile(
+    r".[:\uf022\uf03a](?:Zone\.Identifier|SmartScreen|AFP_\w+|com\.\w[\w.#]*)(?::\$DATA)?$"
+)
+
+
+def why_no_image(below: str, source: str = "") -> str:
+    """Why a name cannot be meant as an image, or nothing.
+
+    Parameters
+    ----------
+    below : str
+        Path below the source, percent-encoded where it is not plain text.
+    source : str
+        Name of the source itself, which may be a photo library.
+    """
+    if "/." in (path := f"/{below}") and _HIDDEN.search(path):
+        return "hidden"
+    if found := _SYSTEM.search(f"{path}/"):
+        return f"in {found[1]}" if found[2] is None else f"in *{found[2]}"
+    if _LIBRARY.search(f"{source}{path}"):
+        return "in a photo library, not an original"
+    name = below.rpartition("/")[2]
+    if name.lower() in NEVER_NAMES:
+        return "Icon" if name.lower() == "icon%0d" else name
+    if _STREAM.search(name):
+        return "a note of the system"
+    stem, _, extension = name.rpartition(".")
+    if stem and extension.lower() in NEVER_IMAGES:
+        return f".{extension.lower()}"
+    return ""
