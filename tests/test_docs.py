@@ -10,14 +10,18 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from featuremill.cells import text_of
 from featuremill.cli import main
 from featuremill.clutter import NEVER_IMAGES, NEVER_NAMES, SYSTEM_FOLDERS, SYSTEM_SUFFIXES
 from featuremill.models import registry
+from featuremill.storage import open_store
+from made_results import MadeResult
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -113,12 +117,42 @@ def test_the_model_card_names_every_source_of_photographs() -> None:
 def test_the_architecture_lists_all_that_is_skipped() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     section = page.partition("## What is skipped")[2].partition("\n## ")[0]
-    prose, _, extensions = section.rpartition("not finished\n")
+    prose, _, extensions = section.rpartition("unfinished downloads\n")
     assert set(re.findall(r"`\.([^`]+)`", extensions)) == NEVER_IMAGES
     told = set(re.findall(r"`([^`]+)`", " ".join(prose.split())))
     assert set(SYSTEM_FOLDERS) <= told
     assert {suffix[1:] for suffix in SYSTEM_SUFFIXES} <= told
     assert NEVER_NAMES - {"icon%0d"} <= {name.lower() for name in told}
+
+
+def test_the_advice_for_reading_the_csv_gives_every_label_back(tmp_path, monkeypatch) -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    advice = re.search(r"```python\n(.*?read_csv.*?)```", page, re.DOTALL)
+    labels = {
+        "NA",
+        "null",
+        "None",
+        "nan",
+        "001",
+        "1e5",
+        "True",
+        "-",
+        "1,5",
+        "naïve",
+        '"',
+        "",
+    }
+    result = MadeResult(open_store(tmp_path / "results"), "/photos")
+    result.commit(0, [f"/photos/{label}/{n}.jpg" for label in sorted(labels) for n in range(2)])
+    result.reject(1, [f"/photos/{label}/rejected.jpg" for label in labels])
+    result.reduce()
+    monkeypatch.chdir(tmp_path)
+    for name in ("csv/reduced.csv", "rejects.csv"):
+        found: dict[str, Any] = {}
+        exec(advice[1].replace("csv/reduced.csv", name), found)
+        read = found["table"]
+        assert {text_of(label) for label in read.label} == labels
+        assert set(read.path.str.split("/").str[-2]) == labels
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

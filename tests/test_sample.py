@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import obstore
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from obstore.exceptions import GenericError
 
 from featuremill.cli import main
 from featuremill.errors import DestinationError, RunError, SourceError, StorageError
@@ -655,13 +657,19 @@ def test_keys_that_no_folder_can_hold_are_left_out_and_counted(tmp_path, bucket,
 
 
 def test_a_prefix_that_leaves_no_room_for_a_key_costs_that_image_alone(
-    source, bucket, client, endpoint
+    source, bucket, endpoint, monkeypatch
 ):
-    name = "/".join(["d" * 200] * 4 + ["x.jpg"])
-    (source / name).parent.mkdir(parents=True)
-    (source / name).write_bytes(b"x")
-    prefix = f"s3://{bucket}/{'p' * 300}"
-    taken = sample(SampleConfig(str(source), prefix, fraction=1.0, endpoint_url=endpoint))
+    (source / "Kiwi" / f"{'n' * 250}.jpg").write_bytes(b"x")
+    put = obstore.put
+
+    def put_as_s3_does(store, key, *arguments, **options):
+        if "nnn" in key:
+            raise GenericError("Generic S3 error: <Code>KeyTooLongError</Code>")
+        return put(store, key, *arguments, **options)
+
+    monkeypatch.setattr(obstore, "put", put_as_s3_does)
+    config = SampleConfig(str(source), f"s3://{bucket}/p", fraction=1.0, endpoint_url=endpoint)
+    taken = sample(config)
     assert taken.images == 100
     assert taken.left_out == {"a name that the destination cannot hold": 1}
 

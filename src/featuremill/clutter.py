@@ -7,6 +7,7 @@ pictures, are not.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 NEVER_IMAGES = frozenset(
     """
@@ -70,6 +71,7 @@ def _any_of(texts: Iterable[str]) -> str:
 
 # a part that is a dot or two is a name in a bucket, and hides nothing
 _HIDDEN = re.compile(r"/\.(?!\.?(?:/|$))")
+_FOLDERS = frozenset(name.lower() for name in SYSTEM_FOLDERS)
 _LIBRARIES = r"\.(?:photoslibrary|photolibrary|aplibrary|migratedphotolibrary)"
 _SYSTEM = re.compile(
     rf"/({_any_of(SYSTEM_FOLDERS)}|[^/]*({_any_of(SYSTEM_SUFFIXES)}))/", re.IGNORECASE
@@ -91,18 +93,31 @@ def why_no_image(below: str, source: str = "") -> str:
     source : str
         Name of the source itself, which may be a photo library.
     """
-    if "/." in (path := f"/{below}") and _HIDDEN.search(path):
+    folder, _, name = below.rpartition("/")
+    return _why_no_images_in(folder, source) or _why_no_image_is(name)
+
+
+@lru_cache
+def _why_no_images_in(folder: str, source: str) -> str:
+    # kept, since images come folder by folder
+    path = f"/{folder}/"
+    if _HIDDEN.search(path):
         return "hidden"
-    if found := _SYSTEM.search(f"{path}/"):
+    if found := _SYSTEM.search(path):
         return f"in {found[1]}" if found[2] is None else f"in *{found[2]}"
-    if _LIBRARY.search(f"{source}{path}"):
-        return "in a photo library, not an original"
-    name = below.rpartition("/")[2]
-    if name.lower() in NEVER_NAMES:
-        return "Icon" if name.lower() == "icon%0d" else name
-    if _STREAM.search(name):
+    return "in a photo library, not an original" if _LIBRARY.search(f"{source}{path}") else ""
+
+
+def _why_no_image_is(name: str) -> str:
+    if name.startswith(".") and name not in (".", ".."):
+        return "hidden"
+    lower = name.lower()
+    if lower in NEVER_NAMES:
+        return "Icon" if lower == "icon%0d" else name
+    stem, _, extension = lower.rpartition(".")
+    if stem and extension in NEVER_IMAGES:
+        return f".{extension}"
+    if (":" in name or not name.isascii()) and _STREAM.search(name):
         return "a note of the system"
-    stem, _, extension = name.rpartition(".")
-    if stem and extension.lower() in NEVER_IMAGES:
-        return f".{extension.lower()}"
-    return ""
+    # a folder that cannot be read is listed itself
+    return f"in {name}" if lower in _FOLDERS or lower.endswith(SYSTEM_SUFFIXES) else ""

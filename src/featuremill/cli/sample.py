@@ -54,8 +54,9 @@ def sample(as_json: bool, classes: str | None, **options: Any) -> None:
     """Bring a sample of SRC's images to DEST, drawn class by class.
 
     SRC and DEST are folders or s3://bucket/prefix; DEST must be empty. Images keep their paths
-    below SRC, and so their labels; links that lead out of SRC are left out and counted. Give one of
-    --per-class, --fraction and --total.
+    below SRC, and so their labels. Give one of --per-class, --fraction and --total.
+
+    Links that lead out of SRC are left out and counted; --follow-links takes them too.
 
     The same seed chooses the same images wherever SRC lies, and a larger sample of the same seed
     holds the smaller one. With --per-class, images added to a class displace at most as many. Every
