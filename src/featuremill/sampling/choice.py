@@ -235,7 +235,8 @@ def _require(source: Store, config: SampleConfig, choice: Choice, there: set[str
         encoded = names.of_class(name)
         if encoded not in choice.available:
             close = get_close_matches(encoded, there, 1) or sorted(there)[:3]
-            hint = f"Classes are names of folders, here such as {', '.join(close)}."
+            some = ", ".join(names.shown(names.place(one)) for one in close)
+            hint = f"Classes are names of folders, here such as {some}."
             raise SourceError(f"no image of class {names.shown(name)} in {source.url}", hint)
     if not choice.available:
         why = ", ".join(f"{count:,} {reason}" for reason, count in choice.left_out.items())
