@@ -38,7 +38,7 @@
 #   "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": "python3.11",
 #   "spark.executorEnv.PYTHONPATH": "./deps",
 #   "spark.executorEnv.PYSPARK_PYTHON": "python3.11",
-#   "spark.executorEnv.NUMBA_CACHE_DIR": "/tmp/featuremill-numba",
+#   "spark.executorEnv.NUMBA_CACHE_DIR": "./numba",
 #   "spark.executorEnv.OMP_NUM_THREADS": "1",
 #   "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
 #   "spark.task.maxFailures": "4"

@@ -1,7 +1,12 @@
 """The resize is Pillow's, pixel for pixel."""
 
+import os
+import pickle
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,3 +84,66 @@ def test_a_package_that_cannot_be_written_to_still_resizes(tmp_path):
         "assert bicubic.resize(np.zeros((3, 5, 3), np.uint8), (4, 4)).shape == (4, 4, 3)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Planted:
+    """What whoever can write to a cache puts there: it runs when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.mark,)
+
+
+@pytest.fixture
+def passage() -> Iterator[Path]:
+    """A folder that everybody may enter, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def resized_with(cache: Path, umask: int = 0o022) -> None:
+    program = (
+        "import numpy as np; from featuremill import bicubic\n"
+        "bicubic.resize(np.ones((9, 9, 3), np.uint8), (5, 5))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, umask=umask)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_a_cache_that_others_can_write_to_is_not_read(passage, mode):
+    cache = passage / "numba"
+    resized_with(cache)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    indexes = list(cache.rglob("*.nbi"))
+    assert len(indexes) == 2
+    for index in indexes:
+        index.write_bytes(pickle.dumps(Planted(passage / "ran")))
+        index.parent.chmod(mode)
+    cache.chmod(mode)
+    resized_with(cache)
+    assert not (passage / "ran").exists()
+
+
+def test_a_cache_in_a_folder_that_others_can_replace_is_not_read(passage):
+    shared = passage / "shared"
+    shared.mkdir()
+    resized_with(shared / "numba")
+    for index in shared.rglob("*.nbi"):
+        index.write_bytes(pickle.dumps(Planted(passage / "ran")))
+    shared.chmod(0o777)
+    resized_with(shared / "numba")
+    assert not (passage / "ran").exists()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002])
+def test_a_cache_of_ones_own_is_used(passage, umask):
+    cache = passage / "numba"
+    resized_with(cache, umask)
+    written = {file: file.stat().st_mtime_ns for file in cache.rglob("*.nb*")}
+    resized_with(cache, umask)
+    assert written
+    assert {file: file.stat().st_mtime_ns for file in cache.rglob("*.nb*")} == written

@@ -86,7 +86,7 @@ locals {
     OMP_NUM_THREADS      = "1"
     OPENBLAS_NUM_THREADS = "1"
     MKL_NUM_THREADS      = "1"
-    NUMBA_CACHE_DIR      = "/tmp/featuremill-numba"
+    NUMBA_CACHE_DIR      = "./numba"
   }
   workers = merge(local.one_thread, {
     PYTHONPATH     = "${local.folder}/deps"

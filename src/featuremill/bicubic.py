@@ -7,8 +7,13 @@ vector unit. The first call compiles, or reads Numba's cache on disk, and takes 
 to a second.
 """
 
+import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -110,12 +115,42 @@ def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile at the first call, and keep the result on disk where there is a place for it."""
+    """Compile at the first call, and keep the result on disk where there is a place for it.
+
+    Numba unpickles what it finds there, so whoever can write there runs code in this process.
+    """
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        with suppress(OSError):
+            Path(named).mkdir(0o700)
     try:
-        compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(function)
+        kept: Any = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's own can be written to
-        compiled = numba.njit(nogil=True)(function)
+        kept = None
+    if kept is None or not _only_ours(kept.stats.cache_path):
+        kept = numba.njit(nogil=True)(function)
+    compiled: Callable[..., None] = kept
     return compiled
+
+
+def _only_ours(folder: str) -> bool:
+    """Whether nobody else can write to a folder, or put another one in its place."""
+    whole = Path(folder).resolve()
+    if whole.parent == Path(__file__).resolve().parent:
+        # beside the code itself
+        return True
+    ours, others = os.geteuid(), stat.S_IWGRP | stat.S_IWOTH
+    found = [path.stat() for path in (whole, *whole.parents)]
+    closed = (at for at, each in enumerate(found) if not each.st_mode & (stat.S_IRWXG | others))
+    # behind a door that only we open it does not matter how the rooms are left
+    first, *above = found[next(closed, 0) :]
+    return (
+        first.st_uid == ours
+        and not first.st_mode & others
+        and all(
+            each.st_uid in (ours, 0) and (not each.st_mode & others or each.st_mode & stat.S_ISVTX)
+            for each in above
+        )
+    )
 
 
 @_compiled

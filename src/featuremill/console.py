@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from featuremill.names import plain
+from featuremill.names import visible
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -59,11 +59,11 @@ class ConsoleProgress:
 
     def say(self, message: str) -> None:
         """Print one line with the time since the start."""
-        self._print(escape(plain(message)))
+        self._print(escape(visible(message)))
 
     def warn(self, message: str) -> None:
         """Print one line that stands out."""
-        self._print(f"[yellow]warning:[/] {escape(plain(message))}")
+        self._print(f"[yellow]warning:[/] {escape(visible(message))}")
 
     def advance(self, done: int, total: int | None) -> None:
         """Move the bar, or print a line every ten seconds."""

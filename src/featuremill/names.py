@@ -12,6 +12,8 @@ import unicodedata
 
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _CONTROL_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029%]")
+# what a terminal obeys instead of showing it: escapes, carriage returns, overrides of direction
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def encode(name: bytes) -> str:
@@ -94,6 +96,17 @@ def shown(name: str) -> str:
     ('50% ripe', 'caf%E9')
     """
     return of_place(name).replace("%25", "%")
+
+
+def visible(text: str) -> str:
+    r"""Words for a terminal: :func:`plain`, and what it would obey is percent-encoded too.
+
+    Tabs and ends of lines stay.
+
+    >>> visible("\x1b[2Jall is well")
+    '%1B[2Jall is well'
+    """
+    return _OBEYED.sub(_percent, plain(text))
 
 
 def label(path: str) -> str:

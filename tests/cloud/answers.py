@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 
 class Request(NamedTuple):
@@ -36,8 +36,13 @@ def answering(answers: Mapping[str, Any]) -> Iterator[tuple[str, list[Request]]]
             self._answer(f"GET {self.path}", None)
 
         def do_POST(self) -> None:
-            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer(self.headers["X-Amz-Target"].rpartition(".")[2], content)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if "X-Amz-Target" in self.headers:
+                self._answer(self.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body))
+                return
+            # services of an older kind, asked as forms are, which answer in XML
+            operation = parse_qs(body.decode())["Action"][0]
+            self._send(200, answers[operation].encode())
 
         def _answer(self, operation: str, content: Any) -> None:
             region = self.headers["Authorization"].split("/")[2]
@@ -45,7 +50,10 @@ def answering(answers: Mapping[str, Any]) -> Iterator[tuple[str, list[Request]]]
             denied = {"__type": "AccessDeniedException", "message": "not allowed"}
             answer = answers.get(operation, denied)
             body = json.dumps(answer(content) if callable(answer) else answer).encode()
-            self.send_response(400 if answer is denied else 200)
+            self._send(400 if answer is denied else 200, body)
+
+        def _send(self, status: int, body: bytes) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

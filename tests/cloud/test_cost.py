@@ -3,6 +3,8 @@
 That AWS answers in the shapes recorded here is unverified: moto bills nothing.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -197,8 +199,28 @@ def test_a_question_that_is_not_allowed_says_what_to_do() -> None:
 # The command
 
 
+def described_as_xml(outputs: Mapping[str, str]) -> str:
+    members = "".join(
+        f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
+        for key, value in outputs.items()
+    )
+    return (
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>"
+        f"<StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{members}</Outputs>"
+        "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+
+
+KNOWN = {
+    "GetCallerIdentity": "<GetCallerIdentityResponse><GetCallerIdentityResult>"
+    "<Account>123456789012</Account>"
+    "</GetCallerIdentityResult></GetCallerIdentityResponse>",
+    "DescribeStacks": described_as_xml(stack().outputs),
+}
+
+
 def told(*options: str, **answers: Any) -> str:
-    with answering({**ANSWERS, **answers}) as (endpoint, _):
+    with answering({**ANSWERS, **KNOWN, **answers}) as (endpoint, _):
         shown = featuremill("cloud", "cost", "--endpoint-url", endpoint, *options)
     assert shown.exit_code == 0, shown.output
     return shown.stdout
@@ -242,7 +264,7 @@ def test_a_job_that_is_not_over_says_so(ours: Path) -> None:
 
 
 def test_of_a_clusters_job_only_the_month_is_known(ours: Path) -> None:
-    places.save(Job(CLUSTER, "j-1", "s-1", "main", "s3://b/r", "now").kept_in(stack()), ours)
+    places.save(replace(JOB, kind=CLUSTER, where="j-1", id="s-1").kept_in(stack()), ours)
     assert "job       s-1 ran on cluster j-1: see EMR and EC2 of the month" in told()
 
 
@@ -258,7 +280,8 @@ def test_a_budget_that_has_counted_nothing_yet_is_at_zero(ours: Path) -> None:
 
 def test_a_stack_without_a_budget_is_no_error(ours: Path) -> None:
     places.save(JOB.kept_in(described()), ours)
-    assert "budget    the stack names none" in told()
+    stack_without = described_as_xml(described().outputs)
+    assert "budget    the stack names none" in told(DescribeStacks=stack_without)
 
 
 def test_a_dry_run_asks_nothing(ours: Path) -> None:

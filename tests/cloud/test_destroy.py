@@ -1,6 +1,7 @@
 """`cloud destroy`: asks, ends what runs, empties, deletes, and looks for what is left."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ TEMPLATE = {
             "Properties": {
                 "BucketName": "pictures",
                 "VersioningConfiguration": {"Status": "Enabled"},
+                "Tags": [{"Key": "featuremill", "Value": "featuremill"}],
             },
         },
         "Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/featuremill"}},
@@ -37,6 +39,7 @@ TEMPLATE = {
         "Bucket": {"Value": {"Ref": "Bucket"}},
         "LogGroup": {"Value": {"Ref": "Logs"}},
         "VpcId": {"Value": {"Ref": "Network"}},
+        "ApplicationId": {"Value": "00f"},
     },
 }
 STACK = "AWS::CloudFormation::Stack"
@@ -55,7 +58,7 @@ def stack(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     s3.delete_object(Bucket="pictures", Key="input/0.jpg")
     s3.put_object(Bucket="pictures", Key="results/pca.csv", Body=b"1,2")
     monkeypatch.chdir(tmp_path)
-    place = Place("featuremill", "eu-west-1", "123456789012", outputs | {"ApplicationId": "00f"})
+    place = Place("featuremill", "eu-west-1", "123456789012", outputs)
     places.save(place, tmp_path)
     return place
 
@@ -134,8 +137,9 @@ def test_what_is_left_is_named_and_the_folder_still_knows_its_stack(
     created = aws.client("emr-serverless").create_application(
         releaseLabel="emr-6.6.0", type="SPARK", clientToken="x"
     )["applicationId"]
-    outputs = {**stack.outputs, "ApplicationId": created}
-    places.save(Place(stack.stack, stack.region, stack.account, outputs), tmp_path)
+    outputs = {**TEMPLATE["Outputs"], "ApplicationId": {"Value": created}}
+    template = json.dumps({**TEMPLATE, "Outputs": outputs})
+    aws.client("cloudformation").update_stack(StackName="featuremill", TemplateBody=template)
     result = taken_down(aws, "--yes")
     assert result.exit_code == 1
     assert f"left     EMR Serverless           {created}" in result.stdout
@@ -149,6 +153,23 @@ def test_after_an_interruption_the_same_command_finishes(aws: Aws, stack: Place)
     result = taken_down(aws, "--yes")
     assert result.exit_code == 0, result.output
     assert aws.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_a_file_cannot_have_another_bucket_emptied(aws: Aws, stack: Place, tmp_path: Path) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(
+        Bucket="precious", CreateBucketConfiguration={"LocationConstraint": aws.region}
+    )
+    s3.put_object(Bucket="precious", Key="diary", Body=b"dear")
+    places.save(replace(stack, outputs={**stack.outputs, "Bucket": "precious"}), tmp_path)
+    assert taken_down(aws, "--yes").exit_code == 0
+    assert s3.list_objects_v2(Bucket="precious")["KeyCount"] == 1
+    # nor where no stack is left that could tell
+    places.save(replace(stack, outputs={**stack.outputs, "Bucket": "precious"}), tmp_path)
+    refused = taken_down(aws, "--yes")
+    assert "bucket precious" in refused.stderr
+    assert "may be something else's" in refused.stderr
+    assert s3.list_objects_v2(Bucket="precious")["KeyCount"] == 1
 
 
 def test_clusters_and_machines_of_the_stack_are_ended_and_no_others(aws: Aws, stack: Place) -> None:

@@ -101,7 +101,7 @@ def test_a_cluster_is_shown_with_every_argument(ours: Path) -> None:
     shown = dry_run("cloud", "submit", "--cluster", "--components", "77", "--max-nodes", "9")
     flow = shown[shown.index("emr.run_job_flow") :]
     for each in (
-        "- <archive of step 1>",
+        "- <archive of step 2>",
         "MaximumCapacityUnits: 9",
         "- InstanceType: m7i.xlarge",
         "spark.executor.cores: 4",

@@ -17,6 +17,7 @@ from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Work
 from featuremill.errors import CloudError, ConfigError, DestinationError, StorageError
 from tests.cloud.scripted import answering
+from tests.cloud.stack import describe
 
 RESULTS = {
     "main/features/_delta_log/0.json": b"{}",
@@ -33,7 +34,9 @@ def stack(aws: Aws) -> Place:
     aws.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration=region)
     for name, data in RESULTS.items():
         put(aws, name, data)
-    return Place("featuremill", aws.region, "123456789012", {"Bucket": "pictures"})
+    place = Place("featuremill", aws.region, "123456789012", {"Bucket": "pictures"})
+    describe(aws, place.outputs)
+    return place
 
 
 def put(aws: Aws, name: str, data: bytes) -> None:

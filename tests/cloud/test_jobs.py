@@ -46,7 +46,7 @@ from tests.cloud.stack import (
 
 __all__ = ["folder"]
 
-LOGS = "logs/serverless/applications/{where}/jobs/{id}"
+LOGS = "logs/serverless/{name}/applications/{where}/jobs/{id}"
 KILLED = """\
 26/11/21 14:02:11 WARN TaskSetManager: Lost task 3.0 in stage 1.0 (TID 17) ([2600:1f18] executor 2)
 26/11/21 14:03:40 ERROR TaskSchedulerImpl: Lost executor 2: Executor exited with exit status 137.
@@ -199,7 +199,7 @@ def test_a_repeated_call_starts_no_second_job_but_a_second_command_does() -> Non
 
 
 def test_a_job_may_write_its_own_results_and_logs_and_nothing_else() -> None:
-    policy = serverless.narrowed_policy("pictures", run("s3://pictures/input/autumn"))
+    policy = serverless.narrowed_policy("pictures", run("s3://pictures/input/autumn"), "main")
     assert len(policy) <= 2_048, "AWS takes no more"
     allowed = {
         resource: statement["Action"]
@@ -209,9 +209,9 @@ def test_a_job_may_write_its_own_results_and_logs_and_nothing_else() -> None:
     }
     assert set(allowed) == {
         "arn:aws:s3:::pictures/results/main/*",
-        "arn:aws:s3:::pictures/logs/*",
+        "arn:aws:s3:::pictures/logs/serverless/main/*",
     }
-    assert "s3:DeleteObject" not in allowed["arn:aws:s3:::pictures/logs/*"]
+    assert "s3:DeleteObject" not in allowed["arn:aws:s3:::pictures/logs/serverless/main/*"]
     assert "arn:aws:s3:::pictures/input/autumn/*" in policy
 
 
@@ -335,7 +335,11 @@ def test_a_job_that_ran_out_of_memory_says_so_and_what_helps(aws: Aws, stack: Pl
     asked = serverless.submission(stack, run(), FAILS, seconds=0)
     answers = execute(asked.plan, aws)
     job = asked.started(answers)
-    put(aws, f"{LOGS.format(where=job.where, id=job.id)}/SPARK_DRIVER/stderr.gz", KILLED)
+    put(
+        aws,
+        f"{LOGS.format(name=job.name, where=job.where, id=job.id)}/SPARK_DRIVER/stderr.gz",
+        KILLED,
+    )
     with pytest.raises(CloudError) as failed:
         stay(asked, answers, aws, stack)
     assert "a worker needed more memory than it has" in failed.value.problem

@@ -27,7 +27,7 @@ SERVERLESS = Job(
 CLUSTER = Job(
     jobs.CLUSTER, "j-1CLUSTER", "s-1STEP", "main", "s3://pictures/results/main", "2026-11-21T14:00Z"
 )
-RUN = "logs/serverless/applications/00fapp/jobs/00fjob"
+RUN = "logs/serverless/main/applications/00fapp/jobs/00fjob"
 EMR = "logs/emr/j-1CLUSTER"
 
 
@@ -269,7 +269,7 @@ def serverless_logs(aws: Aws, stack: Place) -> Place:
     put(aws, f"{RUN}/SPARK_EXECUTOR/2/stderr.gz", GLIBC)
     put(aws, f"{RUN}/SPARK_EXECUTOR/2/stdout.gz", "\n")
     put(aws, f"{RUN}/sparklogs/eventlog_v2_00fjob/events_1.gz", "{}\n")
-    put(aws, "logs/serverless/applications/00fapp/jobs/another/SPARK_DRIVER/stderr.gz", HEAP)
+    put(aws, "logs/serverless/main/applications/00fapp/jobs/another/SPARK_DRIVER/stderr.gz", HEAP)
     return stack
 
 
@@ -328,6 +328,79 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert refused.value.remedy == "Name another folder."
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "SPARK_DRIVER/../../../x.gz",
+        "SPARK_DRIVER/../../../stderr.gz",
+        "SPARK_EXECUTOR/../stderr.gz",
+        "SPARK_EXECUTOR/2/../../stdout.gz",
+        "attempts/1/SPARK_DRIVER/../stderr",
+        "SPARK_DRIVER//stderr.gz",
+        "SPARK_DRIVER/./stderr.gz",
+        "SPARK_DRIVER/stderr.gz/../../stderr.gz",
+        "SPARK_DRIVER/stderr\\..\\x.gz",
+        "SPARK_DRIVER/stderr.gz/.pth",
+        "SPARK_DRIVER/lib/site-packages/stdlib.pth",
+    ],
+)
+def test_a_job_cannot_have_a_file_written_outside_the_folder(
+    aws: Aws, stack: Place, tmp_path: Path, key: str
+) -> None:
+    put(aws, f"{RUN}/{key}", "import evil\n")
+    put(aws, f"{RUN}/SPARK_DRIVER/stderr.gz", "a log\n")
+    written = fetch(aws, stack, SERVERLESS, tmp_path / "a" / "b" / "logs")
+    assert [file.name for file in written] == ["stderr"]
+    there = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert there == [tmp_path / "a/b/logs/SPARK_DRIVER/stderr"]
+    assert there[0].read_text() == "a log\n"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "steps/s-1STEP/../../../stderr.gz",
+        "steps/../s-1STEP/stderr.gz",
+        "containers/application_1/../x/../../stderr.gz",
+        "containers/../../stderr.gz",
+        "node/i-0ab/bootstrap-actions/../../../../stderr.gz",
+        "node/../bootstrap-actions/1/stderr.gz",
+    ],
+)
+def test_a_node_cannot_either(aws: Aws, stack: Place, tmp_path: Path, key: str) -> None:
+    put(aws, f"{EMR}/{key}", "import evil\n")
+    assert fetch(aws, stack, CLUSTER, tmp_path / "a" / "b" / "logs") == []
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_of_two_logs_of_one_name_both_are_written(aws: Aws, stack: Place, tmp_path: Path) -> None:
+    put(aws, f"{RUN}/SPARK_DRIVER/stderr", "one\n")
+    put(aws, f"{RUN}/SPARK_DRIVER/stderr.gz", "other\n")
+    written = fetch(aws, stack, SERVERLESS, tmp_path)
+    assert {file.read_text() for file in written} == {"one\n", "other\n"}
+
+
+def test_a_log_that_is_none_does_not_hide_the_others(
+    aws: Aws, stack: Place, tmp_path: Path
+) -> None:
+    put(aws, f"{RUN}/SPARK_DRIVER/stdout.gz", b"no gzip")
+    put(aws, f"{RUN}/SPARK_DRIVER/stderr.gz", DISK)
+    found = explain(aws, stack, SERVERLESS)
+    assert found is not None
+    assert found.cause == "a worker's disk is full"
+
+
+def test_a_log_that_unpacks_to_very_much_is_cut(
+    aws: Aws, stack: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featuremill.cloud.logs._LARGEST", 1 << 20)
+    put(aws, f"{RUN}/SPARK_DRIVER/stderr.gz", "\0" * (4 << 20))
+    read = list(lines(aws, stack, files(aws, stack, SERVERLESS)[0]))
+    assert sum(map(len, read)) < 2 << 20
+    assert max(map(len, read)) <= 1 << 16
+    assert read[-1].startswith("(cut here: ")
+
+
 def test_a_log_that_is_still_being_written_is_read_as_far_as_it_goes(
     aws: Aws, stack: Place
 ) -> None:
@@ -353,7 +426,7 @@ def test_logs_show_the_end_of_the_drivers_log_and_the_cause(
     empty = featuremill("cloud", "logs", "--endpoint-url", endpoint)
     assert "has no logs yet" in empty.stdout
     job = jobs.last_job(place.load(folder))
-    where = f"logs/serverless/applications/{job.where}/jobs/{job.id}"
+    where = f"logs/serverless/{FAILS}/applications/{job.where}/jobs/{job.id}"
     put(aws, f"{where}/SPARK_DRIVER/stdout.gz", "")
     put(aws, f"{where}/SPARK_DRIVER/stderr.gz", SUBMITTED + DENIED)
     told = featuremill("cloud", "logs", "--lines", "2", "--endpoint-url", endpoint)
@@ -361,5 +434,11 @@ def test_logs_show_the_end_of_the_drivers_log_and_the_cause(
     assert told.stdout.count("\n") == 3
     assert "the job's role may not do that" in told.stderr
     assert "input/ and results in results/" in told.stderr
+    put(aws, f"{where}/SPARK_DRIVER/stdout.gz", "\x1b]0;owned\x07\rall is well\x9b2J\n")
+    told = featuremill("cloud", "logs", "--endpoint-url", endpoint)
+    assert "%1B]0;owned%07%0Dall is well%C2%9B2J" in told.stdout
+    put(aws, f"{where}/SPARK_DRIVER/stderr.gz", "error: \x1b[8mhidden\n")
+    assert "%1B[8mhidden" in featuremill("cloud", "logs", "--endpoint-url", endpoint).stderr
+    put(aws, f"{where}/SPARK_DRIVER/stderr.gz", SUBMITTED + DENIED)
     featuremill("cloud", "logs", "--to", "logs", "--endpoint-url", endpoint)
     assert "AccessDenied" in (folder / "logs" / "SPARK_DRIVER" / "stderr").read_text()

@@ -103,7 +103,6 @@ TABLE = [
         *every(who, "may", "s3:ListBucket s3:GetBucketLocation", BUCKET),
         *every(who, "may", "s3:GetObject", *below("input", "code", "results", "notebooks")),
         *every(who, "may", "s3:PutObject s3:DeleteObject", *below("results", "notebooks")),
-        *every(who, "may", "s3:PutObject", *below("logs")),
         *every(who, "may not", "s3:PutObject s3:DeleteObject", *below("input", "code", "tls")),
         *every(who, "may not", "s3:GetObject s3:DeleteObject", *below("logs")),
         *every(who, "may not", "s3:DeleteObjectVersion", *below("input", "results", "notebooks")),
@@ -113,6 +112,12 @@ TABLE = [
         *every(who, "may not", "iam:CreateUser sts:AssumeRole ec2:RunInstances"),
     )
 ] + [
+    # logs where those of its kind are kept: people read them, and believe them
+    *every("JobRole", "may", "s3:PutObject", *below("logs/serverless/main")),
+    *every("JobRole", "may not", "s3:PutObject", *below("logs", "logs/emr/j-1")),
+    *every("NodeRole", "may", "s3:PutObject", *below("logs/emr/j-1")),
+    *every("NodeRole", "may not", "s3:PutObject", *below("logs", "logs/serverless/main")),
+    *every("ServerRole", "may not", "s3:PutObject", *below("logs", "logs/emr/j-1")),
     # each password and key for the one machine that needs it
     *every("JobRole", "may not", "s3:GetObject", *below("tls")),
     *every("NodeRole", "may", "s3:GetObject", *below("tls")),

@@ -19,13 +19,16 @@ from tests.cloud.scripted import Scripted
 PLACE = Place(
     "featuremill", "eu-west-1", "123456789012", {"Bucket": "pictures", "Architecture": "arm64"}
 )
+OUTPUTS = [{"OutputKey": key, "OutputValue": value} for key, value in PLACE.outputs.items()]
 ARCHIVE = "code/featuremill-0.4.0-mobilenetv2-{}-0123456789ab.tar.gz"
 
 
 def account(**other: list[Any]) -> Scripted:
     """An account with nothing in the way, but for what is said."""
     answers: dict[str, list[Any]] = {
-        "get_caller_identity": [{"Arn": "arn:aws:iam::1:user/ada", "Account": "1"}],
+        "get_caller_identity": [
+            {"Arn": "arn:aws:iam::123456789012:user/ada", "Account": "123456789012"}
+        ],
         "describe_regions": [
             {
                 "Regions": [
@@ -43,7 +46,7 @@ def account(**other: list[Any]) -> Scripted:
             {"ReleaseLabels": [RELEASE], "NextToken": "more"},
             {"ReleaseLabels": [SERVERLESS_RELEASE]},
         ],
-        "describe_stacks": [{"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]}],
+        "describe_stacks": [{"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Outputs": OUTPUTS}]}],
         "list_objects_v2": [{"Contents": [{"Key": ARCHIVE.format("arm64")}]}],
     }
     return Scripted(**(answers | other))
@@ -140,6 +143,13 @@ def test_an_account_with_nothing_in_the_way_is_ok_in_every_line() -> None:
             "the application is arm64, the archive is for x86_64",
             "cloud package --architecture arm64",
         ),
+        (
+            "stack",
+            {"get_caller_identity": [{"Arn": "arn:aws:iam::999:user/eve", "Account": "999"}]},
+            "fail",
+            "is in account 123456789012, but you are signed in to account 999",
+            "delete featuremill-cloud.json",
+        ),
         ("archive", {"list_objects_v2": [{}]}, "warn", "there is none yet", "cloud package"),
     ],
 )
@@ -197,7 +207,7 @@ def test_the_command_prints_a_line_each_and_exits_with_1_on_a_failure(
     # moto knows no quota of EMR Serverless, as an account may not be allowed to read it
     assert "warn  EMR Serverless vCPU      the quota is unknown" in result.stdout
     assert "fail  stack                    featuremill does not exist" in result.stdout
-    assert "warn  archive                  there is none yet" in result.stdout
+    assert "fail  archive                  there is no stack featuremill" in result.stdout
 
 
 def test_a_region_outside_the_eu_is_not_even_examined(

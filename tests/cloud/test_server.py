@@ -13,7 +13,16 @@ from featuremill.cloud.execute import execute
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Call, Plan
 from featuremill.errors import CloudError, ConfigError
-from tests.cloud.stack import ARCHIVE, BUCKET, deployed, described, dry_run, featuremill, folder
+from tests.cloud.stack import (
+    ARCHIVE,
+    BUCKET,
+    deployed,
+    describe,
+    described,
+    dry_run,
+    featuremill,
+    folder,
+)
 
 __all__ = ["folder"]
 
@@ -28,6 +37,7 @@ def stack(aws: Aws) -> Place:
     iam.create_instance_profile(InstanceProfileName="featuremill-server")
     standing = deployed(aws)
     outputs = {**standing.outputs, "SubnetId": subnet, "ServerSecurityGroup": group["GroupId"]}
+    describe(aws, outputs)
     return replace(standing, outputs=outputs)
 
 

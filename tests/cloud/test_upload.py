@@ -25,6 +25,7 @@ from featuremill.cloud.sources import HIDDEN, KNOWN, LARGEST, Entry, LeftOut, So
 from featuremill.cloud.upload import UPLOADED, Kept, Uploaded, upload
 from featuremill.errors import CloudError, ConfigError, SourceError
 from tests.cloud.scripted import answering
+from tests.cloud.stack import describe
 
 PICTURES = {
     "Apple/0.jpg": b"an apple",
@@ -38,7 +39,9 @@ def stack(aws: Aws) -> Place:
     """A stack of which there is only the bucket."""
     region = {"LocationConstraint": aws.region}
     aws.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration=region)
-    return Place("featuremill", aws.region, "123456789012", {"Bucket": "pictures"})
+    place = Place("featuremill", aws.region, "123456789012", {"Bucket": "pictures"})
+    describe(aws, place.outputs)
+    return place
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from featuremill import __version__
 from featuremill.cli.options import EXIT_CODES, INTERRUPTED
 from featuremill.commands import LazyGroup
 from featuremill.errors import FeaturemillError
-from featuremill.names import plain
+from featuremill.names import visible
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -55,9 +55,9 @@ class _Commands(LazyGroup):
         try:
             return super().invoke(context)
         except FeaturemillError as error:
-            click.echo(f"error: {plain(error.problem)}", err=True)
+            click.echo(f"error: {visible(error.problem)}", err=True)
             if error.remedy:
-                click.echo(f"  {plain(error.remedy)}", err=True)
+                click.echo(f"  {visible(error.remedy)}", err=True)
             context.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted.{_KEPT.get(context.invoked_subcommand, '')}", err=True)

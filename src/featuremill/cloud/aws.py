@@ -37,12 +37,15 @@ class Aws:
         In place of AWS, for every service.
     recorder : callable or None
         Told about every call.
+    owner : str
+        Account that every bucket must belong to, or S3 refuses the call; any if empty.
     """
 
     region: str
     profile: str | None = None
     endpoint_url: str | None = None
     recorder: Recorder | None = None
+    owner: str = ""
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -93,9 +96,18 @@ class Aws:
             # the latter is what boto3 says of an address that is none
             problem = f"connect to {service}: {error}"
             raise CloudError(problem, remedies.of_exception(error)) from error
+        events = client.meta.events
+        if self.owner and service == "s3":
+            events.register("provide-client-params.s3", self._own)
         if self.recorder:
-            client.meta.events.register("provide-client-params", self._record)
+            events.register("provide-client-params", self._record)
         return client
+
+    def _own(self, params: Mapping[str, Any], model: Any, **_: Any) -> Mapping[str, Any]:
+        """A call's parameters, and whose the buckets must be: a name alone may be anybody's."""
+        known = model.input_shape.members if model.input_shape else {}
+        owned = ("ExpectedBucketOwner", "ExpectedSourceBucketOwner")
+        return {**params, **{name: self.owner for name in owned if name in known}}
 
     def _record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
         if self.recorder:

@@ -24,8 +24,9 @@ WORKER_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         # one task slot is one core; nested thread pools would fight for it
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-        # beside the packages, where compiled code would go, a worker may not write
-        "NUMBA_CACHE_DIR": "/tmp/featuremill-numba",
+        # beside the packages, where compiled code would go, a worker may not write; its own
+        # folder is nobody else's
+        "NUMBA_CACHE_DIR": "./numba",
     }
 )
 
@@ -98,12 +99,29 @@ def last_job(place: Place) -> Job:
             "Submit one: `featuremill cloud submit`.",
         )
     try:
-        return Job(**place.last_job)
-    except TypeError as error:
+        job = Job(**place.last_job)
+        _ = job.started
+        for identifier in (job.where, job.id):
+            if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", identifier):
+                raise ValueError(f"{identifier!r} is no identifier")
+        # the stack's own bucket, whatever the file says
+        return replace(job, destination=destination_of(place, job.name))
+    except (TypeError, ValueError) as error:
         raise ConfigError(
             f"what this folder says of its newest job is damaged: {error}",
             f"Delete last_job in {FILE}; `featuremill cloud status` then asks AWS.",
         ) from error
+
+
+def submitted_here(place: Place) -> Job | None:
+    """The newest job submitted from this folder, if one was.
+
+    Raises
+    ------
+    ConfigError
+        If what is kept of it is damaged.
+    """
+    return last_job(place) if place.last_job else None
 
 
 def submitted(kind: str, where: str, identifier: str, name: str, destination: str) -> Job:

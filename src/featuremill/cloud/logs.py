@@ -2,6 +2,9 @@
 
 EMR Serverless renews them every 15 seconds, EMR on EC2 every five minutes. That they really lie
 where this looks, only real AWS shows: unverified here.
+
+A job may write whatever it likes where its logs are kept. So only names that logs have are read,
+and of each log no more than a person would.
 """
 
 import gzip
@@ -23,10 +26,20 @@ DRIVER = "driver"
 _MOST_READ = 64
 """Logs that are read for a diagnosis: what fails on one executor fails on others."""
 
-_SERVERLESS = re.compile(r"(?:attempts/\d+/)?SPARK_(DRIVER|EXECUTOR)/(?:([^/]+)/)?.*(std\w+)[^/]*")
-_STEP = re.compile(r"steps/[^/]+/(\w+)\.gz")
-_CONTAINER = re.compile(r"containers/[^/]+/([^/]+)/(\w+)\.gz[^/]*")
-_BOOTSTRAP = re.compile(r"node/([^/]+)/bootstrap-actions/.*/(\w+)\.gz")
+_LARGEST = 1 << 30
+"""Bytes of a log, decompressed, that are read: 1 MB of zeros unpacks to 1 GB."""
+_LONGEST = 1 << 16
+"""Bytes of a line; what is longer goes on in the next one."""
+
+# letters, digits and hyphens: no name leads out of the folder it is written to
+_SERVERLESS = re.compile(
+    r"(?:attempts/\d+/)?SPARK_(DRIVER|EXECUTOR)/(?:([\w-]+)/)?(?:archived/)?"
+    r"(stdout|stderr)(?:[_.-]\w+)*",
+    re.ASCII,
+)
+_STEP = re.compile(r"steps/([\w-]+)/(\w+)\.gz", re.ASCII)
+_CONTAINER = re.compile(r"containers/[\w-]+/([\w-]+)/(\w+)\.gz(?:[_.-]\w+)*", re.ASCII)
+_BOOTSTRAP = re.compile(r"node/([\w-]+)/bootstrap-actions/(?:[\w-]+/)+(\w+)\.gz", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -82,13 +95,22 @@ def lines(aws: Aws, place: Place, log: LogFile) -> Iterator[str]:
         answer = aws.client("s3").get_object(Bucket=place.output("Bucket"), Key=log.key)
         with answer["Body"] as body, gzip.GzipFile(fileobj=body) as file:
             try:
-                for line in file:
-                    yield line.decode("utf-8", "replace").rstrip("\n")
-            except (EOFError, zlib.error):
-                # still being written
+                yield from _bounded(file)
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                # still being written, or no log
                 return
     except Exception as error:
         raise explained(error, f"read {log.key}") from error
+
+
+def _bounded(file: gzip.GzipFile) -> Iterator[str]:
+    read = 0
+    while line := file.readline(_LONGEST):
+        read += len(line)
+        if read > _LARGEST:
+            yield f"(cut here: this log has more than {_LARGEST >> 30} GiB)"
+            return
+        yield line.decode("utf-8", "replace").rstrip("\n")
 
 
 def end(aws: Aws, place: Place, logs: Sequence[LogFile], most: int) -> tuple[LogFile, list[str]]:
@@ -120,9 +142,12 @@ def fetch(aws: Aws, place: Place, job: Job, folder: Path) -> list[Path]:
     StorageError
         If the folder cannot be written.
     """
-    written = []
+    written: list[Path] = []
     for log in files(aws, place, job):
         target = folder / re.sub(r"\.gz", "", log.name)
+        if target in written:
+            # beside a log that is compressed, one of the same name that is not
+            target = folder / log.name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("w", encoding="utf-8") as file:
@@ -149,7 +174,7 @@ def explain(aws: Aws, place: Place, job: Job, ended: str = "") -> Diagnosis | No
 
 def _prefix(job: Job) -> str:
     if job.kind == jobs.SERVERLESS:
-        return f"{serverless.LOGS}/applications/{job.where}/jobs/{job.id}/"
+        return f"{serverless.logs_of(job.name)}/applications/{job.where}/jobs/{job.id}/"
     return f"{fleets.LOGS}/{job.where}/"
 
 
@@ -160,10 +185,9 @@ def _whose(name: str, job: Job) -> tuple[str, str] | None:
         if match is None:
             return None
         driver = match[1] == "DRIVER"
-        return (DRIVER if driver else f"executor {match[2]}"), match[3].partition("_")[0]
-    if name.startswith("steps/"):
-        step = _STEP.fullmatch(name)
-        return (DRIVER, step[1]) if step and f"/{job.id}/" in name else None
+        return (DRIVER if driver else f"executor {match[2]}"), match[3]
+    if step := _STEP.fullmatch(name):
+        return (DRIVER, step[2]) if step[1] == job.id else None
     for pattern, role in ((_CONTAINER, "executor"), (_BOOTSTRAP, "bootstrap")):
         if match := pattern.fullmatch(name):
             return f"{role} {match[1]}", match[2]

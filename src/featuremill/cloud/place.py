@@ -1,6 +1,7 @@
 """Which stack belongs to this folder: one small file, safe to commit, without secrets."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,13 @@ from featuremill.errors import ConfigError, DestinationError
 FILE = "featuremill-cloud.json"
 ESTIMATE_FILE = "featuremill-estimate.json"
 """What is kept beside it: see :mod:`featuremill.cloud.cost`."""
+
+# as AWS has them: they become part of names, addresses and commands
+_FORMS = {
+    "stack": re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}"),
+    "region": re.compile(r"[a-z0-9-]+"),
+    "account": re.compile(r"\d{12}"),
+}
 
 
 @dataclass(frozen=True)
@@ -121,12 +129,13 @@ def load(folder: Path) -> Place:
 def _read(content: Any) -> Place:
     allowed = tuple(content.pop("allowed_regions", ()))
     place = Place(**content, allowed_regions=allowed)
-    for name in ("stack", "region", "account"):
-        if not isinstance(getattr(place, name), str):
-            raise ValueError(f"{name} is no text")
+    for name, form in _FORMS.items():
+        if not form.fullmatch(getattr(place, name)):
+            raise ValueError(f"{name} is {getattr(place, name)!r}")
     for name in ("outputs", "last_job"):
-        if not isinstance(getattr(place, name), dict):
-            raise ValueError(f"{name} is no object")
+        found = getattr(place, name)
+        if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+            raise ValueError(f"{name} is no object of texts")
     return place
 
 

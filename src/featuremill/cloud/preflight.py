@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.confirm import check_signed_in, confirmed
 from featuremill.cloud.events import describe
 from featuremill.cloud.fleets import RELEASE
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Work
 from featuremill.cloud.regions import EU_REGIONS
 from featuremill.cloud.sizing import DEFAULT_VCPU
-from featuremill.errors import CloudError
+from featuremill.errors import CloudError, ConfigError
 from featuremill.findings import Finding
 
 FINDINGS = "findings"
@@ -54,7 +55,7 @@ def doctor(region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU
         if place is not None:
             checks += [
                 ("stack", lambda: _stack(aws, place)),
-                ("archive", lambda: _archive(aws, place)),
+                ("archive", lambda: _archive(aws, confirmed(place, aws))),
             ]
         return [identity, *(_asked(what, look) for what, look in checks)]
 
@@ -73,7 +74,7 @@ def _asked(what: str, look: Callable[[], Finding]) -> Finding:
     """One check; where AWS does not answer, that is the finding."""
     try:
         return look()
-    except CloudError as error:
+    except (CloudError, ConfigError) as error:
         return Finding("fail", what, error.problem, error.remedy)
 
 
@@ -207,6 +208,7 @@ def _labels(aws: Aws) -> Iterator[str]:
 
 
 def _stack(aws: Aws, place: Place) -> Finding:
+    check_signed_in(place, aws)
     stack: Any = describe(aws, place.stack)
     if stack is None:
         return Finding(

@@ -139,14 +139,14 @@ def _parameters(place: Place, config: RunConfig, name: str, limits: Limits) -> d
             CODE, "archive", " ".join(f"--conf {key}={value}" for key, value in properties)
         ),
     }
-    logs = {"s3MonitoringConfiguration": {"logUri": f"s3://{bucket}/{LOGS}/"}}
+    logs = {"s3MonitoringConfiguration": {"logUri": f"s3://{bucket}/{logs_of(name)}/"}}
     return {
         "applicationId": place.output("ApplicationId"),
         # a repetition after a lost answer must not start a second job
         "clientToken": uuid4().hex,
         "name": f"featuremill-{name}",
         "executionRoleArn": place.output("JobRoleArn"),
-        "executionIamPolicy": {"policy": narrowed_policy(bucket, config)},
+        "executionIamPolicy": {"policy": narrowed_policy(bucket, config, name)},
         "jobDriver": {"sparkSubmit": submit},
         "configurationOverrides": {"monitoringConfiguration": logs},
         "executionTimeoutMinutes": limits.timeout,
@@ -173,8 +173,16 @@ def spark_properties(limits: Limits) -> Mapping[str, str]:
     }
 
 
-def narrowed_policy(bucket: str, config: RunConfig) -> str:
-    """Policy that keeps one run to its own source and results, whatever its role may do.
+def logs_of(name: str) -> str:
+    """Folder of the bucket for the logs of the runs that make the results of a name.
+
+    Each has its own, since a job may write wherever its logs are kept, and people read them.
+    """
+    return f"{LOGS}/{name}"
+
+
+def narrowed_policy(bucket: str, config: RunConfig, name: str) -> str:
+    """Policy that keeps one run to its own source, results and logs, whatever its role may do.
 
     What it allows beyond the role has no effect: the job may do what both allow.
     """
@@ -189,7 +197,7 @@ def narrowed_policy(bucket: str, config: RunConfig) -> str:
         _allow(["s3:ListBucket", "s3:GetBucketLocation"], [whole]),
         _allow(read, [below(config.source), f"{whole}/code/*", results]),
         _allow([*write, "s3:ListMultipartUploadParts"], [results]),
-        _allow(["s3:PutObject"], [f"{whole}/logs/*"]),
+        _allow(["s3:PutObject"], [f"{whole}/{logs_of(name)}/*"]),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents", "logs:Describe*"], ["*"]),
         # for buckets with a key of their own
         _allow(["kms:Decrypt", "kms:GenerateDataKey"], ["*"]),

@@ -2,7 +2,8 @@
 
 Archives are read from beginning to end and never unpacked on disk. A zip at an address is read
 by ranges, because its table of contents stands at its end; a server that gives no ranges is
-refused with what to do instead.
+refused with what to do instead. What an archive may cost is bounded: see
+:mod:`featuremill.cloud.bounds`.
 """
 
 import bz2
@@ -19,12 +20,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from featuremill import names
+from featuremill.cloud.bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.cloud.place import ESTIMATE_FILE, FILE
-from featuremill.cloud.web import is_address, opened, ranged
+from featuremill.cloud.web import is_address, opened, ranged, without_secrets
 from featuremill.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    from featuremill.storage import Store
 
 LARGEST = 256 << 20
 """Bytes of the largest file that is sent; whatever is larger is no picture."""
@@ -33,9 +38,12 @@ HIDDEN = "hidden or a system's own"
 TOO_LARGE = f"larger than {LARGEST >> 20} MiB"
 NO_FILE = "a link or a device"
 NOT_TEXT = "a name that is not UTF-8"
+SPARSE = "a sparse file"
 
 _SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini", FILE, ESTIMATE_FILE})
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BLOCK = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -81,26 +89,44 @@ class Source:
         How it is read.
     strip : int
         Leading folders taken off each name.
+    follow_links : bool
+        Whether links of a folder may lead out of it.
     """
 
     where: str
     kind: Literal["folder", "tar", "zip"]
     strip: int = 0
+    follow_links: bool = False
 
-    def entries(self) -> Iterator[Found]:
+    @property
+    def title(self) -> str:
+        """Where it is, for people: without what a server knows them by."""
+        return without_secrets(self.where) if is_address(self.where) else self.where
+
+    def entries(self, agree: Agree = lambda _: True) -> Iterator[Found]:
         """Every file, in an order that stays the same.
+
+        Parameters
+        ----------
+        agree : callable
+            Asked whether to go on, where an archive unpacks to more than is usual.
 
         Raises
         ------
         SourceError
-            If the source cannot be read, or a name leads out of it.
+            If the source cannot be read, a name leads out of it, it would take too much memory, or
+            going on is not agreed to.
         """
-        found = {"folder": _folder, "tar": _tar, "zip": _zip}[self.kind](self.where)
-        for each in found:
-            name = _checked(each.name, self.where)
+        for each in self._found(agree):
+            name = _checked(each.name, self.title)
             below = "/".join(name.split("/")[self.strip :])
             if below:
                 yield _judged(replace(each, name=below))
+
+    def _found(self, agree: Agree) -> Iterator[Found]:
+        if self.kind == "folder":
+            return _folder(self.where, follow_links=self.follow_links)
+        return {"tar": _tar, "zip": _zip}[self.kind](self.where, self.title, agree)
 
 
 # unverified: written down from public references, never fetched by the project's tests
@@ -113,8 +139,15 @@ KNOWN: Mapping[str, Source] = MappingProxyType({"fruits-360": Source(_FRUITS_360
 """Name → public archive of a data set, at one commit, so that everyone gets the same pictures."""
 
 
-def open_source(where: str) -> Source:
+def open_source(where: str, *, follow_links: bool = False) -> Source:
     """Tell what a source is, from its name and the disk alone.
+
+    Parameters
+    ----------
+    where : str
+        A path, an address or a known name.
+    follow_links : bool
+        Whether links of a folder may lead out of it.
 
     Raises
     ------
@@ -127,7 +160,8 @@ def open_source(where: str) -> Source:
         return KNOWN[where]
     if "://" in where and not is_address(where):
         raise ConfigError(
-            f"{where} is no https address", "Take its https address, or download it and name it."
+            f"{without_secrets(where)} is no https address, or it holds a password",
+            "Take its https address, or download it and name it.",
         )
     if is_address(where):
         return Source(where, _kind(where.partition("?")[0].partition("#")[0], where))
@@ -140,7 +174,7 @@ def open_source(where: str) -> Source:
             f"{where[:80]!r}… cannot be looked at: {error.strerror}", "Name a folder or an archive."
         ) from error
     if folder:
-        return Source(where, "folder")
+        return Source(where, "folder", follow_links=follow_links)
     if not file:
         known = ", ".join(KNOWN)
         raise ConfigError(
@@ -188,46 +222,52 @@ def _judged(found: Found) -> Found:
     return found
 
 
-def _folder(where: str) -> Iterator[Found]:
+def _folder(where: str, *, follow_links: bool) -> Iterator[Found]:
     from featuremill.storage.local import LocalStore
 
     root = os.path.abspath(where)  # noqa: PTH100  (names are bytes here)
-    for listed in LocalStore(root).list():
+    store = LocalStore(root, follow_links=follow_links)
+    for listed in store.list():
         path = names.decode(listed.path)
         name = os.fsdecode(os.path.relpath(path, os.fsencode(root)))
         if listed.problem:
             yield LeftOut(name, listed.problem)
         else:
-            yield Entry(name, listed.size, partial(_content, os.fsdecode(path)))
+            yield Entry(name, listed.size, partial(_content, store, listed.path))
 
 
-def _content(path: str) -> bytes:
+def _content(store: "Store", path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return store.fetch(path).data
     except OSError as error:
         raise SourceError(
             f"{path!r} cannot be read: {error.strerror}", "Check its permissions, then repeat."
         ) from error
 
 
-def _tar(where: str) -> Iterator[Found]:
-    with _failures(where), _stream(where) as stream:
-        plain = _decompressed(stream)
-        with tarfile.open(fileobj=plain, mode="r|") as tar:
-            for member in tar:
+def _tar(where: str, title: str, agree: Agree) -> Iterator[Found]:
+    with _failures(title), _stream(where) as (stream, size):
+        plain, unpacked, end = _decompressed(stream), Unpacked(title, size, agree), 0
+        with tarfile.open(fileobj=plain, mode="r|", tarinfo=member_of(title)) as tar:
+            for count, member in enumerate(tar, start=1):
                 # or it would keep a record of each of millions of files
                 tar.members.clear()  # type: ignore[attr-defined]
+                end = member.offset_data + member.size
+                unpacked.check(count, end)
                 if not member.isdir():
                     yield _member(tar, member)
         # the checksum of what was compressed stands behind the end of the archive
-        while plain.read(1 << 20):
-            pass
+        while rest := plain.read(1 << 20):
+            end += len(rest)
+            unpacked.check(0, end)
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Found:
     content = tar.extractfile(member) if member.isfile() else None
     if content is None:
         return LeftOut(member.name, NO_FILE)
+    if member.issparse():
+        return LeftOut(member.name, SPARSE)
     if member.size > LARGEST:
         return LeftOut(member.name, TOO_LARGE)
     data = content.read()
@@ -243,18 +283,30 @@ def _decompressed(stream: io.BufferedReader) -> BinaryIO:
     if start.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
     if start.startswith(b"\xfd7zXZ\0"):
-        return cast(BinaryIO, lzma.LZMAFile(stream))
+        return io.BufferedReader(Xz(stream), _BLOCK)
     if start.startswith(b"BZh"):
         return cast(BinaryIO, bz2.BZ2File(stream))
     return stream
 
 
-def _zip(where: str) -> Iterator[Found]:
-    with _failures(where), _seekable(where) as file, zipfile.ZipFile(file) as archive:
+def _zip(where: str, title: str, agree: Agree) -> Iterator[Found]:
+    with _failures(title), _seekable(where) as file:
+        check_directory(file, title)
+        yield from _files_of_zip(file, title, agree)
+
+
+def _files_of_zip(file: BinaryIO, title: str, agree: Agree) -> Iterator[Found]:
+    with zipfile.ZipFile(file) as archive:
+        found = archive.infolist()
+        size = file.seek(0, os.SEEK_END)
+        Unpacked(title, size, agree).check(len(found), sum(info.file_size for info in found))
         # in the order in which they lie, so that the file is read from beginning to end
-        for info in sorted(archive.infolist(), key=lambda each: each.header_offset):
+        for info in sorted(found, key=lambda each: each.header_offset):
             if info.is_dir():
                 continue
+            if info.compress_type not in _METHODS:
+                # of these, a few bytes may unpack to gigabytes at once
+                raise NotImplementedError(f"{info.filename!r} is compressed by a rare method")
             if info.file_size > LARGEST:
                 yield LeftOut(info.filename, TOO_LARGE)
             elif info.external_attr >> 28 == 0xA:
@@ -269,9 +321,14 @@ def _same(data: bytes) -> bytes:
 
 
 @contextmanager
-def _stream(where: str) -> Iterator[io.BufferedReader]:
-    with opened(where) if is_address(where) else open(where, "rb") as stream:
-        yield stream
+def _stream(where: str) -> Iterator[tuple[io.BufferedReader, int | None]]:
+    """A file or what an address gives, and its bytes where they are known."""
+    if is_address(where):
+        with opened(where) as found:
+            yield found
+        return
+    with open(where, "rb") as stream:
+        yield stream, os.fstat(stream.fileno()).st_size
 
 
 @contextmanager
@@ -293,6 +350,11 @@ def _failures(where: str) -> Iterator[None]:
         # zipfile's words for unknown compression and for a password
         raise SourceError(
             f"{where} cannot be read: {error}", "Unpack it and upload the folder."
+        ) from error
+    except MemoryError as error:
+        raise SourceError(
+            f"{where} cannot be read: it asks for more memory than there is",
+            "Unpack it and upload the folder.",
         ) from error
     except OSError as error:
         raise SourceError(

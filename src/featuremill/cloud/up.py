@@ -10,6 +10,7 @@ from pathlib import Path
 from featuremill.cloud import architecture, serverless, stack
 from featuremill.cloud.archive import Recipe
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.bounds import Agree
 from featuremill.cloud.fetch import fetch
 from featuremill.cloud.jobs import (
     SERVERLESS,
@@ -144,10 +145,18 @@ def look(wanted: Wanted) -> Work:
     return Work(f"look for stack {wanted.stack}", outputs, stack.OUTPUTS, calls, changes=False)
 
 
-def bring(place: Place, errand: Errand, sent: Progress = lambda _files, _bytes: None) -> Plan:
+def bring(
+    place: Place,
+    errand: Errand,
+    sent: Progress = lambda _files, _bytes: None,
+    agree: Agree = lambda _: False,
+) -> Plan:
     """Plan that brings images and archive into the bucket."""
     bucket = place.output("Bucket")
-    return [*upload(place, errand.source, INPUT, sent), *package(errand.recipe(place), bucket)]
+    return [
+        *upload(place, errand.source, INPUT, sent, agree),
+        *package(errand.recipe(place), bucket),
+    ]
 
 
 def run(place: Place, errand: Errand, seconds: float = 10.0) -> Submission:

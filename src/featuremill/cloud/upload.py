@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.bounds import Agree
 from featuremill.cloud.parallel import each
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Work
@@ -71,6 +72,7 @@ def upload(
     source: Source,
     to: str = INPUT,
     progress: Progress = lambda _files, _bytes: None,
+    agree: Agree = lambda _: False,
 ) -> Plan:
     """Plan for bringing a source into the bucket.
 
@@ -84,6 +86,8 @@ def upload(
         Folder of the bucket: ``input``, or one below it.
     progress : callable
         Told after each file.
+    agree : callable
+        Asked whether to go on, where an archive unpacks to more than is usual.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def upload(
         return listing(aws, bucket, folder)
 
     def send(aws: Aws, answers: Answers) -> tuple[Uploaded, Listing]:
-        return _Sending(aws, bucket, folder, answers["there"], progress).all_of(source)
+        return _Sending(aws, bucket, folder, answers["there"], progress, agree).all_of(source)
 
     def check(aws: Aws, answers: Answers) -> Uploaded:
         outcome, expected = answers["sent"]
@@ -106,7 +110,7 @@ def upload(
     return [
         Work(f"see what is in {where}", look, "there", ("s3.list_objects_v2",), changes=False),
         Work(
-            f"send what is missing there of {source.where}",
+            f"send what is missing there of {source.title}",
             send,
             "sent",
             ("s3.put_object", "s3.head_object where an ETag is no MD5"),
@@ -150,6 +154,7 @@ class _Sending:
     folder: str
     there: Mapping[str, Kept]
     progress: Progress
+    agree: Agree
 
     def all_of(self, source: Source) -> tuple[Uploaded, Listing]:
         """Send everything, and tell what must be in the bucket afterwards."""
@@ -165,7 +170,7 @@ class _Sending:
             return known
 
         try:
-            jobs = _wanted(source, outcome)
+            jobs = _wanted(source, outcome, self.agree)
             for name, kept, sent in each(jobs, self._one, lambda entry: entry.size, again):
                 expected[name] = kept
                 outcome.sent += sent
@@ -180,7 +185,7 @@ class _Sending:
         if not expected:
             left_out = _sentence(outcome.left_out) or "it is empty"
             raise SourceError(
-                f"{source.where} holds no file to send: {left_out}", "Name the folder of images."
+                f"{source.title} holds no file to send: {left_out}", "Name the folder of images."
             )
         return outcome, expected
 
@@ -226,8 +231,8 @@ class _Sending:
         return bool(self.aws.call(head).get("ChecksumSHA256") == sha256)
 
 
-def _wanted(source: Source, outcome: Uploaded) -> Iterator[Entry]:
-    for found in source.entries():
+def _wanted(source: Source, outcome: Uploaded, agree: Agree) -> Iterator[Entry]:
+    for found in source.entries(agree):
         if isinstance(found, LeftOut):
             outcome.left_out[found.why] += 1
         else:

@@ -5,12 +5,13 @@ Standard library only: urllib honours ``HTTPS_PROXY``.
 
 import http.client
 import io
+import ipaddress
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from featuremill.errors import SourceError
@@ -25,15 +26,36 @@ _BLOCK = 4 << 20
 
 
 def is_address(where: str) -> bool:
-    """Whether this is an https address; plain http only of this machine itself."""
-    parts = urlsplit(where)
-    local = parts.hostname in ("127.0.0.1", "localhost")
-    return bool(parts.hostname) and (parts.scheme == "https" or (local and parts.scheme == "http"))
+    """Whether this is an https address; plain http only of this machine itself.
+
+    None with a password in it: that would stand in the shell's history and in every message.
+    """
+    try:
+        parts = urlsplit(where)
+        host = parts.hostname
+    except ValueError:
+        return False
+    local = host in ("127.0.0.1", "localhost")
+    encrypted = parts.scheme == "https" or (local and parts.scheme == "http")
+    return bool(host) and encrypted and "@" not in parts.netloc
+
+
+def without_secrets(where: str) -> str:
+    """An address for messages: without a password, and without a query, which may sign it.
+
+    >>> without_secrets("https://ada:secret@example.org/a.zip?token=1")
+    'https://example.org/a.zip?…'
+    """
+    head, _, query = where.partition("?")
+    scheme, separator, rest = head.partition("://")
+    host, slash, path = rest.partition("/")
+    shown = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else head
+    return f"{shown}?…" if query else shown
 
 
 @contextmanager
-def opened(address: str) -> Iterator[io.BufferedReader]:
-    """The content of an address, as a stream that fails where it ends too early.
+def opened(address: str) -> Iterator[tuple[io.BufferedReader, int | None]]:
+    """The content of an address, as a stream that fails where it ends too early, and its size.
 
     Raises
     ------
@@ -43,19 +65,52 @@ def opened(address: str) -> Iterator[io.BufferedReader]:
         If the connection breaks.
     """
     with _asked(address) as response:
-        yield io.BufferedReader(_Whole(response), _BLOCK)
+        yield io.BufferedReader(_Whole(response), _BLOCK), response.length
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Judges where a server leads to before anything is asked there."""
+
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        file: IO[bytes],
+        code: int,
+        message: str,
+        headers: http.client.HTTPMessage,
+        to: str,
+    ) -> urllib.request.Request | None:
+        """The next request; refused where it would be read by others, or read what is private."""
+        said = f"{without_secrets(request.full_url)} leads to {without_secrets(to)}"
+        if not is_address(to):
+            raise SourceError(f"{said}, which is not encrypted", "Take another address of it.")
+        if _is_private(to) and not _is_private(request.full_url):
+            raise SourceError(
+                f"{said}, which only this machine or its own network can reach",
+                "Do not trust that server. If it is right, give that address itself.",
+            )
+        return super().redirect_request(request, file, code, message, headers, to)
+
+
+def _is_private(address: str) -> bool:
+    """Whether an address names this machine or a private network."""
+    host = (urlsplit(address).hostname or "").rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        # a name; digits alone are an address to the system's resolver, as in 0x7f.1 or 2130706433
+        last = host.rpartition(".")[2]
+        numeric = last.isdigit() or last.startswith("0x")
+        return "." not in host or numeric or last in ("localhost", "local", "internal")
 
 
 @contextmanager
 def _asked(address: str, **headers: str) -> Iterator[http.client.HTTPResponse]:
     request = urllib.request.Request(address, headers={"User-Agent": "featuremill", **headers})
+    address = without_secrets(address)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            if not is_address(response.url):
-                raise SourceError(
-                    f"{address} leads to {response.url}, which is not encrypted",
-                    "Take another address of it.",
-                )
+        opener = urllib.request.build_opener(_Redirects)
+        with opener.open(request, timeout=TIMEOUT_S) as response:
             yield response
     except urllib.error.HTTPError as error:
         with error:
@@ -109,8 +164,8 @@ def ranged(address: str) -> Iterator[BinaryIO]:
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
         if response.status != http.HTTPStatus.PARTIAL_CONTENT or not total.isdigit():
             raise SourceError(
-                f"{address} is a zip that its server gives only as a whole, while the table of"
-                " contents of a zip stands at its end",
+                f"{without_secrets(address)} is a zip that its server gives only as a whole, while"
+                " the table of contents of a zip stands at its end",
                 "Take a .tar.gz of it where there is one (GitHub: /tar.gz/ in place of /zip/),"
                 " or download it and name the file.",
             )

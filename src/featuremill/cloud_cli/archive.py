@@ -14,6 +14,7 @@ from featuremill.cloud.package import (
     package_here,
 )
 from featuremill.cloud.package import package as package_plan
+from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers
 from featuremill.cloud.regions import DEFAULT_REGION
 from featuremill.cloud_cli.options import (
@@ -21,7 +22,8 @@ from featuremill.cloud_cli.options import (
     connect,
     connection_options,
     dry_run_option,
-    here,
+    reach,
+    tell,
 )
 
 _MB = 1e6
@@ -84,10 +86,12 @@ def package(
         )
         where = (str(output / recipe.archive), str(output / recipe.entry))
     else:
-        place = here()
-        bucket = place.output("Bucket")
-        recipe = _recipe(architecture or place.output("Architecture"), model, weights)
-        aws = connect(place.region, profile, endpoint_url)
+
+        def asked(place: Place) -> Recipe:
+            return _recipe(architecture or place.output("Architecture"), model, weights)
+
+        place, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+        recipe, bucket = asked(place), place.output("Bucket")
         answers = carry_out(package_plan(recipe, bucket), aws, dry_run=dry_run)
         where = (archive_address(recipe, bucket), entry_address(recipe, bucket))
     if answers is not None:
@@ -101,23 +105,23 @@ def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
 
 
 def _print(recipe: Recipe, answers: Answers, where: tuple[str, str], seconds: float) -> None:
-    click.echo(f"archive   {where[0]}")
-    click.echo(f"entry     {where[1]}")
+    tell(f"archive   {where[0]}")
+    tell(f"entry     {where[1]}")
     built: Built | None = answers[BUILT]
     if built is None:
-        click.echo("size      as it was: the bucket had this very archive")
+        tell("size      as it was: the bucket had this very archive")
         return
-    click.echo(
+    tell(
         f"size      {built.archive.stat().st_size / _MB:,.1f} MB, unpacked"
         f" {built.unpacked / _MB:,.1f} MB in {built.files:,} files; {seconds:,.0f} s"
     )
-    click.echo(
+    tell(
         f"binaries  {built.binaries:,}, all {recipe.architecture.machine}; newest glibc needed"
         f" {_dotted(built.glibc)}, Amazon Linux 2023 has {_dotted(GLIBC)}"
     )
     largest = sorted(built.sizes.items(), key=lambda each: -each[1])[:_LARGEST]
     listed = ", ".join(f"{name} {size / _MB:,.1f}" for name, size in largest)
-    click.echo(f"largest   {listed} MB")
+    tell(f"largest   {listed} MB")
 
 
 def _dotted(version: tuple[int, int]) -> str:

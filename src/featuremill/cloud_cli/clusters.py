@@ -10,13 +10,15 @@ from featuremill.cloud import clusters, secret
 from featuremill.cloud import notebook as ways
 from featuremill.cloud import server as machines
 from featuremill.cloud.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Plan
 from featuremill.cloud_cli.options import (
     carry_out,
-    connect,
     connection_options,
     dry_run_option,
-    here,
     interrupted,
+    reach,
+    tell,
 )
 
 
@@ -74,25 +76,26 @@ def cluster_up(
       featuremill cloud cluster up
       featuremill cloud cluster up --notebook fruits.ipynb --idle-hours 1
     """
-    where = here()
-    made_of = Machines(
-        architecture or where.output("Architecture"),
-        size,
-        (min_nodes, max_nodes),
-        idle_hours,
-        key_pair=key_pair,
-    )
-    aws = connect(where.region, profile, endpoint_url)
+
+    def steps(where: Place) -> Plan:
+        made_of = Machines(
+            architecture or where.output("Architecture"),
+            size,
+            (min_nodes, max_nodes),
+            idle_hours,
+            key_pair=key_pair,
+        )
+        return clusters.up(where, made_of, notebooks)
+
+    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
     with interrupted(
         "A cluster that was started goes on, and costs: `featuremill cloud cluster list` shows it,"
         " `featuremill cloud cluster down` ends it."
     ):
-        answers = carry_out(clusters.up(where, made_of, notebooks), aws, dry_run=dry_run)
+        answers = carry_out(steps(where), aws, dry_run=dry_run)
     if answers is not None:
-        click.echo(f"cluster {answers[clusters.CLUSTER]['JobFlowId']} is ready")
-        click.echo(
-            "`featuremill cloud notebook` opens it; `featuremill cloud cluster down` ends it"
-        )
+        tell(f"cluster {answers[clusters.CLUSTER]['JobFlowId']} is ready")
+        tell("`featuremill cloud notebook` opens it; `featuremill cloud cluster down` ends it")
 
 
 @cluster.command("down")
@@ -111,11 +114,10 @@ def cluster_down(
       featuremill cloud cluster down
       featuremill cloud cluster down j-3H6EATEWWRWS
     """
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
     answers = carry_out(clusters.down(where, identifier), aws, dry_run=dry_run)
     if answers is not None:
-        click.echo(f"ended: {', '.join(answers[clusters.ENDED]) or 'no cluster was up'}")
+        tell(f"ended: {', '.join(answers[clusters.ENDED]) or 'no cluster was up'}")
 
 
 @cluster.command("list")
@@ -127,12 +129,12 @@ def cluster_list(profile: str | None, endpoint_url: str | None) -> None:
     Example:
       featuremill cloud cluster list
     """
-    where = here()
-    found = clusters.standing(connect(where.region, profile, endpoint_url), where)
+    where, aws = reach(profile, endpoint_url)
+    found = clusters.standing(aws, where)
     for each in found:
-        click.echo(f"{each.id:16}  {each.state:13}  {each.hours:6.1f} h  {each.name}")
+        tell(f"{each.id:16}  {each.state:13}  {each.hours:6.1f} h  {each.name}")
     if not found:
-        click.echo("no cluster is up")
+        tell("no cluster is up")
 
 
 @click.group()
@@ -164,17 +166,20 @@ def server_up(
       featuremill cloud server up
       featuremill cloud server up --hours 2
     """
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+
+    def steps(where: Place) -> Plan:
+        return machines.up(where, hours, key_pair)
+
+    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
     with interrupted(
         "A machine that was started goes on, and costs: `featuremill cloud server down` ends it."
     ):
-        answers = carry_out(machines.up(where, hours, key_pair), aws, dry_run=dry_run)
+        answers = carry_out(steps(where), aws, dry_run=dry_run)
     if answers is not None:
         started = answers[machines.SERVER]["Instances"][0]
-        click.echo(f"machine {started['InstanceId']} ({started['InstanceType']}) runs")
-        click.echo(f"it ends itself in {hours:g} hours, and with `featuremill cloud server down`")
-        click.echo("`featuremill cloud notebook` opens it, in some five minutes")
+        tell(f"machine {started['InstanceId']} ({started['InstanceType']}) runs")
+        tell(f"it ends itself in {hours:g} hours, and with `featuremill cloud server down`")
+        tell("`featuremill cloud notebook` opens it, in some five minutes")
 
 
 @server.command("down")
@@ -187,11 +192,10 @@ def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) ->
     Example:
       featuremill cloud server down
     """
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
     answers = carry_out(machines.down(where), aws, dry_run=dry_run)
     if answers is not None:
-        click.echo(f"ended: {answers[machines.ENDED] or 'no machine was up'}")
+        tell(f"ended: {answers[machines.ENDED] or 'no machine was up'}")
 
 
 @click.command()
@@ -222,21 +226,20 @@ def notebook(
       featuremill cloud notebook --server --password
       featuremill cloud notebook --print
     """
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+    where, aws = reach(profile, endpoint_url)
     way = ways.find(aws, where, kind)
     if way.kind == ways.STUDIO:
-        click.echo(way.url)
+        tell(way.url)
     elif password and way.secret:
-        click.echo(secret.read(aws, where, way.secret))
+        tell(secret.read(aws, where, way.secret))
     elif ssh_key:
-        click.echo(ways.over_ssh(way, ssh_key))
+        tell(ways.over_ssh(way, ssh_key))
     elif only_print:
-        click.echo(shlex.join(ways.tunnel(way, where.region, profile)))
+        tell(shlex.join(ways.tunnel(way, where.region, profile)))
     else:
         ways.check_tools()
         user = " as jovyan" if way.kind == ways.CLUSTER else ""
-        click.echo(
+        tell(
             f"open {way.url}{user}; `featuremill cloud notebook --password` shows the"
             " password; Ctrl-C ends the tunnel"
         )

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import click
 
+from featuremill.cloud.place import Place
+from featuremill.cloud.plan import Plan
 from featuremill.cloud.upload import INPUT
 from featuremill.cloud_cli.options import (
+    agreeing,
     carry_out,
-    connect,
     connection_options,
     dry_run_option,
-    here,
+    reach,
+    tell,
+    yes_option,
 )
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -58,17 +62,26 @@ class Line:
     metavar="FOLDER",
     help="Of the bucket: input, or one below it.",
 )
+@click.option("--follow-links", is_flag=True, help="Send what links lead to outside SRC, too.")
+@yes_option
 @dry_run_option
 @connection_options
 def upload(
-    source: str, to: str, dry_run: bool, profile: str | None, endpoint_url: str | None
+    source: str,
+    to: str,
+    follow_links: bool,
+    yes: bool,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
 ) -> None:
     """Bring images into the stack's bucket.
 
     SRC is a folder, a zip or tar archive, the https address of one, or fruits-360, which is the
     public archive of that data set (an address the project's tests never fetch). Archives are not
-    unpacked on disk. Hidden files and files over 256 MiB stay behind. What is there already is
-    not sent again: after an interruption, repeat the command.
+    unpacked on disk; one that unpacks to very much is asked about. Hidden files, files over
+    256 MiB and links that lead out of SRC stay behind. What is there already is not sent again:
+    after an interruption, repeat the command.
 
     \b
     Examples:
@@ -80,25 +93,27 @@ def upload(
     from featuremill.cloud.upload import UPLOADED, Uploaded
     from featuremill.cloud.upload import upload as plan
 
-    place, line = here(), Line("sent")
-    steps = plan(place, open_source(source), to, line.sent)
+    line, images = Line("sent"), open_source(source, follow_links=follow_links)
+
+    def steps(place: Place) -> Plan:
+        return plan(place, images, to, line.sent, agreeing(yes=yes))
+
+    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
     try:
-        answers = carry_out(steps, connect(place.region, profile, endpoint_url), dry_run=dry_run)
+        answers = carry_out(steps(place), aws, dry_run=dry_run)
     finally:
         line.end()
     if answers is None:
         return
     done: Uploaded = answers[UPLOADED]
-    click.echo(
+    tell(
         f"{done.files:,} files, {done.size / 1e6:,.1f} MB: {done.sent:,} sent,"
         f" {done.there:,} there already; count, sizes and checksums agree"
     )
     for why, count in done.left_out.items():
-        click.echo(f"left out: {count:,} {why}")
+        tell(f"left out: {count:,} {why}")
     if done.others:
-        click.echo(
-            f"note: {done.others:,} other objects lie in {to}, and the job will read them too"
-        )
+        tell(f"note: {done.others:,} other objects lie in {to}, and the job will read them too")
 
 
 @click.command()
@@ -121,16 +136,20 @@ def fetch(
     from featuremill.cloud.fetch import FETCHED, Fetched
     from featuremill.cloud.fetch import fetch as plan
 
-    place, line = here(), Line("fetched")
-    steps = plan(place, destination, name, line.received)
+    line = Line("fetched")
+
+    def steps(place: Place) -> Plan:
+        return plan(place, destination, name, line.received)
+
+    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
     try:
-        answers = carry_out(steps, connect(place.region, profile, endpoint_url), dry_run=dry_run)
+        answers = carry_out(steps(place), aws, dry_run=dry_run)
     finally:
         line.end()
     if answers is None:
         return
     done: Fetched = answers[FETCHED]
-    click.echo(
+    tell(
         f"{done.received:,} files, {done.size / 1e6:,.1f} MB fetched,"
         f" {done.there:,} there already, in {destination}"
     )

@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cloud import jobs, place
+from featuremill.cloud.confirm import check_account
 from featuremill.cloud.place import Place
 from featuremill.cloud.sizing import DEFAULT_VCPU
 from featuremill.cloud.wanted import ARCHITECTURES
 from featuremill.cloud_cli.data import Line
 from featuremill.cloud_cli.money import CURRENCY_OPTIONS, currency, shown, with_options
 from featuremill.cloud_cli.options import (
+    agreeing,
     carry_out,
     connect,
     connection_options,
     dry_run_option,
     interrupted,
+    say,
+    tell,
     yes_option,
 )
-from featuremill.cloud_cli.stack import existing, put_up, say
+from featuremill.cloud_cli.stack import existing, put_up
 from featuremill.config import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws import Aws
+    from featuremill.cloud.bounds import Agree
     from featuremill.cloud.plan import Plan
     from featuremill.cloud.status import Status
     from featuremill.cloud.up import Errand
@@ -107,7 +112,10 @@ def up(
         return
     place.check_writable(Path())
     known = carry_out(reckon, aws, dry_run=False) or {}
-    bill, account = known[BILL], known[IDENTITY]["Account"]
+    bill, account = known[BILL], str(known[IDENTITY]["Account"])
+    if before is not None:
+        check_account(before, account)
+    aws = replace(aws, owner=account)
     for line in shown(bill, money):
         say(line)
     if not yes:
@@ -118,7 +126,7 @@ def up(
         where = put_up(wanted, aws, yes=yes or before is None)
     if where is not None:
         keep(bill, Path())
-        _go(where, errand, aws)
+        _go(where, errand, aws, agreeing(yes=yes))
 
 
 def _asked(
@@ -171,7 +179,7 @@ def _standing(wanted: "Wanted", before: Place | None, aws: "Aws") -> Place | Non
     return replace(before, outputs=outputs) if outputs else None
 
 
-def _go(where: Place, errand: "Errand", aws: "Aws") -> None:
+def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
     """Bring everything there, run it unless that has been done, and bring the results home."""
     from featuremill.cloud.fetch import FETCHED, fetch
     from featuremill.cloud.package import STORED
@@ -180,11 +188,13 @@ def _go(where: Place, errand: "Errand", aws: "Aws") -> None:
 
     line = Line("sent")
     try:
-        answers = carry_out(bring(where, errand, line.sent), aws, dry_run=False) or {}
+        answers = carry_out(bring(where, errand, line.sent, agree), aws, dry_run=False) or {}
     finally:
         line.end()
     uploaded = answers[UPLOADED]
     say(f"{uploaded.files:,} files are there, {uploaded.sent:,} of them new")
+    for why, count in uploaded.left_out.items():
+        say(f"left out: {count:,} {why}")
     all_there = answers[STORED] and not uploaded.sent
     _run(where, errand, aws, under_way(aws, where, errand, all_there=all_there))
     line = Line("fetched")
@@ -193,9 +203,9 @@ def _go(where: Place, errand: "Errand", aws: "Aws") -> None:
         fetched = (carry_out(plan, aws, dry_run=False) or {})[FETCHED]
     finally:
         line.end()
-    click.echo(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
-    click.echo(f"results are in {errand.destination}")
-    click.echo("`featuremill cloud cost` tells what it cost, `destroy` takes everything down.")
+    tell(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
+    tell(f"results are in {errand.destination}")
+    tell("`featuremill cloud cost` tells what it cost, `destroy` takes everything down.")
 
 
 def _run(where: Place, errand: "Errand", aws: "Aws", found: "Status | None") -> None:

@@ -14,11 +14,12 @@ from featuremill.cloud.place import Place
 from featuremill.cloud.sizing import DEFAULT_VCPU, SLOT_MB
 from featuremill.cloud_cli.options import (
     carry_out,
-    connect,
     connection_options,
     dry_run_option,
-    here,
     interrupted,
+    reach,
+    say,
+    tell,
     yes_option,
 )
 from featuremill.config import RunConfig
@@ -112,10 +113,13 @@ def submit(
       featuremill cloud submit --name fruits --components 128 --max-vcpu 8
       featuremill cloud submit --cluster --architecture arm64 --wait
     """
-    where = here()
-    config = _config(context, where, name, source, run_options)
-    submission = _submission(where, config, name, options)
-    aws = connect(where.region, profile, endpoint_url)
+
+    def asked(where: Place) -> Submission:
+        config = _config(context, where, name, source, run_options)
+        return _submission(where, config, name, options)
+
+    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+    submission = asked(where)
     if dry_run:
         carry_out([*submission.plan, *([submission.wait] if wait else [])], aws, dry_run=True)
         return
@@ -123,15 +127,15 @@ def submit(
     answers = carry_out(submission.plan, aws, dry_run=False) or {}
     job = submission.started(answers)
     place.save(job.kept_in(where), Path())
-    click.echo(f"submitted {job.id} on {job.where}; results: {job.destination}")
+    tell(f"submitted {job.id} on {job.where}; results: {job.destination}")
     if wait:
         from featuremill.cloud.waiting import stay
 
         with interrupted(GOES_ON):
-            ended = stay(submission, answers, aws, where, lambda text: click.echo(text, err=True))
+            ended = stay(submission, answers, aws, where, say)
         _show(ended)
     else:
-        click.echo("`featuremill cloud status` tells how it is.")
+        tell("`featuremill cloud status` tells how it is.")
 
 
 def _config(
@@ -198,8 +202,7 @@ def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str
     from featuremill.cloud.status import newest
     from featuremill.cloud.status import status as ask
 
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
     if last:
         for job in newest(aws, where, last):
             _show(ask(aws, where, job))
@@ -207,7 +210,7 @@ def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str
     job = _job(aws, where)
     now = ask(aws, where, job)
     while watch and not now.over:
-        click.echo(_line(now), err=True)
+        say(_line(now))
         time.sleep(_SECONDS)
         now = ask(aws, where, job)
     _show(now)
@@ -242,9 +245,11 @@ def stop(
     from featuremill.cloud import stopping
     from featuremill.cloud.status import status as ask
 
-    where = here()
-    job = stopping.known(where, identifier)
-    aws = connect(where.region, profile, endpoint_url)
+    def asked(where: Place) -> Job | None:
+        return stopping.known(where, identifier)
+
+    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+    job = asked(where)
     look = stopping.look(where, job, identifier)
     if dry_run:
         carry_out([look, *stopping.stop(job)], aws, dry_run=True)
@@ -252,7 +257,7 @@ def stop(
     answers = carry_out([look], aws, dry_run=False) or {}
     now: Status = answers[stopping.FOUND]["status"]
     if now.over:
-        click.echo(f"job {now.job.id} is over already: {now.state}")
+        tell(f"job {now.job.id} is over already: {now.state}")
         return
     if not yes:
         click.confirm(f"Stop job {now.job.id}, {_line(now)}?", abort=True, err=True)
@@ -289,21 +294,20 @@ def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str
     from featuremill.cloud import logs as stored
     from featuremill.cloud.status import status as ask
 
-    where = here()
-    aws = connect(where.region, profile, endpoint_url)
+    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
     job = _job(aws, where)
     now = ask(aws, where, job)
     found = stored.files(aws, where, job)
     if not found:
-        click.echo(f"job {job.id} ({now.state}) has no logs yet; they come within minutes")
+        tell(f"job {job.id} ({now.state}) has no logs yet; they come within minutes")
     elif folder is not None:
         for file in stored.fetch(aws, where, job, folder):
-            click.echo(file)
+            tell(file)
     else:
         log, last = stored.end(aws, where, found, lines)
-        click.echo(f"{log.title}, the last {lines} lines; {len(found)} logs in all")
+        tell(f"{log.title}, the last {lines} lines; {len(found)} logs in all")
         for line in last:
-            click.echo(f"  {line}")
+            tell(f"  {line}")
     if now.failed:
         from featuremill.cloud.waiting import failure
 
@@ -317,14 +321,14 @@ def _line(now: "Status") -> str:
 
 def _show(now: "Status") -> None:
     job = now.job
-    click.echo(f"job       {job.id} ({job.kind} {job.where}), submitted {job.submitted}")
-    click.echo(f"state     {_line(now)}")
+    tell(f"job       {job.id} ({job.kind} {job.where}), submitted {job.submitted}")
+    tell(f"state     {_line(now)}")
     if now.reason:
-        click.echo(f"reason    {now.reason}")
+        tell(f"reason    {now.reason}")
     if now.ledger:
-        click.echo(f"ledger    {now.ledger}")
+        tell(f"ledger    {now.ledger}")
     if now.dashboard:
-        click.echo(f"Spark     {now.dashboard}")
+        tell(f"Spark     {now.dashboard}")
     billed = ", ".join(f"{value:.3f} {_UNITS[key]}" for key, value in now.billed.items())
-    click.echo(f"billed    {billed or 'nothing is said of it yet'}")
-    click.echo(f"results   {job.destination}")
+    tell(f"billed    {billed or 'nothing is said of it yet'}")
+    tell(f"results   {job.destination}")

@@ -17,6 +17,8 @@ from featuremill.cloud_cli.options import (
     dry_run_option,
     here,
     interrupted,
+    reach,
+    tell,
 )
 from featuremill.config import DEFAULT_SAMPLE
 from featuremill.errors import ConfigError
@@ -117,22 +119,26 @@ def estimate(
     from featuremill.cloud.cost import keep
     from featuremill.cloud.estimate import BILL
 
-    place = _stack()
-    money = currency(options)
+    place, money = _stack(), currency(options)
     plan, region = _estimate_plan(source, place, options)
+    aws = connect(region, profile, endpoint_url)
+    if place is not None and (options["probe"] or options["last_run"]):
+        # these read and write the stack's bucket
+        place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+        plan, _ = _estimate_plan(source, place, options)
     with interrupted(
         "A probe that was submitted goes on: `featuremill cloud status --last 1` names it,"
         " `featuremill cloud stop JOB` ends it, and its copies stay in results/."
         if options["probe"]
         else "Nothing was changed."
     ):
-        answers = carry_out(plan, connect(region, profile, endpoint_url), dry_run=dry_run)
+        answers = carry_out(plan, aws, dry_run=dry_run)
     if answers is None:
         return
     for line in shown(answers[BILL], money):
-        click.echo(line)
+        tell(line)
     if place is not None:
-        click.echo(f"kept      {keep(answers[BILL], Path())}, for `featuremill cloud cost`")
+        tell(f"kept      {keep(answers[BILL], Path())}, for `featuremill cloud cost`")
 
 
 def _stack() -> Place | None:
@@ -274,12 +280,13 @@ def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options
     """
     from featuremill.cloud.cost import BUDGET, MONTH
     from featuremill.cloud.cost import cost as plan
-    from featuremill.cloud.jobs import last_job
+    from featuremill.cloud.jobs import submitted_here
 
-    place, money = here(), currency(options)
-    job = last_job(place) if place.last_job else None
+    money = currency(options)
+    place, aws = reach(profile, endpoint_url, check=submitted_here, dry_run=dry_run)
+    job = submitted_here(place)
     steps = plan(place, job, datetime.now(UTC).date())
-    answers = carry_out(steps, connect(place.region, profile, endpoint_url), dry_run=dry_run)
+    answers = carry_out(steps, aws, dry_run=dry_run)
     if answers is None:
         return
     lines = [
@@ -289,7 +296,7 @@ def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options
         *_rate_line(money),
     ]
     for line in lines:
-        click.echo(line)
+        tell(line)
 
 
 def _job_lines(

@@ -1,5 +1,6 @@
 """Options that the commands of ``featuremill cloud`` share, and how a plan is carried out."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ import click
 
 from featuremill.cloud import place
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.confirm import confirmed, shown_first
 from featuremill.cloud.dry import lines
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Plan
+from featuremill.names import visible
 
 INTERRUPTED = 130
 """What a command ends with after Ctrl-C."""
@@ -39,6 +42,25 @@ def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
 
 
+def agreeing(*, yes: bool) -> Callable[[str], bool]:
+    """Asks at a terminal whether to do what a sentence says; elsewhere only ``--yes`` agrees."""
+
+    def agree(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and click.confirm(visible(question), err=True))
+
+    return agree
+
+
+def tell(text: object) -> None:
+    """Print a line of results, in which a terminal obeys nothing that others wrote."""
+    click.echo(visible(str(text)))
+
+
+def say(text: str) -> None:
+    """Tell what is going on, beside the results."""
+    click.echo(visible(text), err=True)
+
+
 def here() -> Place:
     """The stack that belongs to the current folder.
 
@@ -50,9 +72,46 @@ def here() -> Place:
     return place.load(Path())
 
 
-def connect(region: str, profile: str | None, endpoint_url: str | None) -> Aws:
-    """A connection, not used yet."""
-    return Aws(region, profile, endpoint_url)
+def reach(
+    profile: str | None,
+    endpoint_url: str | None,
+    *,
+    check: Callable[[Place], Any] = lambda _: None,
+    dry_run: bool = False,
+    gone_too: bool = False,
+) -> tuple[Place, Aws]:
+    """The stack of the current folder, as AWS describes it, and a connection to its account.
+
+    The folder's file may have come with somebody else's folder, so it is not believed; only a dry
+    run, which calls nothing, shows what it says.
+
+    Parameters
+    ----------
+    profile, endpoint_url : str or None
+        As for :func:`connect`.
+    check : callable
+        Refuses wrong options, before anything is asked of AWS.
+    dry_run : bool
+        Whether nothing may be asked.
+    gone_too : bool
+        As for :func:`~featuremill.cloud.confirm.confirmed`.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it belongs to another account than the one signed in to.
+    CloudError
+        If AWS knows no such stack.
+    """
+    where = here()
+    check(where)
+    aws = connect(where.region, profile, endpoint_url, where.account)
+    return (where if dry_run else confirmed(where, aws, gone_too=gone_too)), aws
+
+
+def connect(region: str, profile: str | None, endpoint_url: str | None, owner: str = "") -> Aws:
+    """A connection, not used yet; ``owner`` is the account whose buckets alone it takes."""
+    return Aws(region, profile, endpoint_url, owner=owner)
 
 
 @contextmanager
@@ -80,10 +139,10 @@ def carry_out(plan: Plan, aws: Aws, *, dry_run: bool) -> Answers | None:
         Answers of the named steps; None after a dry run.
     """
     if dry_run:
-        for line in lines(plan):
+        for line in lines([*(shown_first() if aws.owner else ()), *plan]):
             click.echo(line)
         click.echo("dry run: nothing was called")
         return None
     from featuremill.cloud.execute import execute
 
-    return execute(plan, aws, report=lambda text: click.echo(text, err=True))
+    return execute(plan, aws, report=say)

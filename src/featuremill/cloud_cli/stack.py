@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cloud import place as places
+from featuremill.cloud.confirm import check_signed_in
 from featuremill.cloud.place import Place
 from featuremill.cloud.regions import DEFAULT_REGION, check_region
 from featuremill.cloud.wanted import (
@@ -22,6 +23,9 @@ from featuremill.cloud_cli.options import (
     dry_run_option,
     here,
     interrupted,
+    reach,
+    say,
+    tell,
     yes_option,
 )
 from featuremill.errors import CloudError, ConfigError
@@ -31,11 +35,6 @@ if TYPE_CHECKING:
     from featuremill.cloud.aws import Aws
 
 _WIDTH = 24
-
-
-def say(text: str) -> None:
-    """Tell what is going on, beside the results."""
-    click.echo(text, err=True)
 
 
 def existing() -> Place | None:
@@ -109,8 +108,8 @@ def deploy(
     place = put_up(wanted, aws, yes=yes)
     if place is not None:
         for name, value in place.outputs.items():
-            click.echo(f"{name:{_WIDTH}} {value}")
-        click.echo(f"{places.FILE} says that this folder belongs to stack {place.stack}")
+            tell(f"{name:{_WIDTH}} {value}")
+        tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
 
 
 def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
@@ -120,6 +119,9 @@ def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
     def agree(question: str) -> bool:
         return yes or click.confirm(question, err=True)
 
+    before = existing()
+    if before is not None:
+        check_signed_in(before, aws)
     answers = carry_out(stack.prepare(wanted, agree), aws, dry_run=False) or {}
     changes: list[stack.Change] | None = answers[stack.CHANGES]
     for change in changes or ():
@@ -141,7 +143,7 @@ def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
         " was made."
     ):
         done = carry_out(steps, aws, dry_run=False) or {}
-    place = stack.place_of(wanted, _account(answers), done[stack.OUTPUTS], existing())
+    place = stack.place_of(wanted, _account(answers), done[stack.OUTPUTS], before)
     places.save(place, Path())
     return place
 
@@ -194,8 +196,7 @@ def destroy(
     from featuremill.cloud import destroy as taking
     from featuremill.cloud.leftovers import FOUND
 
-    place = here()
-    aws = connect(place.region, profile, endpoint_url)
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True)
     look = taking.survey(place)
     steps = taking.destroy(place, keep_data=keep_data, say=lambda text: say(f"  {text}"))
     if dry_run:
@@ -213,7 +214,7 @@ def destroy(
     with interrupted("Some of it may be gone already: the same command goes on from there."):
         looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
     for each in looked:
-        click.echo(each)
+        tell(each)
     _judge(looked)
 
 
@@ -239,7 +240,7 @@ def _judge(looked: Any) -> None:
         )
     places.forget(Path())
     kept = [each for each in looked if each.state == "kept"]
-    click.echo(
+    tell(
         f"{len(looked) - len(kept)} things were looked for and are gone"
         + "".join(f"; kept: {each.what} {each.name}" for each in kept)
     )
@@ -283,11 +284,13 @@ def doctor(
     if place is not None and place.region != region:
         place = None
     plan = preflight.doctor(region, place, max_vcpu or DEFAULT_VCPU)
-    answers = carry_out(plan, connect(region, profile, endpoint_url), dry_run=False) or {}
+    owner = place.account if place else ""
+    aws = connect(region, profile, endpoint_url, owner)
+    answers = carry_out(plan, aws, dry_run=False) or {}
     findings: list[Finding] = answers[preflight.FINDINGS]
     for finding in findings:
-        click.echo(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
+        tell(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
         if finding.remedy:
-            click.echo(f"{'':5} {'':{_WIDTH}} {finding.remedy}")
+            tell(f"{'':5} {'':{_WIDTH}} {finding.remedy}")
     if any(finding.level == "fail" for finding in findings):
         raise click.exceptions.Exit(1)
