@@ -7,8 +7,11 @@ import io
 import os
 import tarfile
 import threading
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,13 @@ from click.testing import CliRunner
 from featuremill.cli import main
 from featuremill.cloud import parallel, place
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.bounds import Agree
 from featuremill.cloud.execute import execute
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Call, Work
 from featuremill.cloud.sources import HIDDEN, KNOWN, LARGEST, Entry, LeftOut, Source, open_source
 from featuremill.cloud.upload import UPLOADED, Kept, Uploaded, upload
+from featuremill.cloud.web import _Redirects
 from featuremill.errors import CloudError, ConfigError, SourceError
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
@@ -111,7 +116,7 @@ def zip_of(files: dict[str, bytes]) -> bytes:
 
 def one_file(name: str, data: bytes) -> Source:
     class One(Source):
-        def entries(self) -> Iterator[Entry | LeftOut]:
+        def entries(self, agree: Agree = bool) -> Iterator[Entry | LeftOut]:
             yield Entry(name, len(data), lambda: data)
 
     return One("one file", "folder")
@@ -271,6 +276,160 @@ def test_links_in_an_archive_stay_behind(aws: Aws, stack: Place, tmp_path: Path)
         target.external_attr = 0o120777 << 16
         zipped.writestr(target, "/etc/passwd")
     assert [type(each) for each in open_source(str(tmp_path / "a.zip")).entries()] == [LeftOut]
+
+
+@pytest.fixture
+def outside(tmp_path: Path, folder: Path) -> Path:
+    """What is no part of the folder, and what in it leads there, and elsewhere."""
+    secrets = tmp_path / "secrets"
+    (secrets / "below").mkdir(parents=True)
+    (secrets / "key.jpg").write_bytes(b"a private key")
+    (secrets / "below" / "0.jpg").write_bytes(b"another")
+    (folder / "file.jpg").symlink_to(secrets / "key.jpg")
+    (folder / "more").symlink_to(secrets)
+    (folder / "up.jpg").symlink_to("../secrets/key.jpg")
+    (folder / "passwd.jpg").symlink_to("/etc/passwd")
+    (folder / "via").symlink_to(folder / "more" / "below")
+    (folder / "inside.jpg").symlink_to(folder / "Apple" / "0.jpg")
+    return secrets
+
+
+def test_links_out_of_a_folder_stay_behind_and_are_counted(
+    aws: Aws, stack: Place, folder: Path, outside: Path
+) -> None:
+    done = send(aws, stack, str(folder))
+    assert done.left_out == {"a link out of the source": 5}
+    assert objects(aws) == {**PICTURES, "inside.jpg": b"an apple"}
+
+
+def test_a_folder_that_is_a_link_itself_is_sent(
+    aws: Aws, stack: Place, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linked").symlink_to(folder)
+    assert send(aws, stack, str(tmp_path / "linked")).sent == 3
+    assert objects(aws) == PICTURES
+
+
+def test_links_are_followed_where_that_is_asked_for(
+    aws: Aws,
+    stack: Place,
+    folder: Path,
+    outside: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place.save(stack, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["cloud", "upload", "photos", "--endpoint-url", str(aws.endpoint_url)]
+    result = CliRunner().invoke(main, command)
+    assert "left out: 5 a link out of the source" in result.stdout
+    result = CliRunner().invoke(main, [*command, "--follow-links"])
+    assert result.exit_code == 0, result.output
+    assert objects(aws)["file.jpg"] == b"a private key"
+    assert objects(aws)["more/below/0.jpg"] == b"another"
+
+
+def test_a_link_that_takes_a_files_place_meanwhile_is_not_sent(
+    aws: Aws, stack: Place, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(b"a private key")
+    entries = [each for each in open_source(str(folder)).entries() if isinstance(each, Entry)]
+    (folder / "Apple" / "0.jpg").unlink()
+    (folder / "Apple" / "0.jpg").symlink_to(tmp_path / "key")
+    (first,) = [each for each in entries if each.name == "Apple/0.jpg"]
+    with pytest.raises(SourceError, match=r"Apple/0\.jpg' cannot be read"):
+        first.read()
+
+
+# Addresses
+
+
+@contextmanager
+def noting(host: str = "127.0.0.1", to: str = "") -> Iterator[tuple[str, list[str]]]:
+    """A server that leads elsewhere, or answers; and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(302 if to else 200)
+            self.send_header("Location", to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer((host, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield f"http://{host}:{server.server_port}", asked
+        server.shutdown()
+
+
+def test_a_redirect_is_judged_before_it_is_followed() -> None:
+    with (
+        noting("127.0.0.2") as (there, asked),
+        noting(to=f"{there}/secret.tar?token=1") as (here, _),
+    ):
+        with pytest.raises(SourceError, match="which is not encrypted") as refused:
+            list(open_source(f"{here}/photos.tar").entries())
+        assert asked == []
+    assert f"leads to {there}/secret.tar?…, which" in refused.value.problem
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://127.0.0.1:9/admin",
+        "http://localhost/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://0x7f.0.0.1/",
+        "https://10.1.2.3/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://router/",
+        "https://nas.local./",
+        "https://ada:secret@example.org/",
+        "ftp://example.org/a.tar",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_public_server_leads_to_nothing_private(to: str) -> None:
+    asked = urllib.request.Request("https://pictures.example/photos.tar")
+    with pytest.raises(SourceError, match=r"photos\.tar leads to ") as refused:
+        _Redirects().redirect_request(asked, io.BytesIO(), 302, "", HTTPMessage(), to)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_public_server_may_lead_to_another() -> None:
+    asked = urllib.request.Request("https://pictures.example/photos.tar", headers={"Range": "x"})
+    to = "https://codeload.example/photos.tar"
+    followed = _Redirects().redirect_request(asked, io.BytesIO(), 302, "", HTTPMessage(), to)
+    assert followed is not None
+    assert (followed.full_url, followed.get_header("Range")) == (to, "x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://ada:secret@example.org/a.tar", "https://ada@example.org/a.tar", "https://[::1/a.tar"],
+)
+def test_an_address_with_a_password_is_refused_without_repeating_it(address: str) -> None:
+    with pytest.raises(ConfigError, match="or it holds a password") as refused:
+        open_source(address)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_signs_an_address_is_not_repeated(aws: Aws, stack: Place) -> None:
+    with answering(403) as endpoint:
+        source = open_source(f"{endpoint.address}/photos.tar?X-Amz-Signature=secret")
+        with pytest.raises(SourceError, match="the server answered 403") as refused:
+            send(aws, stack, source)
+    assert "secret" not in str(refused.value)
+    assert not [step for step in upload(stack, source) if "secret" in step.why]  # type: ignore[union-attr]
+    with pytest.raises(SourceError) as refused:
+        list(open_source("http://127.0.0.1:9/photos.tar?token=secret").entries())
+    assert "secret" not in str(refused.value)
 
 
 def test_of_a_name_that_is_twice_in_an_archive_the_later_counts(

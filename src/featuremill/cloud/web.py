@@ -81,15 +81,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         to: str,
     ) -> urllib.request.Request | None:
         """The next request; refused where it would be read by others, or read what is private."""
-        said = f"{without_secrets(request.full_url)} leads to {without_secrets(to)}"
-        if not is_address(to):
-            raise SourceError(f"{said}, which is not encrypted", "Take another address of it.")
-        if _is_private(to) and not _is_private(request.full_url):
-            raise SourceError(
-                f"{said}, which only this machine or its own network can reach",
-                "Do not trust that server. If it is right, give that address itself.",
-            )
+        try:
+            _check_redirect(request.full_url, to)
+        except SourceError:
+            file.close()
+            raise
         return super().redirect_request(request, file, code, message, headers, to)
+
+
+def _check_redirect(asked: str, to: str) -> None:
+    said = f"{without_secrets(asked)} leads to {without_secrets(to)}"
+    if not is_address(to):
+        raise SourceError(f"{said}, which is not encrypted", "Take another address of it.")
+    if _is_private(to) and not _is_private(asked):
+        raise SourceError(
+            f"{said}, which only this machine or its own network can reach",
+            "Do not trust that server. If it is right, give that address itself.",
+        )
 
 
 def _is_private(address: str) -> bool:
