@@ -260,6 +260,34 @@ def test_every_xz_is_read_as_lzma_reads_it() -> None:
         io.BufferedReader(Xz(io.BytesIO(one + b"no xz, but something"))).read()
 
 
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_a_large_file_is_held_once(tmp_path: Path, kind: str) -> None:
+    data = bytes(96 * MIB)
+    file = tmp_path / f"a.{kind}"
+    if kind == "tar":
+        file.write_bytes(packed(header("0.jpg", len(data)) + data + bytes(1024)))
+    else:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("0.jpg", data)
+    tracemalloc.start()
+    try:
+        ((entry,), _) = read(file, agree=True)
+        assert tracemalloc.get_traced_memory()[1] < 112 * MIB
+    finally:
+        tracemalloc.stop()
+    assert isinstance(entry, Entry)
+    assert entry.read() == data
+
+
+def test_a_file_of_a_zip_that_is_damaged_is_noticed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("0.jpg", b"a picture")
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole.replace(b"a picture", b"a pIcture"))
+    with pytest.raises(SourceError, match="Bad CRC-32"):
+        read(tmp_path / "a.zip", agree=True)
+
+
 def test_nothing_is_unpacked_at_once_by_any_compression(tmp_path: Path) -> None:
     content = header("0.bin", 300 * MIB) + bytes(300 * MIB)
     for name, pack in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress)):

@@ -60,6 +60,9 @@ def test_the_machine_finds_the_step_by_step_notebook_in_the_bucket(aws: Aws, sta
     start(aws, stack)
     # the folder that the machine's script copies from
     assert "notebooks=s3://$bucket/notebooks/server\n" in fleets.script("server.sh")
+    kept = [line for line in fleets.script("server.sh").splitlines() if "aws s3 sync" in line]
+    assert all("--no-follow-symlinks" in line for line in kept if line.startswith("Exec"))
+    assert fleets.script("server.sh").count("User=jupyter\n") == 3
     listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="notebooks/server/")
     names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
     assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}

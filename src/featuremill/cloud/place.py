@@ -70,10 +70,12 @@ class Place:
 def save(place: Place, folder: Path) -> Path:
     """Write the file of a folder, whole or not at all."""
     file = folder / FILE
-    partial = file.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(asdict(place), indent=2) + "\n", encoding="utf-8")
-        partial.replace(file)
+        # a name that nobody can guess: in a shared folder a link might wait under another one
+        with tempfile.TemporaryDirectory(prefix=f".{FILE}-", dir=folder) as own:
+            partial = Path(own, FILE)
+            partial.write_text(json.dumps(asdict(place), indent=2) + "\n", encoding="utf-8")
+            partial.replace(file)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return file

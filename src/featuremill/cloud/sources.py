@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 
 from featuremill import names
 from featuremill.cloud.bounds import Agree, Unpacked, Xz, check_directory, member_of
@@ -270,8 +270,20 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Found:
         return LeftOut(member.name, SPARSE)
     if member.size > LARGEST:
         return LeftOut(member.name, TOO_LARGE)
-    data = content.read()
+    data = _whole(content, member.size)
     return Entry(member.name, len(data), partial(_same, data))
+
+
+def _whole(content: IO[bytes], size: int) -> bytes:
+    """A file of an archive, held once; ``read()`` holds it three times while it grows."""
+    data = bytearray(size)
+    room, at = memoryview(data), 0
+    while at < size and (count := content.readinto(room[at : at + _BLOCK])):  # type: ignore[attr-defined]
+        at += count
+    # checksums are compared where the end is seen
+    if at < size or content.read(1):
+        raise EOFError("a file in it is not as long as it says")
+    return data
 
 
 def _decompressed(stream: io.BufferedReader) -> BinaryIO:
@@ -312,7 +324,8 @@ def _files_of_zip(file: BinaryIO, title: str, agree: Agree) -> Iterator[Found]:
             elif info.external_attr >> 28 == 0xA:
                 yield LeftOut(info.filename, NO_FILE)
             else:
-                data = archive.read(info)
+                with archive.open(info) as content:
+                    data = _whole(content, info.file_size)
                 yield Entry(info.filename, len(data), partial(_same, data))
 
 

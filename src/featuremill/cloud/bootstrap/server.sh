@@ -61,9 +61,11 @@ cat >/etc/systemd/system/keep.service <<END
 [Unit]
 Description=Copy notebooks to the bucket
 [Service]
+# as who writes them: a link among notebooks must not send what only root may read
+User=jupyter
 Type=oneshot
-ExecStart=/usr/bin/aws s3 sync --only-show-errors --exclude .ipynb_checkpoints/* \
-$home/notebooks $notebooks
+ExecStart=/usr/bin/aws s3 sync --only-show-errors --no-follow-symlinks \
+    --exclude .ipynb_checkpoints/* $home/notebooks $notebooks
 END
 
 cat >/etc/systemd/system/keep.timer <<END
@@ -79,11 +81,12 @@ cat >/etc/systemd/system/keep-last.service <<END
 Description=Copy notebooks to the bucket before the machine ends
 After=network-online.target
 [Service]
+User=jupyter
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/bin/true
-ExecStop=/usr/bin/aws s3 sync --only-show-errors --exclude .ipynb_checkpoints/* \
-$home/notebooks $notebooks
+ExecStop=/usr/bin/aws s3 sync --only-show-errors --no-follow-symlinks \
+    --exclude .ipynb_checkpoints/* $home/notebooks $notebooks
 [Install]
 WantedBy=multi-user.target
 END
