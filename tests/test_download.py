@@ -222,6 +222,14 @@ def test_only_http_is_spoken(target: Path) -> None:
         fetch("file:///etc/passwd", target, SHA256, len(CONTENT))
 
 
+def test_no_password_or_signature_is_repeated(mirror: Mirror, target: Path) -> None:
+    mirror.statuses = [404]
+    for url in ("https://ada:secret@mirror.example/w.h5", f"{mirror.url}?sign=secret"):
+        with pytest.raises(ModelError) as refused:
+            fetch(url, target, SHA256, len(CONTENT))
+        assert "secret" not in str(refused.value)
+
+
 def test_a_cache_that_cannot_be_written_is_named(mirror: Mirror, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match="Cannot write to") as error:

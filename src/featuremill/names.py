@@ -109,6 +109,19 @@ def visible(text: str) -> str:
     return _OBEYED.sub(_percent, plain(text))
 
 
+def without_secrets(where: str) -> str:
+    """An address for messages: without a password, and without a query, which may sign it.
+
+    >>> without_secrets("https://ada:secret@example.org/a.zip?token=1")
+    'https://example.org/a.zip?…'
+    """
+    head, _, query = where.partition("?")
+    scheme, separator, rest = head.partition("://")
+    host, slash, path = rest.partition("/")
+    shown = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else head
+    return f"{shown}?…" if query else shown
+
+
 def label(path: str) -> str:
     """Name of the parent folder, which is the label of an image, in one spelling.
 

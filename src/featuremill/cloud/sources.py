@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 from featuremill import names
 from featuremill.cloud.bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.cloud.place import ESTIMATE_FILE, FILE
-from featuremill.cloud.web import is_address, opened, ranged, without_secrets
+from featuremill.cloud.web import is_address, opened, ranged
 from featuremill.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Source:
     @property
     def title(self) -> str:
         """Where it is, for people: without what a server knows them by."""
-        return without_secrets(self.where) if is_address(self.where) else self.where
+        return names.without_secrets(self.where) if is_address(self.where) else self.where
 
     def entries(self, agree: Agree = lambda _: True) -> Iterator[Found]:
         """Every file, in an order that stays the same.
@@ -160,7 +160,7 @@ def open_source(where: str, *, follow_links: bool = False) -> Source:
         return KNOWN[where]
     if "://" in where and not is_address(where):
         raise ConfigError(
-            f"{without_secrets(where)} is no https address, or it holds a password",
+            f"{names.without_secrets(where)} is no https address, or it holds a password",
             "Take its https address, or download it and name it.",
         )
     if is_address(where):

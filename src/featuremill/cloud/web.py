@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from featuremill.errors import SourceError
+from featuremill.names import without_secrets
 from featuremill.storage.ranges import Ranges
 
 if TYPE_CHECKING:
@@ -38,19 +39,6 @@ def is_address(where: str) -> bool:
     local = host in ("127.0.0.1", "localhost")
     encrypted = parts.scheme == "https" or (local and parts.scheme == "http")
     return bool(host) and encrypted and "@" not in parts.netloc
-
-
-def without_secrets(where: str) -> str:
-    """An address for messages: without a password, and without a query, which may sign it.
-
-    >>> without_secrets("https://ada:secret@example.org/a.zip?token=1")
-    'https://example.org/a.zip?…'
-    """
-    head, _, query = where.partition("?")
-    scheme, separator, rest = head.partition("://")
-    host, slash, path = rest.partition("/")
-    shown = f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else head
-    return f"{shown}?…" if query else shown
 
 
 @contextmanager

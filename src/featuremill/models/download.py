@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from featuremill.errors import ModelError
+from featuremill.names import without_secrets
 
 MIRROR_VARIABLE = "FEATUREMILL_WEIGHTS_URL"
 CACHE_VARIABLE = "FEATUREMILL_CACHE"
@@ -106,8 +107,13 @@ def fetch(
     ModelError
         If the file cannot be had, or is not the one expected.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    address = urllib.parse.urlsplit(url)
+    if address.scheme not in ("http", "https"):
         raise ModelError(f"Address {url!r} is neither http nor https.", _OFFLINE_REMEDY)
+    if "@" in address.netloc:
+        raise ModelError(
+            f"Address {without_secrets(url)} holds a password, which is not sent.", _OFFLINE_REMEDY
+        )
     if _holds(destination, sha256):
         return destination
     with _locked(destination):
@@ -146,7 +152,7 @@ def _check(url: str, part: Path, sha256: str) -> None:
     if found != sha256:
         part.unlink()
         raise ModelError(
-            f"{url} is not the file expected: SHA-256 {found}, expected {sha256}.",
+            f"{without_secrets(url)} is not the file expected: SHA-256 {found}, expected {sha256}.",
             _WRONG_FILE_REMEDY,
         )
 
@@ -165,7 +171,8 @@ def _complete(url: str, part: Path, size: int, progress: Progress | None) -> Non
             if pause is None:
                 attempts = len(BACKOFF_S) + 1
                 raise ModelError(
-                    f"Cannot download {url}, tried {attempts} times: {error}.", _OFFLINE_REMEDY
+                    f"Cannot download {without_secrets(url)}, tried {attempts} times: {error}.",
+                    _OFFLINE_REMEDY,
                 ) from error
             time.sleep(pause)
         else:
@@ -189,7 +196,9 @@ def _resume(url: str, part: Path, size: int, progress: Progress | None) -> None:
             if error.code == 416:
                 part.unlink(missing_ok=True)
             if error.code not in _TRANSIENT_STATUS:
-                raise ModelError(f"Cannot download {url}: {error}.", _OFFLINE_REMEDY) from error
+                raise ModelError(
+                    f"Cannot download {without_secrets(url)}: {error}.", _OFFLINE_REMEDY
+                ) from error
         raise _TransientError(str(error)) from error
     except urllib.error.URLError as error:
         raise _TransientError(str(error.reason)) from error
