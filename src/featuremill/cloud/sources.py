@@ -63,7 +63,7 @@ class Entry:
 
     name: str
     size: int
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | bytearray]
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Found:
     return Entry(member.name, len(data), partial(_same, data))
 
 
-def _whole(content: IO[bytes], size: int) -> bytes:
+def _whole(content: IO[bytes], size: int) -> bytearray:
     """A file of an archive, held once; ``read()`` holds it three times while it grows."""
     data = bytearray(size)
     room, at = memoryview(data), 0
@@ -329,7 +329,7 @@ def _files_of_zip(file: BinaryIO, title: str, agree: Agree) -> Iterator[Found]:
                 yield Entry(info.filename, len(data), partial(_same, data))
 
 
-def _same(data: bytes) -> bytes:
+def _same(data: bytearray) -> bytearray:
     return data
 
 

@@ -212,7 +212,7 @@ class _Sending:
         etag = self.aws.call(put)["ETag"].strip('"')
         return entry.name, Kept(len(data), etag), True
 
-    def _is(self, name: str, kept: Kept, data: bytes) -> bool:
+    def _is(self, name: str, kept: Kept, data: bytes | bytearray) -> bool:
         if hashlib.md5(data, usedforsecurity=False).hexdigest() == kept.etag:
             return True
         # with a key of one's own, or sent in parts, the ETag is no MD5
