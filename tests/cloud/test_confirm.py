@@ -141,6 +141,13 @@ def test_a_dry_run_shows_that_the_stack_is_looked_at_first(folder: Path, photos:
     assert shown.index("cloudformation.describe_stacks") < shown.index("s3.put_object")
 
 
+def test_a_dry_run_obeys_nothing_of_the_file(folder: Path, photos: Path) -> None:
+    place.save(replace(described(), outputs={"Bucket": "x\x1b[2J"}), folder)
+    shown = featuremill("cloud", "upload", "photos", "--dry-run").stdout
+    assert "s3://x%1B[2J/input" in shown
+    assert "\x1b" not in shown
+
+
 def test_outputs_that_changed_since_are_taken_as_they_are(
     aws: Aws, endpoint: str, photos: Path, folder: Path
 ) -> None:

@@ -140,7 +140,7 @@ def carry_out(plan: Plan, aws: Aws, *, dry_run: bool) -> Answers | None:
     """
     if dry_run:
         for line in lines([*(shown_first() if aws.owner else ()), *plan]):
-            click.echo(line)
+            tell(line)
         click.echo("dry run: nothing was called")
         return None
     from featuremill.cloud.execute import execute
