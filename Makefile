@@ -16,7 +16,7 @@ training := PYTHONPATH="$(CURDIR)/.train" $(python)
 # What the cluster unpacks: the same versions for one kind of machine, without what a cluster brings.
 resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
 	--constraints requirements/dev.lock \
-	$(foreach name,pyspark py4j pyelftools,--no-emit-package $(name))
+	$(foreach name,pyspark py4j,--no-emit-package $(name))
 # Two at a time, a file in one process: each starts a Spark that takes two cores by itself.
 test_in_parallel := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
@@ -61,6 +61,7 @@ lock: .venv/.stamp ## resolve all lock files again
 		--output-file training/requirements/torch.lock
 	$(foreach machine,x86_64 aarch64,$(resolve_archive) --python-platform $(machine)-manylinux_2_28 \
 		--output-file src/featuremill/cloud/locks/$(machine).lock &&) :
+	$(python) scripts/check_locks.py
 	$(foreach name,ray daft torch,$(resolve) --constraints requirements/dev.lock \
 		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from featuremill import job, pipeline
-from featuremill.cloud import manifest
+from featuremill.cloud.archive import MANIFEST, Manifest
 from featuremill.errors import TooManyRejectsError
 
 UNTRAINED = "mobilenetv2-untrained"
@@ -53,13 +53,13 @@ def run_with(
 
 
 def label(machine: str, weights: str | None = None) -> str:
-    return manifest.Manifest("1.0", "0" * 12, machine, "mobilenetv2", weights).text()
+    return Manifest("1.0", "0" * 12, machine, "mobilenetv2", weights).text()
 
 
 def test_the_job_is_run_in_the_clusters_session_with_the_archives_weights(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / manifest.FILE).write_text(label(platform.machine(), "featuremill-weights/own.h5"))
+    (tmp_path / MANIFEST).write_text(label(platform.machine(), "featuremill-weights/own.h5"))
     asked, code = run_with(monkeypatch, ["in", "out", "--components", "7"])
     assert code == TooManyRejectsError.exit_code
     assert asked["n_components"] == 7
@@ -72,7 +72,7 @@ def test_the_job_is_run_in_the_clusters_session_with_the_archives_weights(
 def test_weights_of_ones_own_are_not_given_to_another_model(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / manifest.FILE).write_text(label(platform.machine(), "featuremill-weights/own.h5"))
+    (tmp_path / MANIFEST).write_text(label(platform.machine(), "featuremill-weights/own.h5"))
     asked, _ = run_with(monkeypatch, ["in", "out", "--model", UNTRAINED])
     assert asked["weights"] is None
 
@@ -80,7 +80,7 @@ def test_weights_of_ones_own_are_not_given_to_another_model(
 def test_a_job_says_that_its_archive_is_for_another_machine(
     session: Session, tmp_path: Path
 ) -> None:
-    (tmp_path / manifest.FILE).write_text(label("riscv64"))
+    (tmp_path / MANIFEST).write_text(label("riscv64"))
     with pytest.raises(SystemExit) as ended:
         job.main(["in", "out"])
     assert "built for riscv64, this machine is" in str(ended.value.code)

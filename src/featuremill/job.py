@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from featuremill.cloud.manifest import WEIGHTS, Manifest, read
+from featuremill.cloud.archive import WEIGHTS, Manifest, read_manifest
 from featuremill.config import RunConfig
 from featuremill.models.download import CACHE_VARIABLE
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     arguments : sequence of str
         Of ``featuremill run``.
     """
-    archive = read(UNPACKED)
+    archive = read_manifest(UNPACKED)
     _check_machine(archive)
     os.environ.setdefault(CACHE_VARIABLE, str(UNPACKED / WEIGHTS))
     # not before the machine is known to be the right one: this loads binaries

@@ -5,7 +5,6 @@ cluster brings itself (Spark and its Python side) is in neither. arm64 has no Op
 wheels want a glibc that Amazon Linux 2023 does not have. There ONNX Runtime computes.
 """
 
-import re
 from dataclasses import dataclass
 from importlib import resources
 
@@ -18,7 +17,6 @@ GLIBC = (2, 34)
 
 _OLDEST_TAG = 17
 """Minor version of glibc of the oldest wheels taken by a numbered tag."""
-_NAME = re.compile(r"featuremill-.+-(x86_64|arm64)-[0-9a-f]{12}\.tar\.gz")
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,12 @@ class Architecture:
         As AWS calls it: ``x86_64`` or ``arm64``.
     machine : str
         As Linux and wheels call it: ``x86_64`` or ``aarch64``.
-    elf : str
-        As binaries name it in their header.
     lock : str
         Packages with versions and hashes, as pip reads them.
     """
 
     name: str
     machine: str
-    elf: str
     lock: str
 
     @property
@@ -50,7 +45,7 @@ class Architecture:
         return tuple(f"{tag}_{self.machine}" for tag in (*numbered, *named))
 
 
-_MACHINES = {"x86_64": ("x86_64", "EM_X86_64"), "arm64": ("aarch64", "EM_AARCH64")}
+_MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 NAMES = tuple(_MACHINES)
 """Names of the architectures, the usual one first."""
 
@@ -68,52 +63,6 @@ def get(name: str) -> Architecture:
             f"architecture is {name!r}, must be {' or '.join(NAMES)}",
             "arm64 is Graviton; x86_64 is everything else.",
         )
-    machine, elf = _MACHINES[name]
+    machine = _MACHINES[name]
     lock = resources.files("featuremill.cloud") / "locks" / f"{machine}.lock"
-    return Architecture(name, machine, elf, lock.read_text(encoding="utf-8"))
-
-
-def architecture_of(archive: str) -> str:
-    """The architecture an archive was built for, by its file name.
-
-    Parameters
-    ----------
-    archive : str
-        Name, path or s3:// address of a file that `featuremill cloud package` built.
-
-    Raises
-    ------
-    ConfigError
-        If it is not the name of such a file.
-    """
-    match = _NAME.fullmatch(archive.rsplit("/", 1)[-1])
-    if match is None:
-        raise ConfigError(
-            f"{archive} is not named as an archive is:"
-            " featuremill-VERSION-MODEL-ARCHITECTURE-DIGEST.tar.gz",
-            "Build one: `featuremill cloud package`.",
-        )
-    return match[1]
-
-
-def check_architecture(archive: str, wanted: str) -> None:
-    """Refuse an archive whose binaries cannot run where it is to be used.
-
-    Parameters
-    ----------
-    archive : str
-        As for :func:`architecture_of`.
-    wanted : str
-        Architecture of the application or the instances.
-
-    Raises
-    ------
-    ConfigError
-        If it was built for the other architecture, or is no archive.
-    """
-    built_for = architecture_of(archive)
-    if built_for != wanted:
-        raise ConfigError(
-            f"{archive} was built for {built_for}, the machines are {wanted}",
-            f"Build the other one: `featuremill cloud package --architecture {wanted}`.",
-        )
+    return Architecture(name, machine, lock.read_text(encoding="utf-8"))

@@ -5,22 +5,37 @@ in the bucket is not built again.
 """
 
 import hashlib
+import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import featuremill
 from featuremill import __version__
-from featuremill.cloud import manifest
 from featuremill.cloud.architecture import Architecture
-from featuremill.cloud.layers import archives_folder, in_its_place, keep_newest, packages
-from featuremill.cloud.manifest import WEIGHTS, Manifest
-from featuremill.cloud.tarball import write_tarball
+from featuremill.cloud.layers import (
+    archives_folder,
+    in_its_place,
+    keep_newest,
+    packages,
+    write_archive,
+)
 from featuremill.errors import ConfigError, ModelError
 from featuremill.models import registry
 from featuremill.models.download import cache_dir, fetch, mirrored
+
+ARCHIVE_NAME = re.compile(r"featuremill-[^-]+-(.+)-(x86_64|arm64)-([0-9a-f]{12})\.tar\.gz")
+"""Name of an archive: model, architecture and digest."""
+ENTRY_NAME = re.compile(r"featuremill-job-([0-9a-f]{12})\.py")
+"""Name of an entry point: digest."""
+MANIFEST = "featuremill-archive.json"
+"""At the top of the archive."""
+WEIGHTS = "featuremill-weights"
+"""Folder of the archive for weights: a cache that the job finds filled."""
 
 _DIGITS = 12
 
@@ -40,6 +55,41 @@ from featuremill.job import main
 
 main(sys.argv[1:])
 '''
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an archive says about itself, for the job that runs from it.
+
+    Parameters
+    ----------
+    version : str
+        Of featuremill.
+    digest : str
+        As in the archive's name.
+    machine : str
+        What the packages were built for, as Linux calls it.
+    model : str
+        Whose weights are in it.
+    weights : str or None
+        The file of weights that was given in place of the published one, from the archive's top.
+    """
+
+    version: str
+    digest: str
+    machine: str
+    model: str
+    weights: str | None
+
+    def text(self) -> str:
+        """Content of the file."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of an unpacked archive; None where the folder is none."""
+    file = folder / MANIFEST
+    return Manifest(**json.loads(file.read_bytes())) if file.exists() else None
 
 
 @dataclass(frozen=True)
@@ -148,10 +198,8 @@ class Built:
         The files.
     unpacked : int
         Bytes of the archive's contents.
-    files, binaries : int
+    files : int
         How many are in it.
-    glibc : tuple of (int, int)
-        The oldest C library that all binaries run with.
     sizes : mapping
         Name at the archive's top → bytes unpacked.
     """
@@ -160,14 +208,12 @@ class Built:
     entry: Path
     unpacked: int
     files: int
-    binaries: int
-    glibc: tuple[int, int]
     sizes: Mapping[str, int]
 
 
 def code_files() -> Iterator[tuple[str, Path]]:
     """The files of featuremill as it is installed here, sorted by name."""
-    package = Path(__file__).parents[1]
+    package = Path(featuremill.__file__).parent
     found = (file for file in package.rglob("*") if file.is_file())
     for file in sorted(found):
         if "__pycache__" not in file.parts:
@@ -180,7 +226,7 @@ def build(recipe: Recipe) -> Built:
     Raises
     ------
     CloudError
-        If a package cannot be had, or would not run on the cluster.
+        If a package cannot be had.
     ModelError
         If the weights cannot be had.
     """
@@ -194,37 +240,27 @@ def build(recipe: Recipe) -> Built:
         sizes = Counter(beneath.sizes)
         for name, file in added:
             sizes[name.partition("/")[0]] += file.stat().st_size
-        write_tarball(partial, beneath.layer, added)
+        write_archive(partial, beneath, added)
     entry.write_text(ENTRY, encoding="utf-8")
     keep_newest(folder, f"featuremill-*-{recipe.architecture.name}-*.tar.gz")
-    return Built(
-        archive=archive,
-        entry=entry,
-        unpacked=sizes.total(),
-        files=beneath.files + len(added),
-        binaries=beneath.binaries,
-        glibc=beneath.glibc,
-        sizes=dict(sizes),
-    )
+    return Built(archive, entry, sizes.total(), beneath.files + len(added), dict(sizes))
 
 
 def _added(recipe: Recipe, weights: Path | None, folder: Path) -> list[tuple[str, Path]]:
     """What comes on top of the packages: the code, the weights, and a label."""
-    label = folder / manifest.FILE
-    label.write_text(_manifest(recipe, weights).text(), encoding="utf-8")
-    named = [(f"{WEIGHTS}/{weights.name}", weights)] if weights else []
-    return [*code_files(), (manifest.FILE, label), *named]
-
-
-def _manifest(recipe: Recipe, weights: Path | None) -> Manifest:
-    return Manifest(
+    packed = f"{WEIGHTS}/{weights.name}" if weights else None
+    manifest = Manifest(
         version=__version__,
         digest=recipe.digest,
         machine=recipe.architecture.machine,
         model=recipe.model,
         # published weights are found as in any cache; a file of the user's own has to be named
-        weights=f"{WEIGHTS}/{weights.name}" if weights and recipe.weights else None,
+        weights=packed if recipe.weights else None,
     )
+    label = folder / MANIFEST
+    label.write_text(manifest.text(), encoding="utf-8")
+    named = [(packed, weights)] if packed and weights else []
+    return [*code_files(), (MANIFEST, label), *named]
 
 
 def copy_to(built: Built, folder: Path) -> Built:

@@ -1,6 +1,7 @@
-"""Fetches the locked packages for another machine, and checks that they will run there.
+"""Fetches the locked packages for another machine.
 
-No Docker and no compiler: pip unpacks wheels that were built for Linux, on any system.
+No Docker and no compiler: pip unpacks wheels that were built for Linux, on any system. That they
+run there is checked when they are locked, by ``scripts/check_locks.py``.
 """
 
 import fnmatch
@@ -9,17 +10,11 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from featuremill.cloud.architecture import GLIBC, PYTHON, Architecture
-from featuremill.cloud.elf import Binary, examine
+from featuremill.cloud.architecture import PYTHON, Architecture
 from featuremill.errors import CloudError
-
-BROUGHT_BY_THE_CLUSTER = frozenset({"pyspark", "py4j"})
-"""Packages that would fight with the cluster's own."""
 
 _NEEDLESS_FOLDERS = frozenset({"__pycache__", "include", "tests"})
 _NEEDLESS_TOPS = frozenset({"bin", "share"})
@@ -33,24 +28,6 @@ _NEEDLESS = (
     *("onnx/backend/test/*", "plotly/labextension/*", "pyarrow/*flight*", "numba/*/omppool.*"),
     *("openvino/libs/*_gpu_*", "openvino/libs/*_npu_*", "openvino/libs/cache.json"),
 )
-_BROUGHT_BY_THE_SYSTEM = frozenset(
-    {
-        *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libz.so.1"),
-        *("libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
-    }
-)
-"""Libraries that Amazon Linux 2023 has wherever Python runs."""
-_SHOWN = 3
-"""Files that an error names at most."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was found about the binaries among some files."""
-
-    binaries: int
-    glibc: tuple[int, int]
-    """The oldest C library that all of them run with."""
 
 
 def install(architecture: Architecture, folder: Path) -> None:
@@ -130,81 +107,3 @@ def _is_needed(name: str) -> bool:
     if parts[0] in _NEEDLESS_TOPS or not _NEEDLESS_FOLDERS.isdisjoint(parts[:-1]):
         return False
     return not any(fnmatch.fnmatchcase(name, pattern) for pattern in _NEEDLESS)
-
-
-def check(files: list[tuple[str, Path]], architecture: Architecture) -> Checked:
-    """Look at every binary and at the names of the packages.
-
-    Parameters
-    ----------
-    files : list of (str, Path)
-        As :func:`files_needed` gives them.
-    architecture : Architecture
-        Of the machines that will load them.
-
-    Raises
-    ------
-    CloudError
-        If a binary is for other machines, or wants a newer C library or a library that is nowhere;
-        if a package is there twice, or is one that the cluster brings.
-    """
-    _check_packages(name.partition("/")[0] for name, _ in files)
-    binaries = list(_binaries(files))
-    here = {name.rpartition("/")[2] for name, _ in files} | _BROUGHT_BY_THE_SYSTEM
-    strange = [
-        f"{name} ({each.machine})" for name, each in binaries if each.machine != architecture.elf
-    ]
-    if strange:
-        raise _refused(strange, f"are not for {architecture.machine}")
-    recent = [f"{name} ({_dotted(each.glibc)})" for name, each in binaries if each.glibc > GLIBC]
-    if recent:
-        raise _refused(recent, f"want a newer glibc than Amazon Linux 2023 has, {_dotted(GLIBC)}")
-    lacking = [
-        f"{name} ({library})"
-        for name, each in binaries
-        for library in each.needed
-        if library not in here
-    ]
-    if lacking:
-        raise _refused(lacking, "want a library that would not be there")
-    newest = max((each.glibc for _, each in binaries), default=(0, 0))
-    return Checked(len(binaries), newest)
-
-
-def _binaries(files: list[tuple[str, Path]]) -> Iterator[tuple[str, Binary]]:
-    for name, file in files:
-        with open(file, "rb") as content:
-            try:
-                binary = examine(content)
-            except ValueError as error:
-                raise CloudError(f"{name} is a damaged binary: {error}") from error
-        if binary is not None:
-            yield name, binary
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
-
-
-def _refused(files: list[str], what: str) -> CloudError:
-    shown = ", ".join(files[:_SHOWN]) + (" …" if len(files) > _SHOWN else "")
-    return CloudError(
-        f"{len(files)} binaries {what}: {shown}",
-        "This is a defect of the lock in featuremill: please report it.",
-    )
-
-
-def _check_packages(tops: Iterator[str]) -> None:
-    installed = Counter(
-        re.sub(r"[-_.]+", "-", top.split("-", 1)[0]).lower()
-        for top in set(tops)
-        if top.endswith(".dist-info")
-    )
-    wrong = [name for name, count in installed.items() if count > 1]
-    wrong.extend(BROUGHT_BY_THE_CLUSTER.intersection(installed))
-    if wrong:
-        raise CloudError(
-            f"the archive would hold packages twice or beside the cluster's own:"
-            f" {', '.join(sorted(wrong))}",
-            "This is a defect of the lock in featuremill: please report it.",
-        )

@@ -1,7 +1,6 @@
 """Plans for the archive: build it where it is missing, and put it where jobs find it."""
 
 from pathlib import Path
-from typing import Any
 
 from featuremill.cloud.archive import ENTRY, Built, Recipe, build, copy_to
 from featuremill.cloud.aws import Aws, error_code, explained
@@ -13,19 +12,20 @@ BUILT = "built"
 """Name of the step that gives a :class:`~featuremill.cloud.archive.Built`, or None where the
 bucket has the archive."""
 
-_FOLDER = "code"
+FOLDER = "code"
+"""Of the bucket, for archives and their entry points."""
 _CHECKED = {"ChecksumAlgorithm": "SHA256"}
 """Sent with every part: S3 refuses what arrives otherwise."""
 
 
 def archive_address(recipe: Recipe, bucket: str) -> str:
     """Where in the bucket the archive is."""
-    return f"s3://{bucket}/{_FOLDER}/{recipe.archive}"
+    return f"s3://{bucket}/{FOLDER}/{recipe.archive}"
 
 
 def entry_address(recipe: Recipe, bucket: str) -> str:
     """Where in the bucket the archive's entry point is."""
-    return f"s3://{bucket}/{_FOLDER}/{recipe.entry}"
+    return f"s3://{bucket}/{FOLDER}/{recipe.entry}"
 
 
 def package(recipe: Recipe, bucket: str) -> Plan:
@@ -45,7 +45,7 @@ def package(recipe: Recipe, bucket: str) -> Plan:
     """
 
     def look(aws: Aws, _answers: Answers) -> bool:
-        return _is_there(aws, bucket, f"{_FOLDER}/{recipe.archive}")
+        return _is_there(aws, bucket, f"{FOLDER}/{recipe.archive}")
 
     def make(_aws: Aws, answers: Answers) -> Built | None:
         return None if answers[STORED] else build(recipe)
@@ -53,7 +53,10 @@ def package(recipe: Recipe, bucket: str) -> Plan:
     def send(aws: Aws, answers: Answers) -> None:
         if built := answers[BUILT]:
             _send(aws, built.archive, bucket)
-        _send_entry(aws, recipe, bucket)
+        # also where it is there: the newest one names the archive to use
+        key, body = f"{FOLDER}/{recipe.entry}", ENTRY.encode()
+        put = {"Bucket": bucket, "Key": key, "Body": body, **_CHECKED}
+        aws.call(Call("s3", "put_object", put, f"send {recipe.entry}"))
 
     return [
         Work(
@@ -95,20 +98,9 @@ def _is_there(aws: Aws, bucket: str, key: str) -> bool:
 
 def _send(aws: Aws, archive: Path, bucket: str) -> None:
     """Send a large file in parts, several at a time."""
-    key = f"{_FOLDER}/{archive.name}"
+    key = f"{FOLDER}/{archive.name}"
     with open(archive, "rb") as content:
         try:
             aws.client("s3").upload_fileobj(content, bucket, key, ExtraArgs=_CHECKED)
         except Exception as error:
             raise explained(error, f"send {archive.name} to s3://{bucket}/{key}") from error
-
-
-def _send_entry(aws: Aws, recipe: Recipe, bucket: str) -> None:
-    """Send the entry point, also where it is there: the newest one names the archive to use."""
-    put: dict[str, Any] = {
-        "Bucket": bucket,
-        "Key": f"{_FOLDER}/{recipe.entry}",
-        "Body": ENTRY.encode(),
-        **_CHECKED,
-    }
-    aws.call(Call("s3", "put_object", put, f"send {recipe.entry}"))

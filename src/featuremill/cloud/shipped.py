@@ -1,19 +1,14 @@
 """The archive and the entry point that `featuremill cloud package` left in the bucket."""
 
-import re
-from collections.abc import Iterator
-from typing import Any
-
+from featuremill.cloud.archive import ARCHIVE_NAME, ENTRY_NAME
 from featuremill.cloud.aws import Aws
+from featuremill.cloud.package import FOLDER
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Work
 from featuremill.errors import CloudError
 
 CODE = "code"
 """Name under which :func:`find_code` keeps its answer: ``archive`` and ``entry``, s3:// URLs."""
-
-_ARCHIVE = re.compile(r"code/featuremill-[^-]+-(.+)-(x86_64|arm64)-([0-9a-f]{12})\.tar\.gz")
-_ENTRY = re.compile(r"code/featuremill-job-([0-9a-f]{12})\.py")
 
 
 def find_code(place: Place, architecture: str, model: str | None = None) -> Work:
@@ -31,23 +26,23 @@ def find_code(place: Place, architecture: str, model: str | None = None) -> Work
     bucket = place.output("Bucket")
 
     def find(aws: Aws, _answers: Answers) -> dict[str, str]:
-        objects, needed = list(_objects(aws, bucket)), model if _is_published(model) else None
-        archives = [match for each in objects if (match := _ARCHIVE.fullmatch(each["Key"]))]
+        newest_first, needed = _names(aws, bucket), model if _is_published(model) else None
+        archives = [match for name in newest_first if (match := ARCHIVE_NAME.fullmatch(name))]
         fitting = {
             match[3]: match[0]
             for match in archives
             if match[2] == architecture and needed in (None, match[1])
         }
         # packaging what is there already renews the entry point, and nothing else
-        for entry in sorted(objects, key=lambda each: each["LastModified"], reverse=True):
-            match = _ENTRY.fullmatch(entry["Key"])
+        for name in newest_first:
+            match = ENTRY_NAME.fullmatch(name)
             if match and match[1] in fitting:
-                archive = fitting[match[1]]
-                return {"archive": f"s3://{bucket}/{archive}", "entry": f"s3://{bucket}/{match[0]}"}
+                where = f"s3://{bucket}/{FOLDER}"
+                return {"archive": f"{where}/{fitting[match[1]]}", "entry": f"{where}/{name}"}
         there = sorted({f"{match[2]} with {match[1]}" for match in archives})
         raise _missing(bucket, architecture, needed, there)
 
-    why = f"find the newest archive for {architecture} in s3://{bucket}/code"
+    why = f"find the newest archive for {architecture} in s3://{bucket}/{FOLDER}"
     return Work(why, find, CODE, ("s3.list_objects_v2",), changes=False)
 
 
@@ -61,12 +56,15 @@ def _is_published(model: str | None) -> bool:
 def _missing(bucket: str, architecture: str, model: str | None, there: list[str]) -> CloudError:
     weights, option = (f" with {model}", f" --model {model}") if model else ("", "")
     return CloudError(
-        f"s3://{bucket}/code holds no archive for {architecture}{weights}"
+        f"s3://{bucket}/{FOLDER} holds no archive for {architecture}{weights}"
         f" (there: {', '.join(there) or 'none'})",
         f"Build it: `featuremill cloud package --architecture {architecture}{option}`.",
     )
 
 
-def _objects(aws: Aws, bucket: str) -> Iterator[dict[str, Any]]:
-    for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix="code/featuremill-"):
-        yield from page.get("Contents", ())
+def _names(aws: Aws, bucket: str) -> list[str]:
+    """Names of all archives and entry points, the newest first."""
+    pages = aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=f"{FOLDER}/featuremill-")
+    found = [each for page in pages for each in page.get("Contents", ())]
+    found.sort(key=lambda each: each["LastModified"], reverse=True)
+    return [each["Key"].removeprefix(f"{FOLDER}/") for each in found]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from featuremill.cloud.architecture import GLIBC, NAMES, get
+from featuremill.cloud.architecture import NAMES, get
 from featuremill.cloud.archive import Built, Recipe
 from featuremill.cloud.package import (
     BUILT,
@@ -34,25 +34,26 @@ _LARGEST = 10
 @click.option(
     "--architecture",
     type=click.Choice(NAMES),
-    help=f"Of the machines.  [default: the stack's; with --output {NAMES[0]}]",
+    help="Processor architecture of the machines that unpack the archive."
+    f"  [default: the stack's; with --output {NAMES[0]}]",
 )
 @click.option(
     "--model",
     default="mobilenetv2",
     show_default=True,
-    help="Whose weights go in; see `featuremill models`.",
+    help="Model whose weights go into the archive; `featuremill models` lists them.",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keras .h5 file instead of the published one.",
+    help="Keras .h5 file of weights that goes in instead of the published one.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Leave the archive there instead of sending it; needs no stack.",
+    help="Folder to leave the archive in instead of sending it; this needs no stack.",
 )
 @connection_options
 @dry_run_option
@@ -95,7 +96,7 @@ def package(
         answers = carry_out(package_plan(recipe, bucket), aws, dry_run=dry_run)
         where = (archive_address(recipe, bucket), entry_address(recipe, bucket))
     if answers is not None:
-        _print(recipe, answers, where, time.monotonic() - started)
+        _print(answers, where, time.monotonic() - started)
 
 
 def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
@@ -104,7 +105,7 @@ def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
     return recipe
 
 
-def _print(recipe: Recipe, answers: Answers, where: tuple[str, str], seconds: float) -> None:
+def _print(answers: Answers, where: tuple[str, str], seconds: float) -> None:
     tell(f"archive   {where[0]}")
     tell(f"entry     {where[1]}")
     built: Built | None = answers[BUILT]
@@ -115,14 +116,6 @@ def _print(recipe: Recipe, answers: Answers, where: tuple[str, str], seconds: fl
         f"size      {built.archive.stat().st_size / _MB:,.1f} MB, unpacked"
         f" {built.unpacked / _MB:,.1f} MB in {built.files:,} files; {seconds:,.0f} s"
     )
-    tell(
-        f"binaries  {built.binaries:,}, all {recipe.architecture.machine}; newest glibc needed"
-        f" {_dotted(built.glibc)}, Amazon Linux 2023 has {_dotted(GLIBC)}"
-    )
     largest = sorted(built.sizes.items(), key=lambda each: -each[1])[:_LARGEST]
     listed = ", ".join(f"{name} {size / _MB:,.1f}" for name, size in largest)
     tell(f"largest   {listed} MB")
-
-
-def _dotted(version: tuple[int, int]) -> str:
-    return ".".join(map(str, version))
