@@ -61,6 +61,9 @@ SYSTEM_FOLDERS = (
 )
 """Folders in which systems, network drives and cameras keep bins, snapshots and thumbnails."""
 
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+"""Names, in lower case, of files in which systems note how a folder is shown."""
+
 SYSTEM_SUFFIXES = (".lrdata", ".lrcat-data")
 """Ends of the names of folders that hold a photo manager's previews."""
 
@@ -97,6 +100,20 @@ def why_no_image(below: str, source: str = "") -> str:
     return _why_no_images_in(folder, source) or _why_no_image_is(name)
 
 
+def is_of_system(below: str, source: str = "") -> bool:
+    """Whether a name is hidden, or of what a system and not a person put there.
+
+    Parameters
+    ----------
+    below, source : str
+        As for :func:`why_no_image`.
+    """
+    folder, _, name = below.rpartition("/")
+    if _why_no_images_in(folder, source) or _why_of_system(name):
+        return True
+    return name.lower() in SYSTEM_FILES
+
+
 @lru_cache
 def _why_no_images_in(folder: str, source: str) -> str:
     # kept, since images come folder by folder
@@ -109,14 +126,21 @@ def _why_no_images_in(folder: str, source: str) -> str:
 
 
 def _why_no_image_is(name: str) -> str:
+    if why := _why_of_system(name):
+        return why
+    lower = name.lower()
+    if lower in NEVER_NAMES:
+        return name
+    stem, _, extension = lower.rpartition(".")
+    return f".{extension}" if stem and extension in NEVER_IMAGES else ""
+
+
+def _why_of_system(name: str) -> str:
     if name.startswith(".") and name not in (".", ".."):
         return "hidden"
     lower = name.lower()
-    if lower in NEVER_NAMES:
-        return "Icon" if lower == "icon%0d" else name
-    stem, _, extension = lower.rpartition(".")
-    if stem and extension in NEVER_IMAGES:
-        return f".{extension}"
+    if lower == "icon%0d":
+        return "Icon"
     if (":" in name or not name.isascii()) and _STREAM.search(name):
         return "a note of the system"
     # a folder that cannot be read is listed itself

@@ -263,6 +263,25 @@ def test_what_stays_behind_is_counted(aws: Aws, stack: Place, folder: Path) -> N
     assert objects(aws) == PICTURES
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "$RECYCLE.BIN/S-1-5/0.jpg",
+        "Apple/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "Apple/ehthumbs.db",
+        "Apple/Icon\r",
+        "Apple/0.jpg:Zone.Identifier",
+        "Trip.photoslibrary/resources/derivatives/0.jpg",
+    ],
+)
+def test_what_systems_leave_among_pictures_stays_behind(tmp_path: Path, left: str) -> None:
+    kept = ["Apple/0.jpg", "Trip.photoslibrary/originals/0.jpg", "notes.txt"]
+    (tmp_path / "photos.tar").write_bytes(tar_of(dict.fromkeys([*kept, left], b"x"), "w"))
+    found = list(open_source(str(tmp_path / "photos.tar")).entries())
+    assert [each.name for each in found if isinstance(each, Entry)] == kept
+    assert LeftOut(left, HIDDEN) in found
+
+
 def test_links_in_an_archive_stay_behind(aws: Aws, stack: Place, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         link = tarfile.TarInfo("link.jpg")

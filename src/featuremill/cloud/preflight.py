@@ -1,9 +1,9 @@
 """Checks before anything is paid for: who is signed in, where, and what the account allows."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from featuremill.cloud.archive import ARCHIVE_NAME
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.confirm import check_signed_in, confirmed
 from featuremill.cloud.events import describe
@@ -23,8 +23,6 @@ _SERVERLESS_VCPU = ("emr-serverless", "L-D05C8A75")
 _EC2_VCPU = ("ec2", "L-1216C47A")
 _CLUSTER_VCPU = 12
 """Of the smallest default cluster: three machines of 4 vCPU."""
-
-_ARCHIVE = re.compile(r"code/featuremill-.+-(x86_64|arm64)-[0-9a-f]{12}\.tar\.gz")
 
 
 def doctor(region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU) -> Plan:
@@ -231,8 +229,8 @@ def _stack(aws: Aws, place: Place) -> Finding:
 def _archive(aws: Aws, place: Place) -> Finding:
     wanted, bucket = place.output("Architecture"), place.output("Bucket")
     pages = aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix="code/")
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-    built = {match[1] for key in keys if (match := _ARCHIVE.fullmatch(key))}
+    names = [e["Key"].removeprefix("code/") for page in pages for e in page.get("Contents", ())]
+    built = {match[2] for name in names if (match := ARCHIVE_NAME.fullmatch(name))}
     remedy = f"`featuremill cloud package --architecture {wanted}` builds it."
     if wanted in built:
         return Finding("ok", "archive", f"there is one for {wanted}")

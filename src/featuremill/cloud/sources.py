@@ -26,6 +26,7 @@ from featuremill import names
 from featuremill.cloud.bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.cloud.place import ESTIMATE_FILE, FILE
 from featuremill.cloud.web import is_address, opened, ranged
+from featuremill.clutter import is_of_system
 from featuremill.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ NO_FILE = "a link or a device"
 NOT_TEXT = "a name that is not UTF-8"
 SPARSE = "a sparse file"
 
-_SYSTEM = frozenset({"__macosx", "thumbs.db", "desktop.ini", FILE, ESTIMATE_FILE})
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BLOCK = 1 << 20
@@ -121,12 +121,26 @@ class Source:
             name = _checked(each.name, self.title)
             below = "/".join(name.split("/")[self.strip :])
             if below:
-                yield _judged(replace(each, name=below))
+                yield self._judged(replace(each, name=below))
 
     def _found(self, agree: Agree) -> Iterator[Found]:
         if self.kind == "folder":
             return _folder(self.where, follow_links=self.follow_links)
         return {"tar": _tar, "zip": _zip}[self.kind](self.where, self.title, agree)
+
+    def _judged(self, found: Found) -> Found:
+        """The same, or that it is not to be sent."""
+        if isinstance(found, LeftOut):
+            return found
+        try:
+            below = names.encode(found.name.encode())
+        except UnicodeEncodeError:
+            return LeftOut(found.name, NOT_TEXT)
+        # a photo library's name tells what of it are originals
+        of_stack = found.name.rpartition("/")[2] in (FILE, ESTIMATE_FILE)
+        if of_stack or is_of_system(below, Path(self.where).name):
+            return LeftOut(found.name, HIDDEN)
+        return LeftOut(found.name, TOO_LARGE) if found.size > LARGEST else found
 
 
 # unverified: written down from public references, never fetched by the project's tests
@@ -205,21 +219,6 @@ def _checked(name: str, where: str) -> str:
             "Do not trust this archive; unpack it with care and upload the folder.",
         )
     return name.removeprefix("./")
-
-
-def _judged(found: Found) -> Found:
-    if isinstance(found, LeftOut):
-        return found
-    parts = found.name.split("/")
-    if any(part.startswith(".") or part.lower() in _SYSTEM for part in parts):
-        return LeftOut(found.name, HIDDEN)
-    if found.size > LARGEST:
-        return LeftOut(found.name, TOO_LARGE)
-    try:
-        found.name.encode()
-    except UnicodeEncodeError:
-        return LeftOut(found.name, NOT_TEXT)
-    return found
 
 
 def _folder(where: str, *, follow_links: bool) -> Iterator[Found]:
