@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from featuremill.cloud.aws import Aws, explained
 from featuremill.cloud.jobs import check_name
@@ -87,22 +89,29 @@ def fetch(
         return _listed(aws, bucket, folder, destination)
 
     def receive(aws: Aws, answers: Answers) -> Fetched:
-        return _Receiving(aws, bucket, destination, progress).all_of(answers["results"])
+        results, outcome = answers["results"], Fetched()
+        # made in this thread: boto3 may not make clients in several at the same time
+        aws.client("s3")
+        one = partial(_received, aws, bucket, destination)
+        # the logs of tables last, which make their files count
+        for logs in (False, True):
+            part = [result for result in results if ("_delta_log/" in result.name) is logs]
+            for size in each(part, one, lambda _: _BLOCK):
+                outcome.received += size is not None
+                outcome.there += size is None
+                outcome.size += size or 0
+                progress(outcome.received + outcome.there, len(results), outcome.size)
+        return outcome
 
+    why, calls = f"see what is in s3://{bucket}/{folder}", ("s3.list_objects_v2",)
     return [
-        Work(
-            f"see what is in s3://{bucket}/{folder}",
-            look,
-            "results",
-            ("s3.list_objects_v2",),
-            changes=False,
-        ),
+        Work(why, look, "results", calls, changes=False),
         Work(f"write to {destination} what is not there yet", receive, FETCHED, ("s3.get_object",)),
     ]
 
 
 def _listed(aws: Aws, bucket: str, folder: str, destination: Path) -> list[Result]:
-    """Everything to fetch; the logs of tables last, which make their files count."""
+    """Everything to fetch."""
     prefix = f"{folder}/"
     results = [
         Result(
@@ -122,7 +131,7 @@ def _listed(aws: Aws, bucket: str, folder: str, destination: Path) -> list[Resul
             "Is the job over? `featuremill cloud status` tells.",
         )
     _check_names([result.name for result in results], destination)
-    return sorted(results, key=lambda result: "_delta_log/" in result.name)
+    return results
 
 
 def _check_names(found: list[str], destination: Path) -> None:
@@ -142,72 +151,45 @@ def _check_names(found: list[str], destination: Path) -> None:
             )
 
 
-@dataclass
-class _Receiving:
-    """One fetch while it runs."""
+def _received(aws: Aws, bucket: str, destination: Path, result: Result) -> int | None:
+    """Receive one file unless it is there; tells its bytes."""
+    path = destination / result.name
+    if _unchanged(path, result):
+        return None
+    begun = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with begun.open("wb") as file:
+            _receive(aws, bucket, result, file)
+        modified = result.modified.timestamp()
+        os.utime(begun, (modified, modified))
+        begun.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            f"Make room or name another folder. {_GO_ON}",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            begun.unlink(missing_ok=True)
+    return result.size
 
-    aws: Aws
-    bucket: str
-    destination: Path
-    progress: Progress
 
-    def all_of(self, results: list[Result]) -> Fetched:
-        """Receive what is not on disk yet."""
-        outcome = Fetched()
-        # made in this thread: boto3 may not make clients in several at the same time
-        self.aws.client("s3")
-        logs = [result for result in results if "_delta_log/" in result.name]
-        data = results[: len(results) - len(logs)]
-        for part in (data, logs):
-            for size in each(part, self._one, lambda _: _BLOCK):
-                outcome.received += size is not None
-                outcome.there += size is None
-                outcome.size += size or 0
-                self.progress(outcome.received + outcome.there, len(results), outcome.size)
-        return outcome
-
-    def _one(self, result: Result) -> int | None:
-        """Receive one file unless it is there; tells its bytes."""
-        path = self.destination / result.name
-        if _unchanged(path, result):
-            return None
-        partial = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._receive(result, partial)
-            modified = result.modified.timestamp()
-            os.utime(partial, (modified, modified))
-            partial.replace(path)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written: {error.strerror or error}",
-                f"Make room or name another folder. {_GO_ON}",
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-        return result.size
-
-    def _receive(self, result: Result, partial: Path) -> None:
-        client = self.aws.client("s3")
-        try:
-            # the version that was listed, or none: results may be rewritten meanwhile
-            answer = client.get_object(
-                Bucket=self.bucket,
-                Key=result.key,
-                IfMatch=f'"{result.etag}"',
-                ChecksumMode="ENABLED",
-            )
-            with contextlib.closing(answer["Body"]) as body, partial.open("wb") as file:
-                for block in body.iter_chunks(_BLOCK):
-                    file.write(block)
-        except OSError:
-            raise
-        except Exception as error:
-            failed = explained(error, f"fetch {result.name}")
-            if isinstance(failed, CloudError):
-                raise CloudError(failed.problem, f"{failed.remedy} {_GO_ON}".strip()) from error
-            raise
+def _receive(aws: Aws, bucket: str, result: Result, file: BinaryIO) -> None:
+    # the version that was listed, or none: results may be rewritten meanwhile
+    version = {"Bucket": bucket, "Key": result.key, "IfMatch": f'"{result.etag}"'}
+    try:
+        answer = aws.client("s3").get_object(**version, ChecksumMode="ENABLED")
+        with contextlib.closing(answer["Body"]) as body:
+            for block in body.iter_chunks(_BLOCK):
+                file.write(block)
+    except OSError:
+        raise
+    except Exception as error:
+        failed = explained(error, f"fetch {result.name}")
+        if isinstance(failed, CloudError):
+            raise CloudError(failed.problem, f"{failed.remedy} {_GO_ON}".strip()) from error
+        raise
 
 
 def _unchanged(path: Path, result: Result) -> bool:
@@ -221,6 +203,5 @@ def _unchanged(path: Path, result: Result) -> bool:
     if int(status.st_mtime) == int(result.modified.timestamp()):
         return True
     with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.md5(usedforsecurity=False)
-        ).hexdigest() == (result.etag)
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    return digest.hexdigest() == result.etag

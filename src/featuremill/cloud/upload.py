@@ -6,15 +6,16 @@ What is there already is not sent again, so the same command goes on after an in
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.bounds import Agree
 from featuremill.cloud.parallel import each
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Work
-from featuremill.cloud.sources import Entry, LeftOut, Source
+from featuremill.cloud.sources import Entry, Found, Source
 from featuremill.errors import CloudError, ConfigError, FeaturemillError, SourceError
 
 INPUT = "input"
@@ -101,27 +102,22 @@ def upload(
         return listing(aws, bucket, folder)
 
     def send(aws: Aws, answers: Answers) -> tuple[Uploaded, Listing]:
-        return _Sending(aws, bucket, folder, answers["there"], progress, agree).all_of(source)
+        return _Sending(aws, bucket, folder, answers["there"]).all_of(source, progress, agree)
 
     def check(aws: Aws, answers: Answers) -> Uploaded:
         outcome, expected = answers["sent"]
         return _verified(where, outcome, expected, listing(aws, bucket, folder))
 
+    missing = f"send what is missing there of {source.title}"
+    looks, sends = (
+        ("s3.list_objects_v2",),
+        ("s3.put_object", "s3.head_object where an ETag is no MD5"),
+    )
+    checks = f"check count, sizes and checksums in {where}"
     return [
-        Work(f"see what is in {where}", look, "there", ("s3.list_objects_v2",), changes=False),
-        Work(
-            f"send what is missing there of {source.title}",
-            send,
-            "sent",
-            ("s3.put_object", "s3.head_object where an ETag is no MD5"),
-        ),
-        Work(
-            f"check count, sizes and checksums in {where}",
-            check,
-            UPLOADED,
-            ("s3.list_objects_v2",),
-            changes=False,
-        ),
+        Work(f"see what is in {where}", look, "there", looks, changes=False),
+        Work(missing, send, "sent", sends),
+        Work(checks, check, UPLOADED, looks, changes=False),
     ]
 
 
@@ -153,10 +149,8 @@ class _Sending:
     bucket: str
     folder: str
     there: Mapping[str, Kept]
-    progress: Progress
-    agree: Agree
 
-    def all_of(self, source: Source) -> tuple[Uploaded, Listing]:
+    def all_of(self, source: Source, progress: Progress, agree: Agree) -> tuple[Uploaded, Listing]:
         """Send everything, and tell what must be in the bucket afterwards."""
         outcome, expected = Uploaded(), Listing()
         # made in this thread: boto3 may not make clients in several at the same time
@@ -170,20 +164,21 @@ class _Sending:
             return known
 
         try:
-            jobs = _wanted(source, outcome, self.agree)
+            jobs = _wanted(source.entries(agree), outcome)
             for name, kept, sent in each(jobs, self._one, lambda entry: entry.size, again):
                 expected[name] = kept
                 outcome.sent += sent
                 outcome.there += not sent
                 outcome.size += kept.size
-                self.progress(outcome.files, outcome.size)
+                progress(outcome.files, outcome.size)
         except FeaturemillError as error:
             if isinstance(error, SourceError) and not outcome.files:
                 raise
             done = f"{error.problem} (after {outcome.files:,} files)"
             raise CloudError(done, f"{error.remedy} {_GO_ON}".strip()) from error
         if not expected:
-            left_out = _sentence(outcome.left_out) or "it is empty"
+            reasons = (f"{count:,} {why}" for why, count in outcome.left_out.items())
+            left_out = ", ".join(reasons) or "it is empty"
             raise SourceError(
                 f"{source.title} holds no file to send: {left_out}", "Name the folder of images."
             )
@@ -198,45 +193,29 @@ class _Sending:
         kept = self.there.get(entry.name)
         if kept and kept.size == len(data) and self._is(entry.name, kept, data):
             return entry.name, kept, False
-        put = Call(
-            "s3",
-            "put_object",
-            {
-                "Bucket": self.bucket,
-                "Key": f"{self.folder}/{entry.name}",
-                "Body": data,
-                "ChecksumAlgorithm": "SHA256",
-            },
-            f"send {entry.name!r}",
-        )
-        etag = self.aws.call(put)["ETag"].strip('"')
-        return entry.name, Kept(len(data), etag), True
+        put = {**self._object(entry.name), "Body": data, "ChecksumAlgorithm": "SHA256"}
+        sent = self.aws.call(Call("s3", "put_object", put, f"send {entry.name!r}"))
+        return entry.name, Kept(len(data), sent["ETag"].strip('"')), True
 
     def _is(self, name: str, kept: Kept, data: bytes | bytearray) -> bool:
         if hashlib.md5(data, usedforsecurity=False).hexdigest() == kept.etag:
             return True
         # with a key of one's own, or sent in parts, the ETag is no MD5
-        head = Call(
-            "s3",
-            "head_object",
-            {
-                "Bucket": self.bucket,
-                "Key": f"{self.folder}/{name}",
-                "ChecksumMode": "ENABLED",
-            },
-            f"compare {name!r}",
-            changes=False,
-        )
+        head = {**self._object(name), "ChecksumMode": "ENABLED"}
+        found = self.aws.call(Call("s3", "head_object", head, f"compare {name!r}", changes=False))
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        return bool(self.aws.call(head).get("ChecksumSHA256") == sha256)
+        return bool(found.get("ChecksumSHA256") == sha256)
+
+    def _object(self, name: str) -> dict[str, Any]:
+        return {"Bucket": self.bucket, "Key": f"{self.folder}/{name}"}
 
 
-def _wanted(source: Source, outcome: Uploaded, agree: Agree) -> Iterator[Entry]:
-    for found in source.entries(agree):
-        if isinstance(found, LeftOut):
-            outcome.left_out[found.why] += 1
+def _wanted(found: Iterable[Found], outcome: Uploaded) -> Iterator[Entry]:
+    for one in found:
+        if isinstance(one, Entry):
+            yield one
         else:
-            yield found
+            outcome.left_out[one.why] += 1
 
 
 def _verified(where: str, outcome: Uploaded, expected: Listing, now: Listing) -> Uploaded:
@@ -250,7 +229,3 @@ def _verified(where: str, outcome: Uploaded, expected: Listing, now: Listing) ->
     # markers of folders, which the console makes, are no images
     outcome.others = sum(name not in expected and not name.endswith("/") for name in now)
     return outcome
-
-
-def _sentence(left_out: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {why}" for why, count in left_out.items())

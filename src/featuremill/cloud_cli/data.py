@@ -60,9 +60,13 @@ class Line:
     default=INPUT,
     show_default=True,
     metavar="FOLDER",
-    help="Of the bucket: input, or one below it.",
+    help="Folder of the bucket to send to: input, or one below it.",
 )
-@click.option("--follow-links", is_flag=True, help="Send what links lead to outside SRC, too.")
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Send files outside SRC too, where links of SRC lead to them.",
+)
 @yes_option
 @dry_run_option
 @connection_options
@@ -118,7 +122,12 @@ def upload(
 
 @click.command()
 @click.argument("destination", metavar="[DEST]", default="results", type=click.Path(path_type=Path))
-@click.option("--name", default="", metavar="NAME", help="Of the results.  [default: all]")
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="Name of the results: they come from results/NAME.  [default: all]",
+)
 @dry_run_option
 @connection_options
 def fetch(

@@ -7,11 +7,9 @@ Where it is found, the sample was interrupted, and the same command goes on from
 import errno
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from featuremill import names
 from featuremill.cloud.parallel import each
@@ -20,33 +18,9 @@ from featuremill.progress import Progress
 from featuremill.sampling.choice import Candidate
 from featuremill.sampling.config import SampleConfig
 from featuremill.storage import Store
-from featuremill.storage.local import make_folders
+from featuremill.storage.local import BEGUN, make_folders
 
 MARKER = ".featuremill-sample-unfinished.json"
-
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
-"""What a process that was killed had begun to write to a folder."""
-
-
-class Missed(NamedTuple):
-    """An image that could not be had, and why."""
-
-    below: str
-    reason: str
-
-
-class Unheld(NamedTuple):
-    """An image whose name the destination cannot hold, and how it said so."""
-
-    image: Candidate
-    error: StorageError
-
-
-class Brought(NamedTuple):
-    """A name at the destination and its size."""
-
-    name: str
-    size: int
 
 
 def left_by_interrupted(destination: Store) -> dict[str, int]:
@@ -114,29 +88,30 @@ class Transfer:
         self._mark(images)
         missing = [image for image in images if _name(image) not in there]
         expected = dict(there)
-        missed: list[Missed] = []
-        unheld: list[Unheld] = []
+        unread: dict[Candidate, OSError] = {}
+        unheld: dict[Candidate, StorageError] = {}
         threads = max(self.source.read_ahead, self.destination.read_ahead)
-        for outcome in each(missing, self._one, lambda image: image.size, threads=threads):
-            if isinstance(outcome, Missed):
-                missed.append(outcome)
-            elif isinstance(outcome, Unheld):
-                unheld.append(outcome)
+        for image, outcome in each(missing, self._one, lambda image: image.size, threads=threads):
+            if isinstance(outcome, int):
+                expected[_name(image)] = outcome
+            elif isinstance(outcome, StorageError):
+                unheld[image] = outcome
             else:
-                expected[outcome.name] = outcome.size
-            self.progress.advance(len(expected) + len(missed) + len(unheld), len(images))
+                unread[image] = outcome
+            self.progress.advance(len(expected) + len(unread) + len(unheld), len(images))
         if unheld and not expected:
             # it is hardly the names
-            raise unheld[0].error
-        if missed:
+            raise next(iter(unheld.values()))
+        if unread:
+            image, reason = next(iter(unread.items()))
             raise RunError(
-                f"{len(missed):,} of {len(images):,} images could not be read, such as"
-                f" {missed[0].below}: {missed[0].reason}",
+                f"{len(unread):,} of {len(images):,} images could not be read, such as"
+                f" {image.below}: {reason.strerror or reason}",
                 "The others are at the destination: the same command goes on from there.",
             )
         self._verify(expected)
         self.destination.remove(MARKER)
-        return [one.image for one in unheld]
+        return list(unheld)
 
     def _mark(self, images: Sequence[Candidate]) -> None:
         note = {
@@ -149,7 +124,10 @@ class Transfer:
             remedy = "Choose a destination you may write to."
             raise DestinationError(error.problem, remedy) from error
         if not new:
-            self._remove_temporary()
+            # what a process that was killed had begun to write
+            for name in list(self.destination.names("")):
+                if BEGUN.fullmatch(name.rpartition("/")[2]):
+                    self.destination.remove(name)
         twins = _twins(images)
         # only a file system that ignores case finds the marker by this name
         if twins and self.destination.size(MARKER.upper()) is not None:
@@ -161,33 +139,32 @@ class Transfer:
                 "Leave one of them out with --exclude, or choose another destination.",
             )
 
-    def _one(self, image: Candidate) -> Brought | Missed | Unheld:
+    def _one(self, image: Candidate) -> tuple[Candidate, int | OSError | StorageError]:
+        """Bring an image; tells its bytes, or why it cannot be read or its name not be held."""
+        path = f"{names.encode(os.fsencode(self.source.url.rstrip('/')))}/{image.below}"
         try:
-            return self._brought(image)
+            return image, self._bring(path, _name(image))
+        except OSError as error:
+            return image, error
         except StorageError as error:
             if _refuses_name(error):
-                return Unheld(image, error)
+                return image, error
             raise
 
-    def _brought(self, image: Candidate) -> Brought | Missed:
-        path, name = f"{names.encode(os.fsencode(self._root))}/{image.below}", _name(image)
+    def _bring(self, path: str, name: str) -> int:
         if self.config.mode != "copy":
-            return self._link(image, path)
-        try:
-            data = self.source.fetch(path).data
-        except OSError as error:
-            return Missed(image.below, error.strerror or str(error))
+            return self._link(path, name)
+        data = self.source.fetch(path).data
         if not self.destination.create(name, data):
             raise self._taken(name)
-        return Brought(name, len(data))
+        return len(data)
 
-    def _link(self, image: Candidate, path: str) -> Brought | Missed:
+    def _link(self, path: str, name: str) -> int:
         # what a link in the source leads to, since a hard link to a link would be one too
         target = Path(os.fsdecode(names.decode(path))).resolve()
-        name = _name(image)
         link = Path(self.destination.url, name)
         if not target.is_file():
-            return Missed(image.below, "gone since it was listed")
+            raise FileNotFoundError(errno.ENOENT, "gone since it was listed")
         try:
             make_folders(link.parent)
             if self.config.mode == "symlink":
@@ -201,11 +178,7 @@ class Transfer:
                 f"cannot link {link} to {target}: {error.strerror or error}",
                 "Give --mode copy.",
             ) from error
-        return Brought(name, link.stat().st_size)
-
-    @property
-    def _root(self) -> str:
-        return self.source.url.rstrip("/")
+        return link.stat().st_size
 
     def _taken(self, name: str) -> StorageError:
         return StorageError(
@@ -222,11 +195,6 @@ class Transfer:
                 f" or have another size, such as {wrong[0]}",
                 "Is something else writing there? Remove these files and give the same command.",
             )
-
-    def _remove_temporary(self) -> None:
-        for name in list(self.destination.names("")):
-            if _TEMPORARY.fullmatch(name.rpartition("/")[2]):
-                self.destination.remove(name)
 
 
 def _name(image: Candidate) -> str:

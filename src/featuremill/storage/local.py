@@ -134,7 +134,7 @@ class LocalStore:
         path = self._path(folder)
         with self._failures("list", folder):
             there = os.listdir(path) if path.is_dir() else []
-        return (f"{folder}/{name}".lstrip("/") for name in there if _BEGUN.fullmatch(name))
+        return (f"{folder}/{name}".lstrip("/") for name in there if BEGUN.fullmatch(name))
 
     def purge(self, prefix: str) -> int:  # noqa: ARG002  (there is nothing to look for)
         """There is nothing to remove."""
@@ -163,7 +163,7 @@ class LocalStore:
             ) from error
 
 
-_BEGUN = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+BEGUN = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 """Names of the files of :func:`_beside`."""
 _KEPT = 50
 """Characters of a name, of up to four bytes each, that its temporary file keeps."""
