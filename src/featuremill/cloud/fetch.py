@@ -27,7 +27,7 @@ _LONGEST = 255
 """Bytes of a name that file systems take."""
 
 Progress = Callable[[int, int, int], None]
-"""Told the files done, all files, and the bytes received."""
+"""Told the files done, the bytes received, and how many files there are."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def fetch(
     place: Place,
     destination: Path,
     name: str = "",
-    progress: Progress = lambda _done, _all, _bytes: None,
+    progress: Progress = lambda _done, _bytes, _all: None,
 ) -> Plan:
     """Plan for bringing results to disk.
 
@@ -100,7 +100,7 @@ def fetch(
                 outcome.received += size is not None
                 outcome.there += size is None
                 outcome.size += size or 0
-                progress(outcome.received + outcome.there, len(results), outcome.size)
+                progress(outcome.received + outcome.there, outcome.size, len(results))
         return outcome
 
     why, calls = f"see what is in s3://{bucket}/{folder}", ("s3.list_objects_v2",)

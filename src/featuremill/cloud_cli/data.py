@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -23,33 +25,28 @@ _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_AT_A_TERMINAL = 0.2
 
 
-class Line:
-    """One line on standard error that is kept up to date, or some lines where it is no terminal."""
+@contextmanager
+def counting(verb: str) -> Iterator[Callable[..., None]]:
+    """One line on standard error that is kept up to date, or some lines where it is no terminal.
 
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
-        self._terminal = sys.stderr.isatty()
-        self._next = 0.0
+    Yields a function of the files done, their bytes and, if it is known, how many there are.
+    """
+    terminal, due = sys.stderr.isatty(), 0.0
 
-    def sent(self, files: int, size: int) -> None:
-        """Show what has been done so far."""
-        self._show(f"{files:,} files, {size / 1e6:,.1f} MB")
-
-    def received(self, files: int, total: int, size: int) -> None:
-        """Show what has been done of what there is."""
-        self._show(f"{files:,} of {total:,} files, {size / 1e6:,.1f} MB")
-
-    def _show(self, text: str) -> None:
+    def show(files: int, size: int, total: int | None = None) -> None:
+        nonlocal due
         now = time.monotonic()
-        if now < self._next:
+        if now < due:
             return
-        self._next = now + (_SECONDS_AT_A_TERMINAL if self._terminal else _SECONDS_BETWEEN_LINES)
-        start = "\r\x1b[2K" if self._terminal else ""
-        click.echo(f"{start}{self._verb} {text}", nl=not self._terminal, err=True)
+        due = now + (_SECONDS_AT_A_TERMINAL if terminal else _SECONDS_BETWEEN_LINES)
+        start, of = "\r\x1b[2K" if terminal else "", f" of {total:,}" if total is not None else ""
+        line = f"{start}{verb} {files:,}{of} files, {size / 1e6:,.1f} MB"
+        click.echo(line, nl=not terminal, err=True)
 
-    def end(self) -> None:
-        """Leave the line behind."""
-        if self._terminal and self._next:
+    try:
+        yield show
+    finally:
+        if terminal and due:
             click.echo(err=True)
 
 
@@ -97,16 +94,14 @@ def upload(
     from featuremill.cloud.upload import UPLOADED, Uploaded
     from featuremill.cloud.upload import upload as plan
 
-    line, images = Line("sent"), open_source(source, follow_links=follow_links)
+    images = open_source(source, follow_links=follow_links)
+    with counting("sent") as show:
 
-    def steps(place: Place) -> Plan:
-        return plan(place, images, to, line.sent, agreeing(yes=yes))
+        def steps(place: Place) -> Plan:
+            return plan(place, images, to, show, agreeing(yes=yes))
 
-    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
-    try:
+        place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
         answers = carry_out(steps(place), aws, dry_run=dry_run)
-    finally:
-        line.end()
     if answers is None:
         return
     done: Uploaded = answers[UPLOADED]
@@ -145,16 +140,13 @@ def fetch(
     from featuremill.cloud.fetch import FETCHED, Fetched
     from featuremill.cloud.fetch import fetch as plan
 
-    line = Line("fetched")
+    with counting("fetched") as show:
 
-    def steps(place: Place) -> Plan:
-        return plan(place, destination, name, line.received)
+        def steps(place: Place) -> Plan:
+            return plan(place, destination, name, show)
 
-    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
-    try:
+        place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
         answers = carry_out(steps(place), aws, dry_run=dry_run)
-    finally:
-        line.end()
     if answers is None:
         return
     done: Fetched = answers[FETCHED]

@@ -11,7 +11,7 @@ from featuremill.cloud.confirm import check_account
 from featuremill.cloud.place import Place
 from featuremill.cloud.sizing import DEFAULT_VCPU
 from featuremill.cloud.wanted import ARCHITECTURES
-from featuremill.cloud_cli.data import Line
+from featuremill.cloud_cli.data import counting
 from featuremill.cloud_cli.money import CURRENCY_OPTIONS, currency, shown, with_options
 from featuremill.cloud_cli.options import (
     agreeing,
@@ -186,23 +186,17 @@ def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
     from featuremill.cloud.up import bring, under_way
     from featuremill.cloud.upload import UPLOADED
 
-    line = Line("sent")
-    try:
-        answers = carry_out(bring(where, errand, line.sent, agree), aws, dry_run=False) or {}
-    finally:
-        line.end()
+    with counting("sent") as show:
+        answers = carry_out(bring(where, errand, show, agree), aws, dry_run=False) or {}
     uploaded = answers[UPLOADED]
     say(f"{uploaded.files:,} files are there, {uploaded.sent:,} of them new")
     for why, count in uploaded.left_out.items():
         say(f"left out: {count:,} {why}")
     all_there = answers[STORED] and not uploaded.sent
     _run(where, errand, aws, under_way(aws, where, errand, all_there=all_there))
-    line = Line("fetched")
-    try:
-        plan = fetch(where, errand.destination, errand.name, line.received)
+    with counting("fetched") as show:
+        plan = fetch(where, errand.destination, errand.name, show)
         fetched = (carry_out(plan, aws, dry_run=False) or {})[FETCHED]
-    finally:
-        line.end()
     tell(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
     tell(f"results are in {errand.destination}")
     tell("`featuremill cloud cost` tells what it cost, `destroy` takes everything down.")
