@@ -27,7 +27,7 @@ from featuremill.errors import CloudError
 BROUGHT_BY_THE_CLUSTER = frozenset({"pyspark", "py4j"})
 """Packages that would fight with the cluster's own."""
 
-_BROUGHT_BY_THE_SYSTEM = frozenset(
+BROUGHT_BY_THE_SYSTEM = frozenset(
     {
         *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libz.so.1"),
         *("libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
@@ -119,7 +119,7 @@ def check(files: list[tuple[str, Path]], architecture: Architecture) -> Checked:
     """
     _check_packages(name.partition("/")[0] for name, _ in files)
     binaries = list(_binaries(files))
-    here = {name.rpartition("/")[2] for name, _ in files} | _BROUGHT_BY_THE_SYSTEM
+    here = {name.rpartition("/")[2] for name, _ in files} | BROUGHT_BY_THE_SYSTEM
     processor = _PROCESSORS[architecture.machine]
     strange = [f"{name} ({each.machine})" for name, each in binaries if each.machine != processor]
     recent = [f"{name} ({_dotted(each.glibc)})" for name, each in binaries if each.glibc > GLIBC]

@@ -19,7 +19,7 @@ import pytest
 from featuremill.cloud import architecture
 from featuremill.cloud.architecture import Architecture
 from featuremill.cloud.archive import Built
-from scripts.check_locks import examine
+from scripts.check_locks import BROUGHT_BY_THE_SYSTEM, examine
 from tests.cloud.cluster import bare_environment, clean_python, unpack
 
 X86, ARM = (architecture.get(name) for name in architecture.NAMES)
@@ -31,18 +31,21 @@ def test_every_binary_of_an_archive_runs_on_amazon_linux_2023(
     machine: Architecture, archive_for: Callable[[str], Built], tmp_path: Path
 ) -> None:
     archive = archive_for(machine.name).archive
-    machines, newest, count = set(), (0, 0), 0
+    machines, newest, count, here, needed = set(), (0, 0), 0, set(BROUGHT_BY_THE_SYSTEM), set()
     with tarfile.open(archive, "r|gz") as packed:
         for entry in packed:
             file = packed.extractfile(entry)
             assert file is not None
+            here.add(entry.name.rpartition("/")[2])
             binary = examine(io.BytesIO(file.read()))
             if binary is not None:
+                needed.update(binary.needed)
                 machines.add(binary.machine)
                 newest, count = max(newest, binary.glibc), count + 1
     assert machines == {{"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}[machine.name]}
     assert (2, 17) <= newest <= (2, 34)
     assert count > 100
+    assert needed <= here
     assert archive.stat().st_size < 350e6
 
 
