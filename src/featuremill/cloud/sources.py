@@ -303,29 +303,27 @@ def _decompressed(stream: io.BufferedReader) -> BinaryIO:
 def _zip(where: str, title: str, agree: Agree) -> Iterator[Found]:
     with _failures(title), _seekable(where) as file:
         check_directory(file, title)
-        yield from _files_of_zip(file, title, agree)
+        with zipfile.ZipFile(file) as archive:
+            found = archive.infolist()
+            size = file.seek(0, os.SEEK_END)
+            Unpacked(title, size, agree).check(len(found), sum(info.file_size for info in found))
+            # in the order in which they lie, so that the file is read from beginning to end
+            for info in sorted(found, key=lambda each: each.header_offset):
+                if not info.is_dir():
+                    yield _member_of_zip(archive, info)
 
 
-def _files_of_zip(file: BinaryIO, title: str, agree: Agree) -> Iterator[Found]:
-    with zipfile.ZipFile(file) as archive:
-        found = archive.infolist()
-        size = file.seek(0, os.SEEK_END)
-        Unpacked(title, size, agree).check(len(found), sum(info.file_size for info in found))
-        # in the order in which they lie, so that the file is read from beginning to end
-        for info in sorted(found, key=lambda each: each.header_offset):
-            if info.is_dir():
-                continue
-            if info.compress_type not in _METHODS:
-                # of these, a few bytes may unpack to gigabytes at once
-                raise NotImplementedError(f"{info.filename!r} is compressed by a rare method")
-            if info.file_size > LARGEST:
-                yield LeftOut(info.filename, TOO_LARGE)
-            elif info.external_attr >> 28 == 0xA:
-                yield LeftOut(info.filename, NO_FILE)
-            else:
-                with archive.open(info) as content:
-                    data = _whole(content, info.file_size)
-                yield Entry(info.filename, len(data), partial(_same, data))
+def _member_of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Found:
+    if info.compress_type not in _METHODS:
+        # of these, a few bytes may unpack to gigabytes at once
+        raise NotImplementedError(f"{info.filename!r} is compressed by a rare method")
+    if info.file_size > LARGEST:
+        return LeftOut(info.filename, TOO_LARGE)
+    if info.external_attr >> 28 == 0xA:
+        return LeftOut(info.filename, NO_FILE)
+    with archive.open(info) as content:
+        data = _whole(content, info.file_size)
+    return Entry(info.filename, len(data), partial(_same, data))
 
 
 def _same(data: bytearray) -> bytearray:
@@ -353,23 +351,15 @@ def _seekable(where: str) -> Iterator[BinaryIO]:
 def _failures(where: str) -> Iterator[None]:
     try:
         yield
-    except _DAMAGED as error:
-        raise SourceError(
-            f"{where} cannot be read: {error}",
-            "It is damaged, or not what its name says: get it again.",
-        ) from error
-    except (NotImplementedError, RuntimeError) as error:
-        # zipfile's words for unknown compression and for a password
-        raise SourceError(
-            f"{where} cannot be read: {error}", "Unpack it and upload the folder."
-        ) from error
-    except MemoryError as error:
-        raise SourceError(
-            f"{where} cannot be read: it asks for more memory than there is",
-            "Unpack it and upload the folder.",
-        ) from error
-    except OSError as error:
-        raise SourceError(
-            f"{where} cannot be read: {error.strerror or error}",
-            "Check the file, its address and the network.",
-        ) from error
+    except (*_DAMAGED, NotImplementedError, RuntimeError, MemoryError, OSError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, _DAMAGED):
+            remedy = "It is damaged, or not what its name says: get it again."
+        elif isinstance(error, OSError):
+            remedy = "Check the file, its address and the network."
+        else:
+            # unknown compression and a password in zipfile's words, or too little memory
+            remedy = "Unpack it and upload the folder."
+        if isinstance(error, MemoryError):
+            said = "it asks for more memory than there is"
+        raise SourceError(f"{where} cannot be read: {said}", remedy) from error
