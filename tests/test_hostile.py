@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,11 +21,15 @@ import poison
 import soak.images
 from bad_images import encoded, picture, png
 from featuremill import cells
+from featuremill.checks import CheckConfig, check
 from featuremill.dispatch import Work
 from featuremill.errors import ImageRejected, WorkerError
+from featuremill.export import export
 from featuremill.images import FORMATS, Limits
 from featuremill.isolation import InChild
 from featuremill.pipeline import run
+from featuremill.storage import open_store
+from made_results import MadeResult
 from outputs import everything_in, features, offline
 from soak.mutate import mutant
 from soak.pictures import SIZE, valid_files
@@ -216,11 +221,38 @@ def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
     assert len(features(dest)) > 0
 
 
-@given(st.text(alphabet="'=+-@\t\r 15.ab", max_size=6))
+NUMBER = re.compile(r"'*[+-]?\d+(\.\d+)?")
+SCRIPT_OF_THE_PAGE = files("featuremill.report").joinpath("script", "panel.js").read_text()
+WRITTEN_BY_THE_PAGE = re.compile(re.search(r"const formula = /(.+)/g;", SCRIPT_OF_THE_PAGE)[1])
+FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\.\d+)?$))""")
+
+
+@given(st.text(alphabet="'=+-@\t\r 15.ab;|\"\u3000＝－", max_size=7))
 def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
     cell = cells.cell(text)
-    assert not re.match(r"[=@\t\r]|[+-](?!\d+(\.\d+)?$)", cell)
     assert cells.text_of(cell) == text
     column = cells.cells(pa.array([text, None, "plain"]))
     assert column.to_pylist() == [cell, None, "plain"]
     assert cells.texts_of(column).to_pylist() == [text, None, "plain"]
+    assert WRITTEN_BY_THE_PAGE.sub(r"\1'", text) == cell or NUMBER.fullmatch(text)
+    # also not for a spreadsheet that separates cells by semicolons, as where 0,5 is a half
+    for part in re.split(r"[;|\t\r\n]", cell):
+        assert not FORMULA.match(part), cell
+
+
+@pytest.mark.parametrize(
+    "name", [";=1+1;", " =1+1", "\u3000＝1+1", "a;-1+1", 'a;"=1+1"', "＠SUM(A1)"]
+)
+def test_no_folder_becomes_a_formula_where_cells_are_separated_by_semicolons(name, tmp_path):
+    store = open_store(tmp_path / "out")
+    made = MadeResult(store, str(tmp_path))
+    made.commit(0, [f"/images/{name}/{number}.jpg" for number in range(4)])
+    made.reduce()
+    with (tmp_path / "out" / "csv" / "reduced.csv").open(newline="") as file:
+        read = [cell for row in csv.reader(file, delimiter=";") for cell in row]
+    assert not [cell for cell in read if FORMULA.match(cell)]
+    export(tmp_path / "out", tmp_path / "logs", to="projector")
+    lines = (tmp_path / "logs" / "metadata.tsv").read_text().splitlines()
+    assert not [cell for line in lines for cell in re.split("[;\t]", line) if FORMULA.match(cell)]
+    failed = {one.name for one in check(CheckConfig(str(tmp_path / "out"))).failed}
+    assert not failed & {"csv.rows", "csv.values"}
