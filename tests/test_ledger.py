@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from featuremill import ledger
 from featuremill.errors import LedgerError
-from featuremill.ledger import Ledger, RunRecord, load_latest, new_run_id
+from featuremill.ledger import Ledger, RunRecord, kind_of, load_latest, new_run_id
 from featuremill.references import Reference, Rejection
 from featuremill.storage.local import LocalStore
 
@@ -123,3 +123,9 @@ class TestRunId:
 
 def rejection(stage: str, reason: str) -> Rejection:
     return Rejection(Reference("/a/0.jpg", "a", "v", 1), stage, reason)
+
+
+def test_a_kind_of_reason_keeps_no_bytes_of_the_image_whatever_quotes_they_hold():
+    for start in ("GIF", 'a"b', '"', '""a"', 'x" and "y'):
+        reason = f'not an image: starts with "{start}"'
+        assert kind_of(reason) == 'not an image: starts with "…"'

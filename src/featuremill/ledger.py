@@ -118,7 +118,8 @@ def kind_of(reason: str) -> str:
     >>> kind_of('120 x 100 = 12,000 pixels, limit 10,000')
     'N x N = N pixels, limit N'
     """
-    return re.sub(r"\d[\d,.]*", "N", re.sub(r'"[^"]*"', '"…"', reason))
+    # the bytes of an image may hold quotes themselves: from the first to the last
+    return re.sub(r"\d[\d,.]*", "N", re.sub(r'".*"', '"…"', reason, flags=re.DOTALL))
 
 
 def load_latest(destination: Store) -> RunRecord | None:
