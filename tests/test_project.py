@@ -44,6 +44,7 @@ LAYERS = [
     "lease",
     "forgotten",
     "bicubic",
+    "detail",
     "images",
     "isolation",
     "synth",

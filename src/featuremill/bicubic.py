@@ -114,7 +114,7 @@ def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
     """Compile at the first call, and keep the result on disk where there is a place for it.
 
     Numba unpickles what it finds there, so whoever can write there runs code in this process.
@@ -153,7 +153,7 @@ def _only_ours(folder: str) -> bool:
     )
 
 
-@_compiled
+@compiled
 def _horizontal(
     source: Pixels, first: Integers, count: Integers, fixed: Integers, out: Pixels
 ) -> None:
@@ -188,7 +188,7 @@ def _horizontal(
                 out[top + y, x, 2] = pixels[3 * y + 2]
 
 
-@_compiled
+@compiled
 def _vertical(
     source: Pixels, first: Integers, count: Integers, fixed: Integers, out: Pixels
 ) -> None:

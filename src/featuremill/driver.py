@@ -191,9 +191,11 @@ class Extraction:
                 "smallest_cosine": verdict.smallest_cosine,
                 "compared": verdict.compared,
             }
-            exact = "fp32" if verdict.tried != "fp32" else "every pixel of large JPEGs"
+            tried = f"{verdict.tried} against fp32"
+            if verdict.tried == "fp32":
+                tried = "large JPEGs decoded smaller against every pixel"
             self._progress.say(
-                f"{verdict.tried} against {exact}: smallest cosine {verdict.smallest_cosine:.6f}"
+                f"{tried}: smallest cosine {verdict.smallest_cosine:.6f}"
                 f" on {verdict.compared} images"
             )
         if verdict.warning:
