@@ -25,7 +25,7 @@ def stripes(period: float, turned: bool = False, **options) -> bytes:
 def found(jpeg: bytes) -> dict[int, float]:
     detail = fine_detail(jpeg)
     assert detail is not None
-    return detail
+    return detail.lost
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -62,6 +62,15 @@ def test_what_stands_behind_the_picture_does_not_count():
     plain = encoded("JPEG", picture(size=(1500, 1500)), quality=95)
     preview = stripes(2.1, quality=30)[: len(plain) // 10]
     assert found(plain + preview)[2] < 8
+
+
+def test_fine_texture_is_regular_where_nothing_else_is_to_be_seen():
+    texture, smooth = fine_detail(stripes(4.1)), encoded("JPEG", picture(size=(900, 900)))
+    assert texture is not None
+    assert texture.regular > 60
+    detail = fine_detail(smooth)
+    assert detail is not None
+    assert detail.regular < 1
 
 
 def test_of_a_progressive_jpeg_nothing_is_known():

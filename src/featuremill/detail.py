@@ -46,8 +46,21 @@ class _Scan(NamedTuple):
     steps: Integers  # (components, 64), of the quantisation
 
 
-def fine_detail(jpeg: bytes) -> dict[int, float] | None:
-    """Contrast of what decoding at a part of the size would turn into something else.
+class Detail(NamedTuple):
+    """Contrasts as root mean squares, in levels of 0...255: the third largest of 16 samples.
+
+    ``lost`` is, for 2, 4 and 8, that of waves which decoding at 1/2, 1/4 or 1/8 cannot tell from
+    slower ones. ``regular`` is that of fine waves which alone fill their part of the picture, as
+    in cloth, meshes and gratings: they vanish at the network's size, where of an even gray each
+    level of rounding counts.
+    """
+
+    lost: dict[int, float]
+    regular: float
+
+
+def fine_detail(jpeg: bytes) -> Detail | None:
+    """Sample a JPEG's coefficients.
 
     Parameters
     ----------
@@ -56,10 +69,8 @@ def fine_detail(jpeg: bytes) -> dict[int, float] | None:
 
     Returns
     -------
-    dict of int to float, or None
-        For 2, 4 and 8, the root mean square, in levels of 0...255, of the waves that decoding at
-        1/2, 1/4 or 1/8 cannot tell from slower ones: the third largest of 16 samples. None where
-        it cannot be told, as for progressive JPEGs.
+    Detail or None
+        None where it cannot be told, as for progressive JPEGs.
     """
     try:
         scan = _scan(jpeg)
@@ -80,13 +91,27 @@ def fine_detail(jpeg: bytes) -> dict[int, float] | None:
     power = np.empty_like(mean)
     power[:, :, _ZIGZAG] = mean
     power = power.reshape(*power.shape[:2], 8, 8)  # (samples, components, rows, columns)
-    return {part: _contrast(power, first) for part, first in _FIRST_COLUMN.items()}
+    lost = {part: _contrast(power, first) for part, first in _FIRST_COLUMN.items()}
+    return Detail(lost, _regular(power))
 
 
 def _contrast(power: Floats, first: int) -> float:
     """Of waves along one axis that hardly change along the other, which alone come out slow."""
     along_x, along_y = power[..., :2, first:].sum((2, 3)), power[..., first:, :2].sum((2, 3))
-    return float(np.sqrt(np.sort(np.maximum(along_x, along_y).max(axis=1))[-1 - _OUTLIERS]))
+    return _largest(np.sqrt(np.maximum(along_x, along_y)))
+
+
+def _regular(power: Floats) -> float:
+    """Of fine waves in samples whose blocks are far more alike than their pixels."""
+    light = power[:, :1]
+    fine = np.sqrt(light[..., 3:, :].sum((2, 3)) + light[..., :3, 3:].sum((2, 3)))
+    coarse = np.sqrt(light[..., 0, 0])  # how the means of blocks differ
+    return _largest(np.where(coarse < fine / 2, fine, 0.0))
+
+
+def _largest(contrasts: Floats) -> float:
+    """By samples and components: the largest but for outliers."""
+    return float(np.sort(contrasts.max(axis=1))[-1 - _OUTLIERS])
 
 
 def _scan(jpeg: bytes) -> _Scan | None:
@@ -169,12 +194,15 @@ def _read(
 ) -> None:
     """Sum the squares of the coefficients of each sample, and count its blocks.
 
+    In place of the first coefficient stands how far it is from its mean over the sample.
+
     A sample whose second half holds an impossible code has not found its blocks: its counts are 0.
     """
     for sample in range(len(starts)):
         at, bits, held, block, k = starts[sample], np.uint64(0), 0, 0, 0
         sure = at + _UNSURE_BYTES
         end = min(at + _SAMPLE_BYTES, len(data) - 1)
+        level, total = np.zeros((2, counts.shape[1]))
         while at < end:
             while held <= 40 and at < end:
                 byte = data[at]
@@ -209,12 +237,18 @@ def _read(
             if size > 0:
                 value = np.int64((bits >> np.uint64(held - size)) & np.uint64((1 << size) - 1))
                 held -= size
-                if at >= sure and k > 0:
+                if at >= sure:
                     if value < 1 << (size - 1):
                         value -= (1 << size) - 1
-                    squares[sample, component, k] += value * value
+                    if k == 0:
+                        level[component] += value
+                    else:
+                        squares[sample, component, k] += value * value
             k += 1
             if at_end or k > 63:
                 if at >= sure:
                     counts[sample, component] += 1
+                    total[component] += level[component]
+                    squares[sample, component, 0] += level[component] ** 2
                 block, k = (block + 1) % len(blocks), 0
+        squares[sample, :, 0] -= total**2 / np.maximum(1, counts[sample])

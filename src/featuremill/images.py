@@ -45,10 +45,10 @@ _ON_THEIR_SIDE = (5, 6, 7, 8)
 _SPARE = 4
 """How many times the target's size a JPEG must have left when it is decoded smaller: features of
 125 camera photographs then keep a cosine of 0.9996 to those of all pixels, at 3 times 0.9990."""
-_LEVELS_LOST = {2: 8.0, 4: 20.0, 8: 20.0}
-"""Contrast, in levels of 0...255, of the fine detail that may be lost where a JPEG is decoded at
-1/2, 1/4 or 1/8: above it the averages of neighbours show waves that are not in the picture. Of 133
-camera photographs none reaches 6 at 1/2; regular texture that is harmed is above 60."""
+_LOST = {2: 6.0, 4: 20.0, 8: 20.0}
+_REGULAR = 4.0
+"""Contrasts, as of :class:`featuremill.detail.Detail`, from which a JPEG is not decoded smaller.
+Of 132 camera photographs none has more than 5.3 to lose at 1/2, or more than 3 that is regular."""
 _FLAT = 8.0
 """Contrast in levels below which a smaller JPEG is decoded again, at every pixel: features of flat
 pictures change with single levels of rounding."""
@@ -110,8 +110,8 @@ def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -
         The largest image to decode.
     target : tuple of (int, int), optional
         Height and width the pixels will be resized to. A JPEG that is at least eight times as
-        large is then decoded at 1/2, 1/4 or 1/8, to no less than four times the target; without
-        it every pixel is decoded.
+        large is then decoded at 1/2, 1/4 or 1/8, to no less than four times the target, unless
+        its texture is too fine or it is too flat for that; without it every pixel is decoded.
 
     Returns
     -------
@@ -227,8 +227,10 @@ def _part(jpeg: bytes, shorter: int, target: int) -> int:
         return 1
     from featuremill.detail import fine_detail
 
-    lost = fine_detail(jpeg)
-    return next((part for part in large_enough if lost and lost[part] <= _LEVELS_LOST[part]), 1)
+    detail = fine_detail(jpeg)
+    if detail is None or detail.regular > _REGULAR:
+        return 1
+    return next((part for part in large_enough if detail.lost[part] <= _LOST[part]), 1)
 
 
 def _decode_part(jpeg: bytes, height: int, width: int, part: int) -> Pixels:
