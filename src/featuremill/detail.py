@@ -34,6 +34,7 @@ _ZIGZAG = np.array(
 
 Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.uint16]
 
 
 class _Scan(NamedTuple):
@@ -41,8 +42,8 @@ class _Scan(NamedTuple):
 
     start: int
     blocks: Integers
-    dc: Integers  # (components, 65536): code length and symbol by the next 16 bits
-    ac: Integers
+    dc: Codes  # (components, 65536): code length and symbol by the next 16 bits
+    ac: Codes
     steps: Integers  # (components, 64), of the quantisation
 
 
@@ -117,7 +118,7 @@ def _largest(contrasts: Floats) -> float:
 def _scan(jpeg: bytes) -> _Scan | None:
     """Read the header's segments up to the pixels, or None if they are not in one baseline scan."""
     steps: dict[int, Integers] = {}
-    codes: dict[int, Integers] = {}
+    codes: dict[int, Codes] = {}
     components: dict[int, tuple[int, int]] = {}
     at = 2
     for _ in range(_MOST_SEGMENTS):
@@ -162,7 +163,7 @@ def _quantisation(content: bytes) -> dict[int, Integers]:
     return tables
 
 
-def _huffman(content: bytes) -> dict[int, Integers]:
+def _huffman(content: bytes) -> dict[int, Codes]:
     tables = {}
     while content:
         size = 17 + sum(content[1:17])
@@ -172,12 +173,12 @@ def _huffman(content: bytes) -> dict[int, Integers]:
 
 
 @lru_cache(16)
-def _lookup(table: bytes) -> Integers:
+def _lookup(table: bytes) -> Codes:
     """256 times the length of the code that 16 bits begin with, plus its symbol; else 0."""
     lengths = np.repeat(np.arange(1, 17), list(table[:16]))
     words = (lengths << 8) + np.frombuffer(table[16:], np.uint8)
     filled = np.repeat(words, 1 << (16 - lengths))
-    lookup = np.zeros(1 << 16, np.int32)
+    lookup = np.zeros(1 << 16, np.uint16)
     lookup[: len(filled)] = filled
     return lookup
 
@@ -187,8 +188,8 @@ def _read(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     blocks: Integers,
-    dc: Integers,
-    ac: Integers,
+    dc: Codes,
+    ac: Codes,
     squares: Floats,
     counts: Floats,
 ) -> None:
@@ -222,7 +223,7 @@ def _read(
                 break
             component = blocks[block]
             peek = np.int64((bits >> np.uint64(held - 16)) & np.uint64(0xFFFF))
-            word = dc[component, peek] if k == 0 else ac[component, peek]
+            word = np.int64(dc[component, peek] if k == 0 else ac[component, peek])
             size, run = word & 15, (word >> 4) & 15
             at_end = k > 0 and size == 0 and run < 15
             bad = word == 0 or k + run > 63 or (k == 0 and run > 0)

@@ -182,11 +182,16 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
 @cache
 def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
     # imported where it is first needed: commands that resize nothing need not wait for Numba
-    if importlib.util.find_spec("numba") is None:
+    if not _has_numba():
         return _resize_with_pillow
     from featuremill import bicubic
 
     return bicubic.resize
+
+
+@cache
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
 
 
 def _resize_with_pillow(rgb: Pixels, size: tuple[int, int]) -> Pixels:
@@ -223,7 +228,7 @@ def _part(jpeg: bytes, shorter: int, target: int) -> int:
     libjpeg can divide by 8/7, 8/6 … too, but not as faithfully.
     """
     large_enough = [part for part in (8, 4, 2) if shorter >= part * _SPARE * target]
-    if not large_enough or importlib.util.find_spec("numba") is None:
+    if not large_enough or not _has_numba():
         return 1
     from featuremill.detail import fine_detail
 
@@ -242,7 +247,7 @@ def _decode_part(jpeg: bytes, height: int, width: int, part: int) -> Pixels:
 def _is_flat(rgb: Pixels, target: int) -> bool:
     """Whether little is left to see at the target's size, along the rows or along the columns."""
     segment = max(1, min(rgb.shape[:2]) * 2 // target)
-    every = 4 * segment
+    every = 8 * segment
     green = rgb[:, :, 1]
     lines = green[every // 2 :: every], green[:, every // 2 :: every].T
     return min(_contrast_of(some, segment) for some in lines) < _FLAT
