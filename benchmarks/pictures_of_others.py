@@ -83,7 +83,8 @@ def _rows(dest: Path) -> Iterator[tuple[str, npt.NDArray[np.float32] | None, str
     table = pa.table(DeltaTable(dest / "features").to_pyarrow_table())
     for row in table.select(["path", "features", "reason"]).sort_by("path").to_pylist():
         features = row["features"]
-        yield row["path"], None if features is None else np.float32(features), row["reason"] or ""
+        numbers = None if features is None else np.asarray(features, np.float32)
+        yield row["path"], numbers, row["reason"] or ""
 
 
 def _compared(

@@ -223,7 +223,7 @@ def _read(
                 break
             component = blocks[block]
             peek = np.int64((bits >> np.uint64(held - 16)) & np.uint64(0xFFFF))
-            word = np.int64(dc[component, peek] if k == 0 else ac[component, peek])
+            word = int(dc[component, peek] if k == 0 else ac[component, peek])
             size, run = word & 15, (word >> 4) & 15
             at_end = k > 0 and size == 0 and run < 15
             bad = word == 0 or k + run > 63 or (k == 0 and run > 0)
@@ -236,7 +236,7 @@ def _read(
             held -= word >> 8
             k += run
             if size > 0:
-                value = np.int64((bits >> np.uint64(held - size)) & np.uint64((1 << size) - 1))
+                value = int((bits >> np.uint64(held - size)) & np.uint64((1 << size) - 1))
                 held -= size
                 if at >= sure:
                     if value < 1 << (size - 1):
