@@ -45,6 +45,7 @@ LAYERS = [
     "forgotten",
     "bicubic",
     "detail",
+    "image_costs",
     "images",
     "isolation",
     "synth",

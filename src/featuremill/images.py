@@ -21,6 +21,7 @@ import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from featuremill.errors import ConfigError, ImageRejected
+from featuremill.image_costs import check_costs
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -334,6 +335,7 @@ def _check_bytes(data: bytes, limits: Limits) -> None:
         raise ImageRejected("decode", "the file is empty")
     if len(data) > limits.max_bytes:
         raise ImageRejected("limit", f"{len(data):,} bytes, limit {limits.max_bytes:,}")
+    check_costs(data)
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
