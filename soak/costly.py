@@ -62,7 +62,7 @@ def _boxes(count: int) -> bytes:
 
 
 def tiff(fields: list[tuple[int, int, int, int]], rest: bytes) -> bytes:
-    """A little-endian TIFF of one directory, behind it ``rest``; fields: tag, type, count, value."""
+    """A little-endian TIFF of one directory, then ``rest``; fields: tag, type, count, value."""
     packed = b"".join(
         struct.pack("<HHI", tag, kind, count)
         + (struct.pack("<HH", value, 0) if kind == 3 and count == 1 else struct.pack("<I", value))
@@ -133,6 +133,10 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "JPEG of 3 million empty segments": lambda: _empty_segments(3_000_000),
     "JPEG of 3,000 scans": lambda: _scans(3_000, 4_000),
     "JPEG 2000 of 62,500 tiles": lambda: _jpeg2000(250, tile_size=(1, 1), num_resolutions=1),
+    "JPEG 2000 of a million code blocks": lambda: _jpeg2000(2_000, codeblock_size=(4, 4)),
+    "JPEG 2000 of 187,500 precincts": lambda: _jpeg2000(
+        1_000, precinct_size=(4, 4), codeblock_size=(4, 4), num_resolutions=1
+    ),
     "ICNS of a JPEG 2000 of 32,768 tiles": lambda: _jpeg2000_in_icns(256),
     "JPEG 2000 of a million boxes": lambda: _boxes(1_000_000),
     "TIFF of a million strips": lambda: _strips(1_000_000),

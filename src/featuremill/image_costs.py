@@ -10,6 +10,7 @@ import re
 import struct
 
 from featuremill.errors import ImageRejected
+from featuremill.tiff_tags import HEIGHT, STRIPS, WIDTH, Tag, count_of_entries, read_tags
 
 MOST_SEGMENTS = 10_000
 """Of a JPEG before its pixels. Pillow joins EXIF segments, in the square of their number; the
@@ -28,6 +29,9 @@ _SPARE_STRIPS, _PIXELS_A_STRIP = 16_384, 64
 more for so many pixels."""
 _SPARE_TILES, _PIXELS_A_TILE = 8_192, 4_096
 """The same of a JPEG 2000, in each component; OpenJPEG takes 4 KiB for each."""
+_SPARE_CODE_BLOCKS, _PIXELS_A_CODE_BLOCK = 65_536, 256
+"""The same of its code blocks, of which OpenJPEG takes 500 bytes for each. Three components in
+blocks of 32 x 32 have one for 256 pixels; usual are 64 x 64."""
 
 _SOS, _EOI = 0xDA, 0xD9
 _ALONE = (0x00, 0x01, *range(0xD0, 0xD9))
@@ -36,7 +40,7 @@ _FILL = re.compile(rb"\xff+")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SIZE_OF_JPEG2000 = re.compile(rb"\xff\x4f\xff\x51")
 _VALUES_OF_XPM = re.compile(rb'"\s*\d+\s+\d+\s+(\d+)\s+\d+')
-_STRIP_TAGS = (273, 279, 324, 325)
+_NONE = Tag(0, 0)
 
 
 def check_costs(data: bytes) -> None:
@@ -128,9 +132,10 @@ def _check_scans(jpeg: bytes, at: int) -> None:
 
 
 def _check_tiles(data: bytes) -> None:
-    """Look at the size that each code stream of a JPEG 2000 states, also within an ICNS."""
+    """Look at the sizes that each code stream of a JPEG 2000 states, also within an ICNS."""
     for found in _SIZE_OF_JPEG2000.finditer(data):
-        fields = data[found.end() + 4 : found.end() + 38]
+        at = found.end()
+        fields = data[at + 4 : at + 38]
         if len(fields) < 34:
             return
         right, bottom, left, top, width, height, tiles_left, tiles_top, components = struct.unpack(
@@ -142,31 +147,40 @@ def _check_tiles(data: bytes) -> None:
         pixels = max(0, right - left) * max(0, bottom - top)
         most = _SPARE_TILES + pixels // _PIXELS_A_TILE
         _check("tiles of a JPEG 2000", tiles * components, most)
+        blocks = components * _code_blocks(
+            data, at + int.from_bytes(data[at : at + 2], "big"), pixels
+        )
+        most = _SPARE_CODE_BLOCKS + pixels // _PIXELS_A_CODE_BLOCK
+        _check("code blocks of a JPEG 2000", blocks, most)
+
+
+def _code_blocks(data: bytes, at: int, pixels: int) -> int:
+    """About how many code blocks a component has, by the main header, of which ``at`` is part."""
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\x90":  # the first tile
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0x52 and length >= 12 and len(data) >= at + 2 + length:  # COD
+            coding = data[at + 4 : at + 2 + length]
+            levels, width, height = coding[5], coding[6] + 2, coding[7] + 2
+            blocks = 0
+            for level in range(levels + 1):  # 0 is the smallest
+                precinct = (
+                    coding[10 + level] if coding[0] & 1 and len(coding) > 10 + level else 0xFF
+                )
+                within = [max(0, side - (level > 0)) for side in (precinct & 15, precinct >> 4)]
+                area = min(width, within[0]) + min(height, within[1])  # as a power of two
+                blocks += pixels >> 2 * (levels - level) >> area
+            return blocks
+        at += 2 + length
+    return 0
 
 
 def _check_tiff(data: bytes) -> None:
     """Look at the first directory, which is the only one that is decoded."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = 43 in data[2:4]
-    at_format, count_format, entry_format = ("Q", "Q", "HHQ") if big else ("I", "H", "HHI")
-    entry_bytes = 20 if big else 12
-    try:
-        (at,) = struct.unpack_from(order + at_format, data, 8 if big else 4)
-        (entries,) = struct.unpack_from(order + count_format, data, at)
-        _check("entries of a TIFF", entries, MOST_ENTRIES)
-        at += struct.calcsize(order + count_format)
-        counts: dict[int, int] = {}
-        sides: dict[int, int] = {}
-        for place in range(at, at + entries * entry_bytes, entry_bytes):
-            tag, kind, count = struct.unpack_from(order + entry_format, data, place)
-            counts[tag] = count
-            if tag in (256, 257):
-                value = place + struct.calcsize(order + entry_format)
-                (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, value)
-    except (struct.error, OverflowError):  # damaged: Pillow says how
-        return
-    most = _SPARE_STRIPS + sides.get(256, 0) * sides.get(257, 0) // _PIXELS_A_STRIP
-    _check("strips of a TIFF", max(counts.get(tag, 0) for tag in _STRIP_TAGS), most)
+    _check("entries of a TIFF", count_of_entries(data), MOST_ENTRIES)
+    tags = read_tags(data, MOST_ENTRIES)
+    pixels = tags.get(WIDTH, _NONE).first * tags.get(HEIGHT, _NONE).first
+    strips = max(tags.get(tag, _NONE).count for tag in STRIPS)
+    _check("strips of a TIFF", strips, _SPARE_STRIPS + pixels // _PIXELS_A_STRIP)
 
 
 def _check_resources(psd: bytes) -> None:

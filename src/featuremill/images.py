@@ -18,10 +18,12 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from featuremill.errors import ConfigError, ImageRejected
 from featuremill.image_costs import check_costs
+from featuremill.image_kinds import unsupported
+from featuremill.pixel_ranges import check_eight_bits, gray_levels, has_range
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,6 +55,8 @@ Of 132 camera photographs none has more than 5.3 to lose at 1/2, or more than 3 
 _FLAT = 8.0
 """Contrast in levels below which a smaller JPEG is decoded again, at every pixel: features of flat
 pictures change with single levels of rounding."""
+_LIKE_XBM = re.compile(rb"#define\s+\w*width\s")
+"""Other programs in C begin with a definition, too."""
 _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
@@ -100,8 +104,9 @@ class Decoded(NamedTuple):
 def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -> Decoded:
     """Decode one image, upright, whatever its format and colour mode.
 
-    Alpha is dropped, 16-bit and integer gray is divided by 256, float gray is clipped to
-    0...255, and of an animation or a multi-page file the first picture counts.
+    Alpha is dropped, gray of more than 8 bits is scaled by its range
+    (:mod:`featuremill.pixel_ranges`), and of an animation or a multi-page file the first picture
+    counts.
 
     Parameters
     ----------
@@ -129,6 +134,16 @@ def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -
         is_jpeg = data.startswith(b"\xff\xd8\xff")
         decoded = _decode_jpeg(data, limits, target) if is_jpeg else None
         return _decode_with_pillow(data, limits) if decoded is None else decoded
+
+
+def stated_pixels(data: bytes, limits: Limits) -> int:
+    """How many pixels the header states; 0 if they cannot be told or are over the limit."""
+    try:
+        check_costs(data)
+        width, height = _open(data, limits).size
+    except Exception:  # decode() says what is wrong
+        return 0
+    return width * height
 
 
 def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
@@ -281,6 +296,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     # Pillow raises above twice this, also for what is nested: the PNG in an ICO, a TIFF's tiles.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    # each of its threads would have a stack of 8 MiB, and Spark gives every core its own task
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     image = Image.open(io.BytesIO(data), formats=formats)
@@ -291,16 +308,13 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 def _rgb(image: Image.Image) -> Pixels:
     """Load the pixels and bring any mode to RGB, shape (height, width, 3)."""
     image.load()
-    if image.mode.startswith("I"):  # "I" or one of "I;16", "I;16B", ...
-        return _gray_to_rgb(np.asarray(image) >> 8)
-    if image.mode == "F":
-        return _gray_to_rgb(np.nan_to_num(np.asarray(image)))
+    if image.format == "WEBP" and image.fp is not None:
+        image.fp.close()  # all its pixels once more
+    if has_range(image):
+        return np.repeat(gray_levels(image)[:, :, np.newaxis], 3, axis=2)  # (h, w) -> (h, w, 3)
+    if image.format == "TIFF":
+        check_eight_bits(image)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _gray_to_rgb(gray: npt.NDArray[np.generic]) -> Pixels:
-    levels = np.clip(gray, 0, 255).astype(np.uint8)
-    return np.repeat(levels[:, :, np.newaxis], 3, axis=2)  # (height, width) -> (height, width, 3)
 
 
 def _upright(rgb: Pixels, orientation: int) -> Pixels:
@@ -353,7 +367,8 @@ def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     except ImageRejected:
         raise
     except Exception as error:  # Pillow lets everything through, from OSError to AssertionError
-        stage = "limit" if isinstance(error, Image.DecompressionBombError) else "decode"
+        beyond = isinstance(error, Image.DecompressionBombError | MemoryError)
+        stage = "limit" if beyond else "decode"
         raise ImageRejected(stage, _reason(error, data, limits)) from error
 
 
@@ -362,6 +377,8 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
         return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * limits.max_pixels:,} pixels, limit {limits.max_pixels:,}"
+    if kind := unsupported(data):
+        return kind
     name = _signature(data)
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
@@ -373,7 +390,7 @@ def _signature(data: bytes) -> str:
     prefix = data[:16].ljust(16, b"\0")
     for name in FORMATS:
         _, accept = Image.OPEN.get(name, (None, None))
-        if accept and accept(prefix) is True:
+        if accept and accept(prefix) is True and (name != "XBM" or _LIKE_XBM.match(data)):
             return name
     return ""
 
