@@ -20,10 +20,12 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
+from featuremill import libtiff
 from featuremill.errors import ConfigError, ImageRejected
 from featuremill.image_costs import check_costs
 from featuremill.image_kinds import unsupported
 from featuremill.pixel_ranges import check_eight_bits, gray_levels, has_range
+from featuremill.raw_pixels import read_pixels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -34,6 +36,7 @@ FORMATS = (
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
 """What is decoded, by Pillow's names."""
+_TIFF = (b"II", b"MM")
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -307,6 +310,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Pixels:
     """Load the pixels and bring any mode to RGB, shape (height, width, 3)."""
+    if (pixels := read_pixels(image)) is not None:
+        return pixels
     image.load()
     if image.format == "WEBP" and image.fp is not None:
         image.fp.close()  # all its pixels once more
@@ -362,6 +367,8 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 @contextmanager
 def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on these bytes into one rejection with a reason."""
+    if data.startswith(_TIFF):
+        libtiff.forget()
     try:
         yield
     except ImageRejected:
@@ -382,7 +389,8 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
     name = _signature(data)
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
-    return f"damaged {name or 'image'}: {error or type(error).__name__}"
+    said = libtiff.said() if data.startswith(_TIFF) else ""
+    return f"damaged {name or 'image'}: {said or error or type(error).__name__}"
 
 
 def _signature(data: bytes) -> str:

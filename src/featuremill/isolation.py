@@ -186,7 +186,7 @@ class InChild(Decoder):
         except ImageRejected:
             raise
         except (BrokenPipeError, EOFError):
-            raise self._epitaph() from None
+            raise self._epitaph(data) from None
         except BaseException:
             # The rest of this answer must not be taken for the next one.
             self.close()
@@ -218,10 +218,12 @@ class InChild(Decoder):
             problem = f"The decoder's process did not start: {_fate(self._bury())}."
             raise WorkerError(problem, "Its own words are in the worker's log.") from None
 
-    def _epitaph(self) -> ImageRejected:
+    def _epitaph(self, data: bytes) -> ImageRejected:
         returncode = self._bury()
         if returncode == -signal.SIGALRM:
             reason = f"the decoder gave no answer within {self._timeout:g} s"
+            if data.startswith(b"qoif"):
+                reason += ": QOI takes 2 to 3 s a megapixel, PNG a hundredth of that"
             return ImageRejected("limit", reason)
         # SIGKILL is the kernel's, where memory ran out: another run may have more
         stage = "limit" if returncode == -signal.SIGKILL else "decode"
