@@ -10,7 +10,7 @@ import re
 import struct
 
 from featuremill.errors import ImageRejected
-from featuremill.tiff_tags import HEIGHT, STRIPS, WIDTH, Tag, count_of_entries, read_tags
+from featuremill.tiff_tags import HEIGHT, STRIPS, WIDTH, Tag, count_of_entries, is_tiff, read_tags
 
 MOST_SEGMENTS = 10_000
 """Of a JPEG before its pixels. Pillow joins EXIF segments, in the square of their number; the
@@ -60,7 +60,7 @@ def check_costs(data: bytes) -> None:
         _check_scans(data, _start_of_scan(data))
     elif data.startswith(b"\x89PNG"):
         _check_blocks("chunks of a PNG", data, at=8, length_at=0, beside=12)
-    elif data.startswith((b"II", b"MM")):
+    elif is_tiff(data):
         _check_tiff(data)
     elif data.startswith(b"8BPS"):
         _check_resources(data)

@@ -2,7 +2,16 @@
 
 import re
 
-from featuremill.tiff_tags import BITS, COMPRESSION, SAMPLE_FORMAT, SAMPLES, Tag, read_tags
+from featuremill.tiff_tags import (
+    BITS,
+    COMPRESSION,
+    PHOTOMETRIC,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    Tag,
+    is_tiff,
+    read_tags,
+)
 
 _TO_JPEG = "convert it to JPEG or PNG"
 _TO_LEVELS = "bring it to 8 or 16 bits a sample, as PNG"
@@ -52,7 +61,7 @@ def unsupported(data: bytes) -> str:
     for signature, kind, remedy in _SIGNATURES:
         if re.match(signature, data[:140], re.DOTALL):
             return f"{kind} is not supported: {remedy or _remedy(kind)}"
-    if data.startswith((b"II", b"MM")):
+    if is_tiff(data):
         return _tiff(read_tags(data, most=200))
     return _jpeg(data) if data.startswith(b"\xff\xd8\xff") else ""
 
@@ -74,8 +83,10 @@ def _tiff(tags: dict[int, Tag]) -> str:
     plain = kind in (1, 4) and bits in _DECODED_BITS
     if plain or kind not in _FORMATS or not 0 < bits <= 128:
         return ""
-    said = f"{samples} x {_FORMATS[kind]}{bits}"
-    return f"a TIFF of {said} samples is not supported: {_TO_LEVELS}"
+    said = f"{samples} x {_FORMATS[kind]}{bits} samples"
+    if tags.get(PHOTOMETRIC, Tag(1, 1)).first == 0:
+        said += " with white as zero"
+    return f"a TIFF of {said} is not supported: {_TO_LEVELS}"
 
 
 def _jpeg(data: bytes) -> str:

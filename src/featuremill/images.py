@@ -26,6 +26,7 @@ from featuremill.image_costs import check_costs
 from featuremill.image_kinds import unsupported
 from featuremill.pixel_ranges import check_eight_bits, gray_levels, has_range
 from featuremill.raw_pixels import read_pixels
+from featuremill.tiff_tags import is_tiff
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -36,7 +37,6 @@ FORMATS = (
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
 """What is decoded, by Pillow's names."""
-_TIFF = (b"II", b"MM")
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -367,7 +367,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 @contextmanager
 def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on these bytes into one rejection with a reason."""
-    if data.startswith(_TIFF):
+    if is_tiff(data):
         libtiff.forget()
     try:
         yield
@@ -389,7 +389,7 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
     name = _signature(data)
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
-    said = libtiff.said() if data.startswith(_TIFF) else ""
+    said = libtiff.said() if is_tiff(data) else ""
     return f"damaged {name or 'image'}: {said or error or type(error).__name__}"
 
 

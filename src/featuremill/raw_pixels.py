@@ -47,7 +47,7 @@ def _of_text(data: bytes, image: Image.Image, arguments: Any) -> Pixels | None:
     if text.translate(None, _DIGITS_AND_SPACE):
         return None
     count = image.width * image.height * _BANDS[image.mode]
-    numbers = np.fromstring(text, np.int32, count, sep=" ")  # type: ignore[call-overload]
+    numbers = np.fromstring(text, np.int32, sep=" ")[:count]
     return _scaled(numbers, count, image.mode, _largest(arguments))
 
 

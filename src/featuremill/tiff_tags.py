@@ -17,6 +17,11 @@ class Tag(NamedTuple):
     first: int
 
 
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes begin as a TIFF or a BigTIFF does."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def read_tags(data: bytes, most: int) -> dict[int, Tag]:
     """Read the first directory of a TIFF or BigTIFF.
 
