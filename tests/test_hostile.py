@@ -31,6 +31,7 @@ from featuremill.pipeline import run
 from featuremill.storage import open_store
 from made_results import MadeResult
 from outputs import everything_in, features, offline
+from soak.costly import COSTLY
 from soak.mutate import mutant
 from soak.pictures import SIZE, valid_files
 
@@ -92,6 +93,48 @@ def test_what_is_packed_beside_the_pixels_is_not_unpacked_without_bound(child):
     with pytest.raises(ImageRejected):
         child.decode(whole[:33] + comment + whole[33:])
     assert soak.images.peak_of(child.pid) - before < 32 << 20
+
+
+# Files that cost more than they weigh
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_costly_file_takes_the_memory_and_time_of_its_pixels(name):
+    tally = soak.images.soak_costly(name, timeout=20)
+    assert (tally.lost, tally.failures) == ([], [])
+    refused = not name.startswith("GIF of 500,000 frames")  # of which the first one is decoded
+    assert tally.outcomes == {"limit" if refused else "decoded": 1}
+
+
+def parts_of(format_: str, count: int) -> bytes:
+    """A picture of as many parts as honest ones have."""
+    wide = picture(size=(640, 480))
+    if format_ == "JPEG":
+        return encoded("JPEG", wide, progressive=True, icc_profile=bytes(60_000) * count)
+    if format_ == "TIFF":
+        return encoded("TIFF", picture(size=(8, 40 * count)), tiffinfo={278: 1})
+    if format_ == "JPEG2000":
+        return encoded("JPEG2000", wide, tile_size=(64, 64), codeblock_size=(16, 16))
+    return encoded("GIF", wide.quantize(), comment=bytes(range(1, 256)) * count)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "JPEG2000", "GIF"])
+def test_a_picture_of_many_parts_is_decoded(format_, child):
+    assert child.decode(parts_of(format_, 200)).pixels.size
+
+
+def test_a_film_behind_a_jpeg_is_not_taken_for_its_scans(child):
+    photo = encoded("JPEG")
+    assert child.decode(photo + b"\xff\xda\0\2" * 5_000).pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the bound is Linux' own")
+def test_what_no_header_tells_is_refused_by_the_childs_memory():
+    """As where a decoder takes more than its pixels need, for a reason that nobody foresaw."""
+    with InChild(LIMITS, timeout=20, decoder="poison:greedy") as decoder:
+        with pytest.raises(ImageRejected) as rejected:
+            decoder.decode(encoded("PNG"))
+        assert (rejected.value.stage, rejected.value.reason) == ("limit", "out of memory")
 
 
 # Damaged files
