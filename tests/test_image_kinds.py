@@ -1,11 +1,34 @@
 """Sound pictures that are not decoded: the reason names the kind and what to do."""
 
+import base64
+import importlib.util
+
+import numpy as np
 import pytest
 
-from bad_images import encoded
+from bad_images import encoded, picture
+from featuremill import images
 from featuremill.errors import ImageRejected
 from featuremill.images import Limits, decode
 from soak.costly import tiff
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAAB7AABAAAAAAAAAbQAAgAAAAADoAABAAAAAAAAACQAAAA4aWluZgAAAAAA"
+    "AgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADm"
+    "aXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAq"
+    "QgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQAN"
+    "AAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBp"
+    "eGkAAAAAAwgICAAAAAlpcm90AwAAABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEA"
+    "AQAAAeBtZGF0AAABsCgBrw7g6GyCQEJx534JstHFzRYlvlJe6wvrIcm5ygehmlTPXwGpQ9HHRG7K0Xr6DqNrl+btTOIh"
+    "bwnS+pfyMHSYh02iHJIRdoyATgdr5B3afexX/wrgccBPYJeiFW/pwCr/k2fTfYhFvWaUQZ1dCG1kB5KppbWf0zQ2fjpY"
+    "sN0WXNoyp/YHBvUtMrjJC9TsS/+dsdDhp2E3F7fPNDscBVfXt0thoOWJfmgDujVQPq35cMrmKfUHoPH9g5hb2mf1QrsC"
+    "OeG8wPPQ6MLbv02+PEMYKFWITsUcnYjiSP68QkeTWw4uMWUDmK/6MGtcpjWMtoyf5FyT+ym+yk5gMPSRK83g/tinipsQ"
+    "mmQQcvkwOmAniH52NXbObX1UnjL9Ad9Uo+D1Ua7f6HQQmnBuUzbhXgl4hm0v53pAkONSeL0/cRIpkDnw+tUG8/e6O0zs"
+    "CmglnHGn94NDc2CviSwvq/JPw/Zl9Sa6/nTmjgqL8wyiv7AqAT2AeKkmkFxy1WBgyW6fxjk+RFUhGEuFo5vQNI+CMLEG"
+    "Ru3c9jKFR+i4gz76G1yVX22fbfeAQvooHiK3R9Z3gAAAAAZFeGlmAABNTQAqAAAACAABARIAAwAAAAEABgAAAAAAAA=="
+)
+"""The picture of these tests as a telephone writes it, held upright, so that it is to be turned."""
 
 
 def box(brand: bytes) -> bytes:
@@ -85,3 +108,27 @@ def test_a_damaged_tiff_is_told_in_libtiffs_words_and_nothing_is_printed(capfd):
 def test_a_damaged_file_of_a_kind_that_is_decoded_stays_damaged():
     avif = encoded("AVIF")
     assert reason(avif[:40]).startswith("damaged AVIF")
+
+
+def without_heif(monkeypatch: pytest.MonkeyPatch) -> None:
+    formats = [name for name in images._formats() if name != "HEIF"]
+    monkeypatch.setattr(images, "_formats", lambda: formats)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pi_heif") is None, reason="the extra heif is missing")
+def test_heic_is_decoded_upright_where_the_extra_is_installed():
+    rgb = decode(HEIC, Limits()).pixels
+    wanted = np.rot90(np.asarray(picture()), -1)
+    assert rgb.shape == wanted.shape
+    assert np.abs(rgb.astype(int) - wanted).mean() < 6
+    with pytest.raises(ImageRejected, match="limit 100"):
+        decode(HEIC, Limits(max_pixels=100))
+    assert reason(HEIC[:600]).startswith("damaged HEIC")
+
+
+def test_without_the_extra_the_reason_says_how_to_have_it(monkeypatch):
+    without_heif(monkeypatch)
+    assert reason(HEIC) == (
+        "HEIC is not supported: pip install 'featuremill[heif]' wherever it runs,"
+        " or convert it to JPEG"
+    )

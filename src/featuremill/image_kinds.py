@@ -69,6 +69,8 @@ def unsupported(data: bytes) -> str:
 def _remedy(kind: str) -> str:
     if kind.startswith(_RAW):
         return "develop it to JPEG, PNG or 16-bit TIFF"
+    if kind in ("HEIC", "HEIF"):
+        return "pip install 'featuremill[heif]' wherever it runs, or convert it to JPEG"
     return "take single pictures from it" if kind == "a film" else _TO_JPEG
 
 

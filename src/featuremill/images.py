@@ -5,6 +5,7 @@ What the bytes are is decided by their content, never by a name. The reference i
 which gives the same pixels several times sooner.
 """
 
+import importlib
 import importlib.util
 import io
 import re
@@ -36,7 +37,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "QOI", "PSD"),
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
-"""What is decoded, by Pillow's names."""
+"""What is always decoded, by Pillow's names."""
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -301,11 +302,22 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     # each of its threads would have a stack of 8 MiB, and Spark gives every core its own task
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
-    image = Image.open(io.BytesIO(data), formats=formats)
+    image = Image.open(io.BytesIO(data), formats=_formats())
     _check_size(*image.size, limits)
     return image
+
+
+@cache
+def _formats() -> list[str]:
+    """What is decoded in this process: HEIC too, where the extra ``heif`` is installed."""
+    Image.init()
+    heif = []
+    if importlib.util.find_spec("pi_heif") is not None:
+        opener = importlib.import_module("pi_heif")
+        opener.options.DECODE_THREADS = 1
+        opener.register_heif_opener()
+        heif = ["HEIF"]
+    return [name for name in (*heif, *FORMATS) if name in Image.OPEN]
 
 
 def _rgb(image: Image.Image) -> Pixels:
@@ -384,9 +396,11 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
         return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * limits.max_pixels:,} pixels, limit {limits.max_pixels:,}"
-    if kind := unsupported(data):
+    name, kind = _signature(data), unsupported(data)
+    if kind.startswith("HEI") and "HEIF" in _formats():
+        name = kind.split()[0]
+    elif kind:
         return kind
-    name = _signature(data)
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
     said = libtiff.said() if is_tiff(data) else ""
