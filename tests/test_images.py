@@ -86,6 +86,13 @@ def test_other_formats_and_modes_are_as_pillow_converts_them(corpus):
         assert_array_equal(pixels(data), expected, err_msg=name)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "1", "CMYK"])
+def test_a_large_picture_is_converted_part_by_part_to_the_same(mode, monkeypatch):
+    data = encoded("TIFF" if mode == "CMYK" else "PNG", picture(mode))
+    monkeypatch.setattr("featuremill.images._PIXELS_AT_ONCE", 500)
+    assert_array_equal(pixels(data), by_pillow(data))
+
+
 def test_sixteen_bits_become_the_upper_eight():
     levels = np.array([[0, 255, 256, 0x7FFF, 0xFFFF]], np.uint16)
     for data in (encoded("PNG", Image.fromarray(levels)), encoded("TIFF", Image.fromarray(levels))):

@@ -59,6 +59,7 @@ Of 132 camera photographs none has more than 5.3 to lose at 1/2, or more than 3 
 _FLAT = 8.0
 """Contrast in levels below which a smaller JPEG is decoded again, at every pixel: features of flat
 pictures change with single levels of rounding."""
+_PIXELS_AT_ONCE = 1 << 22
 _LIKE_XBM = re.compile(rb"#define\s+\w*width\s")
 """Other programs in C begin with a definition, too."""
 _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -331,7 +332,20 @@ def _rgb(image: Image.Image) -> Pixels:
         return np.repeat(gray_levels(image)[:, :, np.newaxis], 3, axis=2)  # (h, w) -> (h, w, 3)
     if image.format == "TIFF":
         check_eight_bits(image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return _in_rgb(image)
+
+
+def _in_rgb(image: Image.Image) -> Pixels:
+    """Convert rows by rows: as a whole a picture would be in memory three times more."""
+    width, height = image.size
+    rows = max(1, _PIXELS_AT_ONCE // width)
+    if rows >= height:
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        part = image.crop((0, top, width, min(height, top + rows)))
+        rgb[top : top + rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return rgb
 
 
 def _upright(rgb: Pixels, orientation: int) -> Pixels:
