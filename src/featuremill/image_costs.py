@@ -179,7 +179,7 @@ def _check_tiff(data: bytes) -> None:
     _check("entries of a TIFF", count_of_entries(data), MOST_ENTRIES)
     tags = read_tags(data, MOST_ENTRIES)
     pixels = tags.get(WIDTH, _NONE).first * tags.get(HEIGHT, _NONE).first
-    strips = max(tags.get(tag, _NONE).count for tag in STRIPS)
+    strips = max(tags.get(tag, _NONE).length for tag in STRIPS)
     _check("strips of a TIFF", strips, _SPARE_STRIPS + pixels // _PIXELS_A_STRIP)
 
 

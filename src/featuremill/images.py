@@ -326,7 +326,7 @@ def _rgb(image: Image.Image) -> Pixels:
     if (pixels := read_pixels(image)) is not None:
         return pixels
     image.load()
-    if image.format == "WEBP" and image.fp is not None:
+    if isinstance(image, ImageFile.ImageFile) and image.format == "WEBP" and image.fp is not None:
         image.fp.close()  # all its pixels once more
     if has_range(image):
         return np.repeat(gray_levels(image)[:, :, np.newaxis], 3, axis=2)  # (h, w) -> (h, w, 3)

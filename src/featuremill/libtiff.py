@@ -5,7 +5,7 @@ import threading
 from functools import cache
 from typing import Any
 
-from PIL import Image
+from PIL import _imaging
 
 _LONGEST = 300
 _said = threading.local()
@@ -38,7 +38,7 @@ def _handler() -> Any:
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(note)
     try:
-        library: Any = ctypes.CDLL(Image.core.__file__)
+        library: Any = ctypes.CDLL(_imaging.__file__)
         library.TIFFSetErrorHandler.restype = ctypes.c_void_p
         library.TIFFSetErrorHandler(handler)
     except (AttributeError, OSError):

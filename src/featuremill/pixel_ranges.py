@@ -6,7 +6,7 @@ the customary ones that holds all values, and what fits into none is rejected ra
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -121,11 +121,13 @@ def _of_floats(
 
 
 def _upper_bits(samples: npt.NDArray[Any], bits: int) -> Levels:
-    return np.minimum(samples >> (bits - 8), 255).astype(np.uint8)
+    levels: Levels = np.minimum(samples >> (bits - 8), 255).astype(np.uint8)
+    return levels
 
 
 def _rounded(floats: npt.NDArray[np.float32]) -> Levels:
-    return np.clip(floats + np.float32(0.5), 0, 255).astype(np.uint8)
+    levels: Levels = np.clip(floats + np.float32(0.5), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _stated(tags: Mapping[int, Any], which: tuple[int, ...]) -> float | None:
@@ -143,5 +145,5 @@ def _first(value: Any, otherwise: float) -> float:
     return float(value[0] if isinstance(value, tuple) else value)
 
 
-def _reject(what: str) -> None:
+def _reject(what: str) -> NoReturn:
     raise ImageRejected("decode", f"{what}: bring it to 8 or 16 bits, or to floats from 0 to 1")

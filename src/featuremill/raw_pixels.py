@@ -27,7 +27,7 @@ def read_pixels(image: Image.Image) -> Pixels | None:
     image : PIL.Image.Image
         Opened and not loaded.
     """
-    tiles = getattr(image, "tile", ())
+    tiles: list[Any] = getattr(image, "tile", [])
     if not isinstance(image, ImageFile.ImageFile) or len(tiles) != 1 or image.mode not in _BANDS:
         return None
     reader = _READERS.get(tiles[0].codec_name)

@@ -13,7 +13,7 @@ _KINDS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 class Tag(NamedTuple):
     """How many values a tag has, and the first one, where it is a whole number."""
 
-    count: int
+    length: int
     first: int
 
 
