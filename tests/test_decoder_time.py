@@ -62,7 +62,7 @@ def test_a_run_stops_where_all_tasks_together_took_more():
     whole.check(timeout=60, images=10)
     with pytest.raises(WorkerError) as stopped:
         whole.check(timeout=20, images=10)
-    assert "247 s longer" in str(stopped.value)
+    assert "255 s longer" in str(stopped.value)
     assert "201 s are allowed" in str(stopped.value)
     assert "the slowest is 4.jpg (54.0 s)" in str(stopped.value)
     assert "--image-timeout" in stopped.value.remedy
