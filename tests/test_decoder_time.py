@@ -82,6 +82,9 @@ def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypa
     config = offline(source, dest, reduce=False, image_timeout=1.5, max_rejects="100%")
     with pytest.raises(WorkerError, match="longer to decode"):
         run(config, spark=spark)
+    assert 0 < len(features(dest)) < 12
+    monkeypatch.setattr("featuremill.decoder_time._TIMEOUTS", 10)
+    run(config, spark=spark)
     assert len(features(dest)) == 12
 
 
