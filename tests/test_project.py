@@ -45,6 +45,7 @@ LAYERS = [
     "forgotten",
     "bicubic",
     "detail",
+    "scaled_jpeg",
     "tiff_tags",
     "libtiff",
     "image_costs",

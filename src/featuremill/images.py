@@ -27,6 +27,7 @@ from featuremill.image_costs import check_costs
 from featuremill.image_kinds import unsupported
 from featuremill.pixel_ranges import check_eight_bits, gray_levels, has_range
 from featuremill.raw_pixels import read_pixels
+from featuremill.scaled_jpeg import decode_scaled
 from featuremill.tiff_tags import is_tiff
 
 Pixels = npt.NDArray[np.uint8]
@@ -49,16 +50,6 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     8: np.rot90,
 }
 _ON_THEIR_SIDE = (5, 6, 7, 8)
-_SPARE = 4
-"""How many times the target's size a JPEG must have left when it is decoded smaller: features of
-125 camera photographs then keep a cosine of 0.9996 to those of all pixels, at 3 times 0.9990."""
-_LOST = {2: 6.0, 4: 20.0, 8: 20.0}
-_REGULAR = 4.0
-"""Contrasts, as of :class:`featuremill.detail.Detail`, from which a JPEG is not decoded smaller.
-Of 132 camera photographs none has more than 5.3 to lose at 1/2, or more than 3 that is regular."""
-_FLAT = 8.0
-"""Contrast in levels below which a smaller JPEG is decoded again, at every pixel: features of flat
-pictures change with single levels of rounding."""
 _PIXELS_AT_ONCE = 1 << 22
 _LIKE_XBM = re.compile(rb"#define\s+\w*width\s")
 """Other programs in C begin with a definition, too."""
@@ -203,16 +194,11 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
 @cache
 def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
     # imported where it is first needed: commands that resize nothing need not wait for Numba
-    if not _has_numba():
+    if importlib.util.find_spec("numba") is None:
         return _resize_with_pillow
     from featuremill import bicubic
 
     return bicubic.resize
-
-
-@cache
-def _has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
 
 
 def _resize_with_pillow(rgb: Pixels, size: tuple[int, int]) -> Pixels:
@@ -229,11 +215,8 @@ def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) ->
     if colorspace not in ("YCbCr", "RGB", "Gray"):
         return None
     _check_size(width, height, limits)
-    part = _part(jpeg, min(height, width), max(target)) if target else 1
     try:
-        rgb = _decode_part(jpeg, height, width, part)
-        if part > 1 and _is_flat(rgb, max(cast("tuple[int, int]", target))):
-            rgb = _decode_part(jpeg, height, width, 1)
+        rgb = decode_scaled(jpeg, height, width, max(target) if target else None)
     except ValueError:  # mere warnings too, of which Pillow forgives some
         return None
     orientation = _orientation(_open(jpeg, limits)) if _may_have_exif(jpeg) else 1
@@ -241,45 +224,6 @@ def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) ->
     if orientation in _ON_THEIR_SIDE:
         height, width = width, height
     return Decoded(rgb, height, width)
-
-
-def _part(jpeg: bytes, shorter: int, target: int) -> int:
-    """Of 1, 2, 4 and 8 the largest by which the sides may be divided.
-
-    libjpeg can divide by 8/7, 8/6 … too, but not as faithfully.
-    """
-    large_enough = [part for part in (8, 4, 2) if shorter >= part * _SPARE * target]
-    if not large_enough or not _has_numba():
-        return 1
-    from featuremill.detail import fine_detail
-
-    detail = fine_detail(jpeg)
-    if detail is None or detail.regular > _REGULAR:
-        return 1
-    return next((part for part in large_enough if detail.lost[part] <= _LOST[part]), 1)
-
-
-def _decode_part(jpeg: bytes, height: int, width: int, part: int) -> Pixels:
-    least = (0, 0) if part == 1 else (-(-height // part), -(-width // part))
-    rgb: Pixels = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=least[0], min_width=least[1])
-    return rgb
-
-
-def _is_flat(rgb: Pixels, target: int) -> bool:
-    """Whether little is left to see at the target's size, along the rows or along the columns."""
-    segment = max(1, min(rgb.shape[:2]) * 2 // target)
-    every = 8 * segment
-    green = rgb[:, :, 1]
-    lines = green[every // 2 :: every], green[:, every // 2 :: every].T
-    return min(_contrast_of(some, segment) for some in lines) < _FLAT
-
-
-def _contrast_of(lines: Pixels, segment: int) -> float:
-    """Root mean square of how the means of segments differ within a line."""
-    count = lines.shape[1] // segment
-    segments = lines[:, : count * segment].reshape(len(lines), count, segment)
-    means = segments.sum(axis=2, dtype=np.uint32) / segment
-    return float(np.sqrt(means.var(axis=1).mean()))
 
 
 def _decode_with_pillow(data: bytes, limits: Limits) -> Decoded:
