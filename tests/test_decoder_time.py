@@ -83,7 +83,7 @@ def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypa
     with pytest.raises(WorkerError, match="longer to decode"):
         run(config, spark=spark)
     assert 0 < len(features(dest)) < 12
-    monkeypatch.setattr("featuremill.decoder_time._TIMEOUTS", 10)
+    monkeypatch.setattr("featuremill.decoder_time._TIMEOUTS", 1_000)
     run(config, spark=spark)
     assert len(features(dest)) == 12
 
