@@ -248,8 +248,8 @@ class TestHeartbeat:
             raise StorageError("no space left")
 
         monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.001)
-        monkeypatch.setattr(LocalStore, "write", fail)
         with hold(destination, "mine"):
+            monkeypatch.setattr(LocalStore, "write", fail)
             assert tried.wait(5)
             assert held_by(destination).run == "mine"
         assert destination.size(LOCK) is None

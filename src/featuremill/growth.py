@@ -16,6 +16,7 @@ from featuremill import reduce
 from featuremill.config import RunConfig
 from featuremill.drift import Drift, drift
 from featuremill.errors import DestinationError
+from featuremill.lease import confirm
 from featuremill.pca import PCA
 from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, Rows
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
@@ -262,6 +263,7 @@ def save_kept(
             "drift": found,
         },
     }
+    confirm(destination)
     destination.write(MODEL_ARRAYS, kept.pca.to_safetensors())
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
@@ -270,14 +272,17 @@ def save_kept(
 def still_reduced(destination: Store, kept: Kept) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if both tables are as a run with it left them."""
     description = _standing(destination, kept)
-    now = reduce.table_versions(destination)
-    return description if description and description["versions"] == now else None
+    return description if description and reduce.is_of(destination, description) else None
 
 
 def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
     versions = _standing(destination, kept).get("versions", {})
-    now = reduce.table_versions(destination)
-    if REDUCED_FOLDER not in now or versions.get(REDUCED_FOLDER) != now[REDUCED_FOLDER]:
+    reduced = reduced_table(destination)
+    if not (
+        REDUCED_FOLDER in versions
+        and reduced.exists()
+        and reduced.is_unchanged_since(versions[REDUCED_FOLDER])
+    ):
         return None
     return changed_since(features_table(destination), versions[FEATURES_FOLDER], model_id)
 

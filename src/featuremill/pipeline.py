@@ -15,8 +15,8 @@ from featuremill.driver import Extraction, too_many_rejects
 from featuremill.errors import FeaturemillError, InputError
 from featuremill.forgotten import require_finished
 from featuremill.growth import Kept
-from featuremill.half_written import remove_half_written
-from featuremill.lease import confirm, hold
+from featuremill.half_written import clean_up_after
+from featuremill.lease import confirm, hold, lost
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
 from featuremill.prepare import Job, prepare, write_network
@@ -156,7 +156,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
                 # nothing was begun
                 raise
             except BaseException as error:
-                record.status = f"failed: {type(error).__name__}"
+                record.status = f"failed: {type(lost(job.destination, error) or error).__name__}"
                 # where storage is what failed, the first failure is the one to hear of
                 with suppress(FeaturemillError):
                     record.save(job.destination)
@@ -171,9 +171,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
 def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
     if run is None:
         return
-    both = (tables.features_table(job.destination), tables.reduced_table(job.destination))
-    removed = sum(table.remove_uncommitted(run) for table in both)
-    removed += remove_half_written(job.destination)
+    removed = clean_up_after(run, job.destination)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
 

@@ -9,6 +9,7 @@ from featuremill.config import RunConfig
 from featuremill.errors import DestinationError, SourceError, StorageError
 from featuremill.growth import find_kept
 from featuremill.jvm import check_java
+from featuremill.lease import confirm
 from featuremill.ledger import new_run_id
 from featuremill.listing import Listing, Selection
 from featuremill.models import registry
@@ -140,6 +141,7 @@ def read_network(destination: Store) -> dict[str, Any]:
 def write_network(job: Job, *, replacing: bool) -> None:
     """Note whose features the destination holds from now on."""
     network = {**job.network.description(job.contract), "replacing": replacing}
+    confirm(job.destination)
     job.destination.write(NETWORK, json.dumps(network, indent=2).encode())
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill.errors import DestinationError
+from featuremill.lease import confirm
 from featuremill.pca import PCA, Moments
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
 from featuremill.session import Attempt, map_tasks, reduce_tasks, slots
@@ -20,6 +21,7 @@ from featuremill.storage import Store
 from featuremill.tables import (
     DataFile,
     Removal,
+    Table,
     features_table,
     read_parquet,
     reduced_table,
@@ -119,6 +121,7 @@ def save_model(
         "versions": table_versions(destination),
         "sha256": hashlib.sha256(arrays).hexdigest(),
     }
+    confirm(destination)
     destination.write(MODEL_ARRAYS, arrays)
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
@@ -137,6 +140,7 @@ def discard(destination: Store, run: str) -> bool:
     if table.exists() and (rows or table.files()):
         table.commit(run, 0, [], overwrite=True)
         table.vacuum(everything=True)
+    confirm(destination)
     for name in found:
         destination.remove(name)
     return rows or bool(found)
@@ -154,16 +158,34 @@ def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] 
         description = read_description(destination)
     except (FileNotFoundError, DestinationError):
         return None
-    now = table_versions(destination)
-    fits = description.get("versions") == now and wanted.items() <= description.items()
+    fits = is_of(destination, description) and wanted.items() <= description.items()
     # one that was kept is not what would be fitted to these tables
     return description if fits and "kept" not in description else None
 
 
+def is_of(destination: Store, description: Mapping[str, Any]) -> bool:
+    """Whether a PCA is of the tables as they are now.
+
+    A version that only says who may write now, as after a dead run, is of the same rows.
+    """
+    fitted = description.get("versions")
+    tables = {table.folder: table for table in _tables(destination)}
+    return (
+        isinstance(fitted, dict)
+        and fitted.keys() == tables.keys()
+        and all(isinstance(fitted[folder], int) for folder in tables)
+        and all(tables[folder].is_unchanged_since(fitted[folder]) for folder in tables)
+    )
+
+
 def table_versions(destination: Store) -> dict[str, int]:
     """Newest version of each of the two tables that there is."""
+    return {table.folder: table.version() for table in _tables(destination)}
+
+
+def _tables(destination: Store) -> list[Table]:
     tables = (features_table(destination), reduced_table(destination))
-    return {table.folder: table.version() for table in tables if table.exists()}
+    return [table for table in tables if table.exists()]
 
 
 def read_description(destination: Store) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
 from featuremill.errors import InputError
 from featuremill.pca import PCA, ROUNDING
-from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION
+from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.tables import Table
 
 ORTHONORMAL = 1e-9
@@ -47,7 +47,7 @@ def check_model(
         return None
     _check_arrays(pca, findings)
     _check_description(pca, description, data, findings)
-    _check_versions(tables, description, findings)
+    _check_versions(held, tables, description, findings)
     _check_wishes(pca, config, findings)
     return None if findings.blocked((), *SOUND) else pca
 
@@ -133,16 +133,20 @@ def _check_description(
 
 
 def _check_versions(
-    tables: tuple[Table, ...], description: Mapping[str, Any], findings: Findings
+    held: Held, tables: tuple[Table, ...], description: Mapping[str, Any], findings: Findings
 ) -> None:
-    """Whether the PCA was fitted to the tables as they are."""
+    """Whether the PCA was fitted to the tables as they are, but for rows forgotten since."""
     if findings.blocked("pca.versions", *(f"{table.folder}.schema" for table in tables)):
         return
     now = {table.folder: table.version() for table in tables}
     fitted = description.get("versions")
     shown = fitted if isinstance(fitted, dict) else {}
-    note = "are the versions it was fitted to" + ("" if fitted == now else ": run again")
-    findings.judge("pca.versions", fitted == now, _versions(shown), note, _versions(now))
+    since = (held.record and held.record.forgotten) or {}
+    forgotten = bool(since.get("pca")) and since.get("versions") == now
+    stands = forgotten or is_of(held.store, description)
+    note = "are the versions it was fitted to" + ("" if stands else ": run again")
+    bound = _versions(now) + (", without rows forgotten since" if forgotten else "")
+    findings.judge("pca.versions", stands, _versions(shown), note, bound)
 
 
 def _versions(versions: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from featuremill.errors import ConfigError, DestinationError, StorageError
 from featuremill.forgotten import require_finished
-from featuremill.ledger import RunRecord, load_latest
+from featuremill.ledger import RunRecord, load_latest, open_recorded
 from featuremill.neighbours import unit_rows
 from featuremill.neighbours.rows import Rows
 from featuremill.prepare import read_network
@@ -98,11 +98,7 @@ class Embedded:
         """The store that an image's path can be fetched from."""
         bucket = _BUCKET.match(path)
         config = self.record.config if self.record else {}
-        return open_store(
-            bucket[0] if bucket else "/",
-            endpoint_url=self.endpoint_url or config.get("endpoint_url"),
-            region=self.region or config.get("region"),
-        )
+        return open_recorded(bucket[0] if bucket else "/", config, self.endpoint_url, self.region)
 
 
 def load(
