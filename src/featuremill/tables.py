@@ -257,9 +257,10 @@ class Table:
                 time.sleep(random.uniform(0.05, 0.1) * 2**attempt)
         full = no_room(failure, Path(self.store.url, self.folder)) if failure else None
         why, first = full or (str(failure), "")
+        again = "Run the same command again: it goes on after the last committed chunk."
         raise CommitError(
             f"{failed} {self.store.url}/{self.folder} in {_COMMIT_ATTEMPTS} attempts: {why}",
-            f"{first} Run the same command again: it goes on after the last committed chunk.".strip(),
+            f"{first} {again}".strip(),
         ) from failure
 
     def _open(self, version: int | None = None) -> Any:

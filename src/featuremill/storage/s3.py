@@ -263,8 +263,9 @@ class S3Store:
     def _clients(self) -> Clients:
         if self.unconfirmed:
             raise StorageError(
-                f"{self.url} was read through {self.unconfirmed}, as only its record says",
-                f"If you trust that store, give --endpoint-url {self.unconfirmed}.",
+                f"{self.url} was read through {self.unconfirmed}, as its record alone says: if you"
+                f" trust that store, give --endpoint-url {self.unconfirmed}",
+                "No request was sent to it, since requests are signed.",
             )
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
