@@ -331,7 +331,7 @@ class S3Store:
         with suppress(StorageError):
             if self.keeps_versions():
                 problem += "; the bucket keeps versions, and some stores then ignore conditions"
-                remedy = f"Name a bucket that never kept versions. Or else: {remedy}"
+                remedy = "Name a bucket that never kept versions, or another store, as AWS S3."
                 self.purge(name)
         return StorageError(problem, remedy)
 
