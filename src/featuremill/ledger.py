@@ -128,9 +128,11 @@ def open_recorded(
     config : mapping
         Of the run.
     """
+    from featuremill.storage.s3 import S3Store
+
     store = open_store(url, endpoint_url=endpoint_url, region=region)
     recorded = config.get("endpoint_url")
-    if endpoint_url is None and recorded and url.startswith(("s3:", "s3a:")):
+    if endpoint_url is None and recorded and isinstance(store, S3Store):
         return replace(store, unconfirmed=str(recorded))
     return store
 

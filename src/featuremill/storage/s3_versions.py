@@ -74,8 +74,8 @@ def _delete(client: Any, bucket: str, versions: list[Version]) -> None:
 
     try:
         answer = client.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
-    except ClientError as error:
-        if code(error) not in _UNKNOWN_HERE:
+    except ClientError as refused:
+        if code(refused) not in _UNKNOWN_HERE:
             raise
         answer = {}
         for version in versions:
