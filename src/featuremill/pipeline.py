@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from featuremill import growth, interrupts, matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
-from featuremill.drift import Drift
+from featuremill.drift import Beyond, Drift
 from featuremill.driver import Extraction, too_many_rejects
-from featuremill.errors import FeaturemillError, InputError
+from featuremill.errors import DestinationError, FeaturemillError, InputError
 from featuremill.forgotten import require_finished
 from featuremill.growth import Kept
 from featuremill.half_written import clean_up_after
@@ -106,6 +106,9 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
                 matrix.write_matrix(job.destination, pca.n_components_)
                 # after the CSV: where it is of these very tables, the next run keeps all outputs
                 record.pca = _save_pca(job, pca, kept, record)
+            beyond = (record.pca or {}).get("beyond")
+            if beyond and (said := Beyond(**beyond).warning):
+                _warn(record, progress, said)
             if pca is None and config.reduce:
                 _discard_pca(job, record, progress)
             confirm(job.destination)
@@ -191,13 +194,18 @@ def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Prog
         description = reduce.still_fits(job.destination, wanted) if config.reduce else None
     if description is None or job.destination.size(matrix.MATRIX) is None:
         return None
+    try:
+        pca = reduce.load_model(job.destination)
+    except DestinationError as error:
+        _warn(record, progress, f"a PCA is fitted anew: {error.problem}")
+        return None
     record.pca = description
     progress.say("the features are those of the last PCA: it is kept, and so are its outputs")
     if kept is not None:
         measured = description.get("kept", {}).get("drift")
         found = Drift.described(measured) if measured else None
         _tell_drift(job, kept, found, record, progress)
-    return reduce.load_model(job.destination)
+    return pca
 
 
 def _components(config: RunConfig) -> int | None:

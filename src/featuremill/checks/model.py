@@ -11,13 +11,15 @@ from featuremill.checks.config import CheckConfig
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
 from featuremill.errors import InputError
-from featuremill.pca import PCA, ROUNDING
+from featuremill.pca import PCA
 from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.tables import Table
 
 ORTHONORMAL = 1e-9
 """Largest difference of the components' products from 1 and 0; rounding leaves about 1e-14."""
 _SUM = 1e-9
+ROUNDING = 1e-12
+"""Shares of a variance that differ by less are the same."""
 
 SOUND = ("pca.files", "pca.shape", "pca.scale", "pca.unit")
 """What must be true of a PCA before anything is compared with it."""
@@ -60,7 +62,7 @@ def _load(held: Held, findings: Findings) -> tuple[PCA, dict[str, Any], bytes] |
 
     try:
         data = held.store.read(MODEL_ARRAYS)
-        pca = PCA.from_safetensors(data)
+        pca = PCA.unchecked(data)  # each of its faults is a finding of its own
         description = json.loads(held.store.read(MODEL_DESCRIPTION))
         if not isinstance(description, dict):
             raise ValueError(f"{MODEL_DESCRIPTION} is no JSON object")
@@ -163,7 +165,6 @@ def _check_wishes(pca: PCA, config: CheckConfig, findings: Findings) -> None:
     if config.min_variance is None:
         findings.skip("pca.variance", f"it is {held:.6f}; --min-variance was not given")
     else:
-        # components were chosen to reach a share within this rounding
         reached = held >= config.min_variance - ROUNDING
         note, bound = "of the variance is held", f"at least {config.min_variance}"
         findings.judge("pca.variance", reached, held, note, bound)
