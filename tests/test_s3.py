@@ -313,7 +313,7 @@ class TestCredentials:
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ALLOW_HTTP": "true",
-            # no host but the endpoint's is ever reached: a redirect ends at a proxy that is not there
+            # a redirect to another host ends at a proxy that is not there
             "proxy_url": "http://127.0.0.1:9",
             "proxy_excludes": "127.0.0.1",
         }
