@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -85,7 +86,8 @@ class TestRecord:
 
     def test_the_seconds_of_a_stage_add_up_also_after_an_error(self, monkeypatch):
         clock = iter([0.0, 1.5, 10.0, 10.25])
-        monkeypatch.setattr(ledger.time, "perf_counter", lambda: next(clock))
+        stopwatch = SimpleNamespace(perf_counter=lambda: next(clock))
+        monkeypatch.setattr(ledger, "time", stopwatch)
         record = RunRecord("1", {})
         with record.timed("extract"):
             pass

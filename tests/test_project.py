@@ -33,6 +33,7 @@ LAYERS = [
     "machine",
     "oom",
     "config",
+    "environment",
     "jvm",
     "sizing",
     "interrupts",
@@ -66,6 +67,7 @@ LAYERS = [
     "known",
     "reuse",
     "failures",
+    "launch",
     "session",
     "chunks",
     "dispatch",
@@ -290,3 +292,15 @@ def test_no_file_names_a_package_index() -> None:
         rb"(pypi|pythonhosted)\.org|(?<!emit-)index[-]url|find[-]links|//\S+/simple[/\s]"
     )
     assert [path for path in files if path.is_file() and index.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "tests").rglob("test_*.py")), ids=str)
+def test_no_test_stops_the_clocks_of_other_threads(source: Path) -> None:
+    """`time` is one for all: what a test puts in its place is met by Spark's threads too."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".setattr"):
+            whole = (
+                r"(^|\.)time\.\w+'$" if isinstance(node.args[0], ast.Constant) else r"(^|\.)time$"
+            )
+            place = ast.unparse(node.args[0])
+            assert not re.search(whole, place), f"{source}:{node.lineno}: name its module instead"

@@ -183,6 +183,7 @@ class Extraction:
 
     def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
         sample = [item for item in head if isinstance(item, Reference)]
+        self._progress.doing("examining what the workers can do")
         with self._record.timed("probe"):
             wanted = self._job.config.precision
             call = partial(examine, self._spark, work, wanted, sample)

@@ -92,14 +92,17 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
         if new or (config.reduce and pca is None):
             if spark is None:
                 progress.say(f"starting Spark on {config.master}{shortage(config.master)}")
+                progress.doing("starting Spark")
             with spark_session(config.master, spark) as session:
                 if new:
                     with record.timed("extract"):
                         extraction.run(session)
                         _account(job, extraction, record, progress)
                 with record.timed("reduce"):
+                    progress.doing("reducing the features")
                     pca = _reduce(session, job, kept, record, progress)
         with record.timed("write"):
+            progress.doing("writing the CSV and the report")
             confirm(job.destination)
             matrix.write_rejects(job.destination, job.model_id)
             if pca is not None and pca is not standing:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featuremill.config import RunConfig
+from featuremill.environment import check_pyspark
 from featuremill.errors import DestinationError, SourceError, StorageError
 from featuremill.growth import find_kept
 from featuremill.jvm import check_java
@@ -82,6 +83,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
     config.check_components(spec.n_features)
     if own_session:
         check_java()
+        check_pyspark()
         check_memory(config.master)
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:
