@@ -86,12 +86,17 @@ def _start_java(master: str, settings: dict[str, str]) -> None:
     conf.setAll(list(settings.items()))
     gateway = launch_gateway(conf, {"stderr": _said})  # type: ignore[no-untyped-call]
     SparkContext._ensure_initialized(gateway=gateway)
-    try:
-        pwd.getpwuid(os.geteuid())
-    except KeyError:
+    if not _has_name():
         # Hadoop asks the system for the user's name, and gives up where the id has none
         users = gateway.jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(str(os.geteuid())))
+
+
+def _has_name() -> bool:
+    try:
+        return bool(pwd.getpwuid(os.geteuid()))
+    except KeyError:
+        return False
 
 
 _said: BinaryIO | None = None
@@ -233,6 +238,9 @@ def _settings(master: str) -> dict[str, str]:
     if master.startswith("local"):
         # this Java only hands out work: what the second compiler gains it never earns back
         java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    if not _has_name():
+        # where the system knows no home of this user, Java's is "?", which is no folder
+        java += " -Duser.home=/"
     settings = {
         "spark.task.maxFailures": str(TASK_ATTEMPTS),
         "spark.ui.enabled": "false",
