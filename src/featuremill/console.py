@@ -76,7 +76,7 @@ class ConsoleProgress:
         if self._teller is None and not self._console.is_terminal:
             self._teller = threading.Thread(target=self._say_what_goes_on, daemon=True)
             self._teller.start()
-        self._move(self._console.status(escape(plain(what))))
+        self._move(self._console.status(escape(visible(what))))
 
     def advance(self, done: int, total: int | None) -> None:
         """Move the bar, or print a line every ten seconds."""
@@ -108,7 +108,7 @@ class ConsoleProgress:
 
     def _look(self) -> None:
         if self._doing and time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._print(f"still {escape(plain(self._doing))}")
+            self._print(f"still {escape(visible(self._doing))}")
 
     def _rate(self, done: int) -> float:
         now = time.monotonic()
