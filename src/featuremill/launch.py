@@ -199,8 +199,9 @@ def forget() -> None:
     process = _gateway_process()
     if process is not None:
         # at the end of its input Java ends, if it has not yet
-        with suppress(OSError):
+        with suppress(OSError, subprocess.TimeoutExpired):
             process.stdin.close()  # type: ignore[union-attr]
+            process.wait(_END_SECONDS)
     if SparkContext._gateway is not None:
         with suppress(Exception):
             SparkContext._gateway.shutdown()
