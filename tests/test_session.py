@@ -23,7 +23,7 @@ def same() -> Callable[[bytes, Attempt], bytes]:
 
 @pytest.fixture
 def joined() -> Callable[[Iterable[bytes]], bytes]:
-    return lambda answers: b"".join(sorted(answers))
+    return lambda answers: bytes(sorted(b"".join(answers)))
 
 
 def collecting(
