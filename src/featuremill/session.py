@@ -97,7 +97,7 @@ def _running_session() -> "SparkSession | None":
     # a process has one Spark: to start ours would be to get this one, and then to stop it
     running = SparkContext._active_spark_context
     if running is not None and is_alive(running):
-        with own_environment(running.master):
+        with own_environment(running.master or ""):
             return SparkSession.builder.getOrCreate()
     if running is not None:
         forget()
