@@ -6,8 +6,9 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import psutil
@@ -93,17 +94,25 @@ def test_another_spark_and_a_working_folder_with_modules_of_its_own_have_no_say(
     assert all(name in spark for name in OF_ANOTHER)
 
 
+@pytest.fixture
+def place_of_all() -> Iterator[Path]:
+    """A folder that every user may write to, unlike those of pytest."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
 @as_root
 def test_a_machine_whose_name_no_one_knows_and_a_user_without_one(
-    photos: Path, tmp_path: Path
+    photos: Path, place_of_all: Path
 ) -> None:
-    photos.parent.chmod(0o755)
-    tmp_path.chmod(0o777)
     odd = ["unshare", "--uts", "sh", "-c", 'hostname nosuch-host-xyz; exec "$@"', "sh"]
     surroundings = {"before": [*odd, *WITHOUT_A_NAME.split()], "environment": {"HOME": None}}
-    told = featuremill("doctor", photos, tmp_path / "out", "--model", "embedded", **surroundings)
+    told = featuremill(
+        "doctor", photos, place_of_all / "out", "--model", "embedded", **surroundings
+    )
     assert told.returncode == 0, told.stdout + told.stderr
-    ended = featuremill("run", photos, *small(tmp_path / "out"), **surroundings)
+    ended = featuremill("run", photos, *small(place_of_all / "out"), **surroundings)
     assert ended.returncode == 0, ended.stderr
     assert "3 embedded" in ended.stdout
 

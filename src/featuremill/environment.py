@@ -36,7 +36,8 @@ def unused(master: str) -> list[str]:
     """
     if master.startswith("local"):
         of_spark = [name for name in os.environ if name.startswith(_PREFIXES)]
-        return sorted({*of_spark, *_set_among(_RIVALS_OF_MASTER)} - set(_OURS))
+        ours = {name for name, value in _added(master).items() if os.environ.get(name) == value}
+        return sorted({*of_spark, *_set_among(_RIVALS_OF_MASTER)} - {*_OURS, *ours})
     return _set_among(_RIVALS_OF_MASTER)
 
 
@@ -93,7 +94,7 @@ def check_pyspark() -> str:
     ConfigError
         If it or its Py4J comes from another Spark, as a PYTHONPATH brings it.
     """
-    version, origin = _version("pyspark"), _origin("pyspark")
+    origin, version = _origin("pyspark"), _version("pyspark")
     numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
     if not _OLDEST <= numbers <= _NEWEST:
         raise ConfigError(
@@ -141,7 +142,7 @@ def suspects(master: str) -> str:
     """The remedy that names the variables with a say in how Spark starts, where there are any."""
     of_spark = {name for name in os.environ if name.startswith(_PREFIXES)}
     of_spark -= {name for name in of_spark if os.environ[name] == sys.executable}
-    ours = {*unused(master), *_OURS[1:]}
+    ours = {*unused(master), *_added(master), *_OURS[1:]} - {"PYSPARK_PYTHON"}
     found = sorted({*of_spark, *_set_among(_OPTIONS_OF_JAVA)} - ours)
     if not found:
         return ""

@@ -34,8 +34,11 @@ _USUAL_FILES = 1024
 """Open files that a process may have by default on Linux."""
 
 _TAIL_BYTES = 65_536
-_STUMBLED = re.compile(r".*/spark-class: line \d+: (?:CMD|\[): .*\n?")
-"""What Spark's script says where the Java that it asks dies without a word."""
+_STUMBLED = re.compile(r".*(?:/spark-class: line \d+: (?:CMD|\[): |adjust logging level).*\n?")
+"""What Spark says of no cause: its script where the Java that it asks dies without a word."""
+
+_OUT_OF_MEMORY = 52
+"""Exit code of a Spark that may have no more memory, or start no more threads."""
 
 _END_SECONDS = 5.0
 """How long a Java whose connection broke may take to be gone."""
@@ -159,7 +162,11 @@ def ending() -> str:
         return "its exit code is not known"
     with suppress(subprocess.TimeoutExpired):
         code = process.wait(_END_SECONDS)
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}" + (
+            ": out of memory or threads" if code == _OUT_OF_MEMORY else ""
+        )
     return "it still runs, but does not answer"
 
 

@@ -61,20 +61,21 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
         yield existing
         return
     check_java()
+    # PySpark looks for a session again whenever it has to name one
     with own_environment(master):
         spark = launch(master)
-    # PySpark's own handler calls Java from inside whatever call the signal met
-    interrupts.rearm()
-    try:
-        interrupts.check()
-        yield spark
-    except Exception as error:
-        # a store's connection may be what broke
-        if not is_gone(error) or is_alive(spark.sparkContext):
-            raise
-        raise translated(error, last_words()) from error
-    finally:
-        end(spark)
+        # PySpark's own handler calls Java from inside whatever call the signal met
+        interrupts.rearm()
+        try:
+            interrupts.check()
+            yield spark
+        except Exception as error:
+            # a store's connection may be what broke
+            if not is_gone(error) or is_alive(spark.sparkContext):
+                raise
+            raise translated(error, last_words()) from error
+        finally:
+            end(spark)
 
 
 def _usable(session: "SparkSession") -> "SparkSession":
