@@ -189,7 +189,7 @@ def test_the_environment_is_afterwards_as_it_was(monkeypatch: pytest.MonkeyPatch
     before = dict(os.environ)
     with own_environment("local[*]"):
         assert os.environ["PYSPARK_PYTHON"] == sys.executable
-        assert unused("local[*]") != []
+        assert unused("local[*]") == []
         assert "HADOOP_CONF_DIR" not in os.environ
     assert dict(os.environ) == before
     # a cluster has a Spark and a Python of its own, but the master is named
