@@ -7,6 +7,7 @@ import pwd
 import re
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -95,6 +96,32 @@ def _start_java(master: str, settings: dict[str, str]) -> None:
         users.setLoginUser(users.createRemoteUser(str(os.geteuid())))
 
 
+_hosts: "tempfile._TemporaryFileWrapper[str] | None" = None
+"""The machine's name for the Java of this process, where nobody else knows it."""
+
+
+def _hosts_needed() -> bool:
+    """Whether Java would ask in vain for the machine's address.
+
+    With AWS keys in the environment Spark notes from which machine they are, whatever it was told.
+    """
+    if "AWS_ACCESS_KEY_ID" not in os.environ:
+        return False
+    try:
+        return not socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return True
+
+
+def _hosts_file() -> str:
+    global _hosts
+    if _hosts is None:
+        _hosts = tempfile.NamedTemporaryFile("w", suffix=".hosts")  # noqa: SIM115  (as above)
+        _hosts.write(f"127.0.0.1 {socket.gethostname()} localhost\n")
+        _hosts.flush()
+    return _hosts.name
+
+
 def _has_name() -> bool:
     try:
         return bool(pwd.getpwuid(os.geteuid()))
@@ -116,10 +143,11 @@ def _tail() -> str:
 
 @atexit.register
 def _close() -> None:
-    global _said
-    if _said is not None:
-        _said.close()
-    _said = None
+    global _said, _hosts
+    for file in (_said, _hosts):
+        if file is not None:
+            file.close()
+    _said = _hosts = None
 
 
 def _refusal(master: str, error: Exception) -> ConfigError:
@@ -246,6 +274,8 @@ def _settings(master: str) -> dict[str, str]:
     if master.startswith("local"):
         # this Java only hands out work: what the second compiler gains it never earns back
         java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+        if _hosts_needed():
+            java += f' "-Djdk.net.hosts.file={_hosts_file()}"'
     if not _has_name():
         # where the system knows no home of this user, Java's is "?", which is no folder
         java += " -Duser.home=/"
