@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ class Slow(Decoder):
 
     def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
         self._seconds, self._now = seconds, 0.0
-        monkeypatch.setattr("featuremill.extract.time.perf_counter", lambda: self._now)
+        clock = SimpleNamespace(perf_counter=lambda: self._now)
+        monkeypatch.setattr("featuremill.extract.time", clock)
 
     def decode(self, data: bytes) -> Decoded:
         self._now += self._seconds
