@@ -304,3 +304,11 @@ def test_no_test_stops_the_clocks_of_other_threads(source: Path) -> None:
             )
             place = ast.unparse(node.args[0])
             assert not re.search(whole, place), f"{source}:{node.lineno}: name its module instead"
+
+
+@pytest.mark.parametrize("source", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=str)
+def test_every_docstring_is_text(source: Path) -> None:
+    """Python 3.13 writes them as UTF-8 when it compiles, and fails at a lone surrogate."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, Function | ast.ClassDef | ast.Module):
+            (ast.get_docstring(node) or "").encode()
