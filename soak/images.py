@@ -2,7 +2,8 @@
 
 Each file goes through the child process in which a run decodes what killed a worker. It must be
 decoded or rejected, in time and within the memory stated; a decoder that dies or hangs on it must
-come out as one rejection. A file follows from the seed, its format and its number alone.
+come out as one rejection. A file follows from the seed, its format and its number alone. Before
+them come sound files that would cost more than they weigh.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featuremill.errors import ImageRejected
-from featuremill.images import FORMATS, Decoded, Limits
+from featuremill.images import FORMATS, Decoded, Limits, stated_pixels
 from featuremill.isolation import InChild
+from soak.costly import COSTLY
 from soak.mutate import mutant
 from soak.pictures import valid_files
 
@@ -76,6 +78,10 @@ def main(arguments: Sequence[str]) -> int:
         return 1 if tally.failures else 0
     failed = False
     with _quiet() as log:
+        for name in COSTLY:
+            tally = soak_costly(name, options.timeout)
+            print("\n  ".join([tally.row(), *tally.lost, *tally.failures]), flush=True)
+            failed = failed or bool(tally.failures)
         for format_ in options.formats:
             tally = soak(format_, range(options.mutations), options.seed, limits, options.timeout)
             print("\n  ".join([tally.row(), *tally.lost, *tally.failures]), flush=True)
@@ -113,6 +119,20 @@ def soak(format_: str, numbers: Sequence[int], seed: int, limits: Limits, timeou
                 # the start of a child is nobody's time
                 decoder.decode(valid_files(format_)[0])
             _try(decoder, data, f"{format_}:{number}", tally, limits, timeout)
+    return tally
+
+
+def soak_costly(name: str, timeout: float) -> Tally:
+    """Decode a file of :mod:`soak.costly` in a child process of its own.
+
+    What it may take is measured by its own pixels, not by the most that a picture may have.
+    """
+    tally = Tally(name)
+    data = COSTLY[name]()
+    pixels = max(1, stated_pixels(data, Limits()))  # 0 where the header is refused
+    with InChild(Limits(), timeout) as decoder:
+        decoder.decode(valid_files("PNG")[0])
+        _try(decoder, data, name, tally, Limits(max_pixels=pixels), timeout)
     return tally
 
 

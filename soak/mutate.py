@@ -11,6 +11,8 @@ from soak.pictures import SIZE, valid_files
 
 _HOSTILE = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0xFFFFFF)
 _HOSTILE_LARGE = (0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFE, 0xFFFFFFFF)
+_LONGEST = 2_000_000
+"""Bytes that a segment is multiplied to."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BOXES = (b"ftyp", b"jP  ")
 
@@ -104,14 +106,15 @@ def _change_size(data: Bytes, random: Random, _: list[bytes]) -> Bytes:
 
 
 def _change_segment(data: Bytes, random: Random, _: list[bytes]) -> Bytes:
-    """Double, drop, swap or misstate the length of a segment, chunk or box."""
+    """Multiply, drop, swap or misstate the length of a segment, chunk or box."""
     segments = list(_segments(data))
     if len(segments) < 2:
         return data
     start, length_at, length_bytes, end = segments[random.integers(len(segments))]
     kind = random.integers(4)
     if kind == 0:
-        return data[:end] + data[start:end] * int(random.choice([1, 2, 50])) + data[end:]
+        times = min(int(random.choice([1, 2, 50, 20_000])), _LONGEST // (end - start) + 1)
+        return data[:end] + data[start:end] * times + data[end:]
     if kind == 1:
         return data[:start] + data[end:]
     if kind == 2:

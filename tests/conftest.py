@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 # A busy machine is no defect: a test that hangs is ended by its timeout.
 settings.register_profile("patient", deadline=None)
@@ -53,13 +51,57 @@ def no_aws_account() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def spark() -> "Iterator[SparkSession]":
-    """One local Spark for all tests, started the way a run starts its own."""
-    from featuremill.session import spark_session
+class SharedSpark:
+    """One local Spark for all tests, started the way a run starts its own.
 
-    with spark_session("local[2]") as session:
-        yield session
+    It is used like the session that it holds. Where Java dies, the next test has another one.
+    """
+
+    of_all_tests: ClassVar["SharedSpark | None"] = None
+
+    def __init__(self) -> None:
+        self._ending = ExitStack()
+        self._start()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+    def renewed(self) -> str:
+        """Start another session where Java died; how it did, and its own last words."""
+        from featuremill.launch import is_alive, last_words
+
+        if is_alive(self._session.sparkContext):
+            return ""
+        words = last_words()
+        self.stop()
+        self._start()
+        return words
+
+    def stop(self) -> None:
+        """End the session, whether its Java is there or not."""
+        self._ending.close()
+
+    def _start(self) -> None:
+        from featuremill.session import spark_session
+
+        self._session = self._ending.enter_context(spark_session("local[2]"))
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SharedSpark]:
+    """One local Spark for all tests."""
+    shared = SharedSpark.of_all_tests = SharedSpark()
+    yield shared
+    SharedSpark.of_all_tests = None
+    shared.stop()
+
+
+@pytest.fixture(autouse=True)
+def the_test_during_which_java_died_says_so() -> Iterator[None]:
+    """Others would fail of it later, each in another way."""
+    yield
+    if SharedSpark.of_all_tests is not None and (words := SharedSpark.of_all_tests.renewed()):
+        pytest.fail(f"the Java of the tests' Spark died during this test: {words}")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
+from pyarrow import fs
 
 from featuremill import RunConfig
 
@@ -48,4 +49,6 @@ def uncommitted(destination: Path) -> set[str]:
 
 
 def _table(folder: Path) -> "pd.DataFrame":
-    return DeltaTable(folder).to_pandas().sort_values("path", ignore_index=True)
+    # Arrow reads files itself: threads of it that work on files of Python abort some processes
+    files = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
+    return DeltaTable(folder).to_pandas(filesystem=files).sort_values("path", ignore_index=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from featuremill.dispatch import Work
+from featuremill.errors import ImageRejected
 from featuremill.images import Decoded, decode
 
 POISON = b"poison"
@@ -28,6 +29,15 @@ def hang(data: bytes, *how: Any) -> Decoded:
     """Decode, or never come back."""
     while data.endswith(POISON):
         signal.pause()
+    return decode(data, *how)
+
+
+def greedy(data: bytes, *how: Any) -> Decoded:
+    """Decode, with 200 MiB that no pixel needs."""
+    try:
+        bytearray(200 << 20)
+    except MemoryError:
+        raise ImageRejected("limit", "out of memory") from None
     return decode(data, *how)
 
 

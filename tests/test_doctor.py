@@ -16,6 +16,7 @@ from featuremill.cli import main
 from featuremill.doctor import diagnose
 from featuremill.findings import Finding
 from featuremill.models import registry
+from featuremill.models.engines import ENGINES
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -115,7 +116,10 @@ def test_a_source_that_is_none(place: str, tmp_path: Path) -> None:
 
 
 def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ENGINES else find(name)
+    )
     assert found("engines").level == "fail"
 
 
@@ -125,7 +129,6 @@ def test_an_engine_that_is_there_but_does_not_load(monkeypatch: pytest.MonkeyPat
             raise ImportError("libtbb.so.12: cannot open shared object file")
 
     monkeypatch.setattr(importlib, "import_module", load)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     engines = found("engines")
     assert engines.level == "warn"
     assert "onnxruntime; precision fp32" in engines.said

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from featuremill.drift import SHIFT_BOUND, Drift, drift
+from featuremill.drift import SHIFT_BOUND, Beyond, Drift, drift
 from featuremill.moments import Moments
 from featuremill.pca import PCA
 
@@ -37,7 +37,44 @@ def test_a_feature_that_never_varied_is_left_out_as_it_is_by_the_pca():
     pca = PCA.fit(Moments.of(rows), n_components=3)
     same, moved = rows[:50].copy(), rows[:50].copy()
     moved[:, -1] = np.linspace(0, 2, 50)
-    assert drift(pca, Moments.of(moved)) == drift(pca, Moments.of(same))
+    assert drift(pca, Moments.of(moved)).shift == drift(pca, Moments.of(same)).shift
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_features_that_wake_up_are_counted_and_are_not_captured(standardize):
+    rows = np.column_stack([correlated(400, 1), np.zeros((400, 2))])
+    pca = PCA.fit(Moments.of(rows), standardize=standardize)  # all that the images fitted have
+    woken = rows[:50].copy()
+    assert drift(pca, Moments.of(woken)).captured == pytest.approx(1)
+    woken[7, -1] = 5000.0
+    found = drift(pca, Moments.of(woken))
+    assert found.awake == 1
+    assert found.captured < 0.95
+    assert "1 feature varied in none of the images fitted" in str(found)
+    alone = drift(pca, Moments.of(woken[7:8]))
+    assert (alone.awake, alone.captured) == (1, None)
+    assert drift(pca, Moments.of(rows[:50])).awake == 0
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.05])
+@pytest.mark.parametrize("others", [1, 20, 2000])
+def test_chance_exceeds_its_bound_at_most_once_in_148_times(share, others):
+    """For spectra that one component leads, which chance alone takes far."""
+    spectrum = np.sort([share, *np.full(others, (1 - share) / others + 1e-12)])[::-1]
+    pca = replace(fitted(), spectrum_=spectrum / spectrum.sum())
+    found = drift(pca, Moments.of(correlated(50, 2)))
+    random = np.random.default_rng(0)
+    led = share * random.chisquare(1, 200_000)
+    drawn = led + (1 - share) / others * random.chisquare(others, 200_000)
+    exceeded = np.mean(drawn > (found.chance / found.noise) ** 2)
+    assert exceeded <= np.exp(-5)
+
+
+def test_scores_far_beyond_those_fitted_bring_a_warning_that_counts_them():
+    assert not Beyond(rows=0, farthest=30.0, largest=4.0).warning
+    said = Beyond(rows=1200, farthest=4e7, largest=4.0).warning
+    assert "1,200 images have scores more than 10 times as large" in said
+    assert "up to 4e+07 where those reach 4" in said
 
 
 def test_a_feature_that_hardly_ever_differs_from_zero_does_not_outweigh_the_others():
@@ -113,6 +150,7 @@ def test_the_ledger_gets_plain_values():
         "chance",
         "captured",
         "fitted",
+        "awake",
         "bound",
     }
     assert description["bound"] == found.bound == max(SHIFT_BOUND, found.chance)

@@ -1,13 +1,19 @@
 """The numbers are those of Keras, scikit-learn and MLlib: real weights, real photographs."""
 
+import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from featuremill.models.engines import native_bf16
+from featuremill import images
+from featuremill.images import Limits
+from featuremill.models import registry
+from featuremill.models.engines import native_bf16, open_engine
 from featuremill.models.parity import smallest_cosine
 from featuremill.pipeline import RunResult, run
 from outputs import features, offline, reduced
@@ -105,6 +111,88 @@ def test_bf16_is_measured_on_the_first_photographs_and_said(run_at, fp32):
     )
     assert parity["smallest_cosine"] == pytest.approx(smallest_cosine(rough, exact), abs=1e-6)
     assert 0.9 < parity["smallest_cosine"] < 0.999
+
+
+# Large JPEGs, decoded smaller where that changes nothing
+
+LARGE = 1_800
+"""Just above the edge from which the network's pixels can come from a JPEG decoded at 1/2."""
+
+
+def stripes(period: float, contrast: float = 110, share: float = 1.0) -> np.ndarray:
+    """Stripes on the left share of a picture; the rest is smooth."""
+    y, x = np.mgrid[:LARGE, :LARGE]
+    fine = 128 + contrast * np.sin(2 * np.pi * x / period)
+    smooth = 128 + 60 * np.sin(x / 150) + 60 * np.cos(y / 210)
+    return np.where(x < share * LARGE, fine, smooth)
+
+
+def mesh(period: float) -> np.ndarray:
+    y, x = np.mgrid[:LARGE, :LARGE]
+    return np.where((y % period < 1) | (x % period < 1), 240, 20)
+
+
+def weave(period: float) -> np.ndarray:
+    y, x = np.mgrid[:LARGE, :LARGE] / period
+    over = (x.astype(int) + y.astype(int)) % 2
+    return 128 + 90 * np.sin(2 * np.pi * np.where(over, x, y))
+
+
+def faint(contrast: float) -> np.ndarray:
+    y, x = np.mgrid[:LARGE, :LARGE]
+    return 128 + contrast * (np.sin(x / 150) + np.cos(y / 210))
+
+
+TEXTURES = {
+    "fine stripes": stripes(1 / 0.49),
+    "finer ones": stripes(1 / 0.47),
+    "stripes of four pixels": stripes(1 / 0.252),
+    "a third of stripes": stripes(1 / 0.252, contrast=15, share=0.35),
+    "mesh": mesh(8.1),
+    "cloth": weave(2.05),
+    "coarse cloth": weave(6.3),
+    "fog": faint(2),
+}
+
+
+def as_jpeg(gray: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(np.clip(gray, 0, 255).astype(np.uint8)).convert("RGB")
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_the_worst_textures_keep_the_promise_of_auto(weights, texture):
+    engine = open_engine(registry.load("mobilenetv2", Path(weights)), "fp32")
+    jpeg = as_jpeg(TEXTURES[texture])
+    smaller, exact = (
+        engine.embed(images.resize(images.decode(jpeg, Limits(), target).pixels, (224, 224))[None])
+        for target in ((224, 224), None)
+    )
+    assert smallest_cosine(smaller, exact) >= 0.999
+
+
+def test_a_texture_behind_small_pictures_keeps_it_too(spark, weights, pictures, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(pictures, source / "first")
+    (source / "last").mkdir()
+    (source / "last" / "texture.jpg").write_bytes(as_jpeg(TEXTURES["finer ones"]))
+    rows = [
+        features(Path(run(config, spark=spark).destination)).set_index("label").features["last"]
+        for config in (
+            offline(
+                source,
+                tmp_path / precision,
+                model="mobilenetv2",
+                weights=weights,
+                reduce=False,
+                precision=precision,
+            )
+            for precision in ("auto", "fp32")
+        )
+    ]
+    assert smallest_cosine(rows[0][None], rows[1][None]) >= 0.999
 
 
 # PCA

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -36,11 +37,12 @@ from featuremill.errors import (
 from featuremill.forgotten import FORGOTTEN, UNFINISHED, Forgotten, read_forgotten, require_finished
 from featuremill.lease import LOCK, Holder, Lease, hold
 from featuremill.pipeline import run
+from featuremill.reduce import still_fits
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
 from featuremill.tables import Table, drop_paths, features_table, reduced_table, without_rows
 from made_results import MadeResult, numbered, paths_in
-from outputs import everything_in, offline
+from outputs import everything_in, features, offline
 from remains import files_of, remains, versions_of
 from stand_in import REGION, s3_server
 
@@ -66,6 +68,11 @@ def destination(tmp_path: Path) -> Path:
 def endpoint() -> Iterator[str]:
     with s3_server(page=10) as url:
         yield url
+
+
+def failed(destination: Path) -> list[str]:
+    """Names of the checks that fail."""
+    return [each.name for each in check(CheckConfig(str(destination))).failed]
 
 
 def jane(source: str) -> str:
@@ -129,7 +136,7 @@ class TestOfTenThousandImages:
         with (destination / "csv/reduced.csv").open() as lines:
             assert sum(1 for _ in lines) == 1 + 9_998
         # one version is left, and any reader of Delta can read it
-        assert DeltaTable(destination / "features").to_pyarrow_table().num_rows == 9_998
+        assert len(features(destination)) == 9_998
         assert len(list((destination / "features/_delta_log").glob("*.json"))) == 1
 
 
@@ -183,6 +190,50 @@ class TestOfAVersionedBucket:
             featuremill.forget(destination, [jane(source)])
         assert "s3:DeleteObjectVersion" in refused.value.remedy
         assert everything_in(destination) == before
+
+
+class TestACheckAfterwards:
+    """Forgetting leaves a result as sound as it was: no run has to come between."""
+
+    @pytest.fixture
+    def made(self, destination: Path, source: str) -> MadeResult:
+        made = MadeResult(open_store(destination), source)
+        made.commit(0, [*numbered(source, 9), jane(source)])
+        made.reject(1, [john(source), f"{source}/people/other.jpg"])
+        made.report(made.reduce())
+        ledger = made.record.ledger
+        ledger.listed, ledger.embedded, ledger.rejected = 12, 10, 2
+        made.record.save(made.store)
+        assert failed(destination) == []
+        return made
+
+    def test_finds_the_result_sound_after_each_of_several(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        for paths in ([jane(source)], [john(source), *numbered(source, 2)], numbered(source, 4)):
+            featuremill.forget(destination, paths)
+            assert failed(destination) == []
+        # the fitted PCA holds sums over them, and is no longer what a run would leave
+        assert still_fits(made.store, {}) is None
+
+    def test_finds_it_sound_after_one_that_was_interrupted(
+        self, made: MadeResult, destination: Path, source: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(job, "expunge", Mock(side_effect=StorageError("gone away")))
+            with pytest.raises(StorageError, match="gone away"):
+                featuremill.forget(destination, [jane(source)])
+        featuremill.forget(destination, [john(source)])
+        assert failed(destination) == []
+
+    def test_still_finds_what_was_wrong_before(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        made.commit(2, numbered(source, 1, 20))
+        before = failed(destination)
+        assert {"features.count", "pca.versions", "reduced.rows"} <= set(before)
+        featuremill.forget(destination, [jane(source)])
+        assert failed(destination) == before
 
 
 class TestTheNextRun:

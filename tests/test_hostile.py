@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +21,17 @@ import poison
 import soak.images
 from bad_images import encoded, picture, png
 from featuremill import cells
+from featuremill.checks import CheckConfig, check
 from featuremill.dispatch import Work
 from featuremill.errors import ImageRejected, WorkerError
+from featuremill.export import export
 from featuremill.images import FORMATS, Limits
 from featuremill.isolation import InChild
 from featuremill.pipeline import run
+from featuremill.storage import open_store
+from made_results import MadeResult
 from outputs import everything_in, features, offline
+from soak.costly import COSTLY
 from soak.mutate import mutant
 from soak.pictures import SIZE, valid_files
 
@@ -87,6 +93,48 @@ def test_what_is_packed_beside_the_pixels_is_not_unpacked_without_bound(child):
     with pytest.raises(ImageRejected):
         child.decode(whole[:33] + comment + whole[33:])
     assert soak.images.peak_of(child.pid) - before < 32 << 20
+
+
+# Files that cost more than they weigh
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_costly_file_takes_the_memory_and_time_of_its_pixels(name):
+    tally = soak.images.soak_costly(name, timeout=20)
+    assert (tally.lost, tally.failures) == ([], [])
+    refused = not name.startswith("GIF of 500,000 frames")  # of which the first one is decoded
+    assert tally.outcomes == {"limit" if refused else "decoded": 1}
+
+
+def parts_of(format_: str, count: int) -> bytes:
+    """A picture of as many parts as honest ones have."""
+    wide = picture(size=(640, 480))
+    if format_ == "JPEG":
+        return encoded("JPEG", wide, progressive=True, icc_profile=bytes(60_000) * count)
+    if format_ == "TIFF":
+        return encoded("TIFF", picture(size=(8, 40 * count)), tiffinfo={278: 1})
+    if format_ == "JPEG2000":
+        return encoded("JPEG2000", wide, tile_size=(64, 64), codeblock_size=(16, 16))
+    return encoded("GIF", wide.quantize(), comment=bytes(range(1, 256)) * count)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "JPEG2000", "GIF"])
+def test_a_picture_of_many_parts_is_decoded(format_, child):
+    assert child.decode(parts_of(format_, 200)).pixels.size
+
+
+def test_a_film_behind_a_jpeg_is_not_taken_for_its_scans(child):
+    photo = encoded("JPEG")
+    assert child.decode(photo + b"\xff\xda\0\2" * 5_000).pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the bound is Linux' own")
+def test_what_no_header_tells_is_refused_by_the_childs_memory():
+    """As where a decoder takes more than its pixels need, for a reason that nobody foresaw."""
+    with InChild(LIMITS, timeout=20, decoder="poison:greedy") as decoder:
+        with pytest.raises(ImageRejected) as rejected:
+            decoder.decode(encoded("PNG"))
+        assert (rejected.value.stage, rejected.value.reason) == ("limit", "out of memory")
 
 
 # Damaged files
@@ -216,11 +264,38 @@ def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
     assert len(features(dest)) > 0
 
 
-@given(st.text(alphabet="'=+-@\t\r 15.ab", max_size=6))
+NUMBER = re.compile(r"'*[+-]?\d+(\.\d+)?")
+SCRIPT_OF_THE_PAGE = files("featuremill.report").joinpath("script", "panel.js").read_text()
+WRITTEN_BY_THE_PAGE = re.compile(re.search(r"const formula = /(.+)/g;", SCRIPT_OF_THE_PAGE)[1])
+FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\.\d+)?$))""")
+
+
+@given(st.text(alphabet="'=+-@\t\r 15.ab;|\"\u3000＝－", max_size=7))
 def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
     cell = cells.cell(text)
-    assert not re.match(r"[=@\t\r]|[+-](?!\d+(\.\d+)?$)", cell)
     assert cells.text_of(cell) == text
     column = cells.cells(pa.array([text, None, "plain"]))
     assert column.to_pylist() == [cell, None, "plain"]
     assert cells.texts_of(column).to_pylist() == [text, None, "plain"]
+    assert WRITTEN_BY_THE_PAGE.sub(r"\1'", text) == cell or NUMBER.fullmatch(text)
+    # also not for a spreadsheet that separates cells by semicolons, as where 0,5 is a half
+    for part in re.split(r"[;|\t\r\n]", cell):
+        assert not FORMULA.match(part), cell
+
+
+@pytest.mark.parametrize(
+    "name", [";=1+1;", " =1+1", "\u3000＝1+1", "a;-1+1", 'a;"=1+1"', "＠SUM(A1)"]
+)
+def test_no_folder_becomes_a_formula_where_cells_are_separated_by_semicolons(name, tmp_path):
+    store = open_store(tmp_path / "out")
+    made = MadeResult(store, str(tmp_path))
+    made.commit(0, [f"/images/{name}/{number}.jpg" for number in range(4)])
+    made.reduce()
+    with (tmp_path / "out" / "csv" / "reduced.csv").open(newline="") as file:
+        read = [cell for row in csv.reader(file, delimiter=";") for cell in row]
+    assert not [cell for cell in read if FORMULA.match(cell)]
+    export(tmp_path / "out", tmp_path / "logs", to="projector")
+    lines = (tmp_path / "logs" / "metadata.tsv").read_text().splitlines()
+    assert not [cell for line in lines for cell in re.split("[;\t]", line) if FORMULA.match(cell)]
+    failed = {one.name for one in check(CheckConfig(str(tmp_path / "out"))).failed}
+    assert not failed & {"csv.rows", "csv.values"}

@@ -22,7 +22,7 @@ from featuremill.cli import main
 from featuremill.config import RunConfig
 from featuremill.drift import drift
 from featuremill.erasure.past import expunge
-from featuremill.errors import ConfigError, DestinationError, SourceError
+from featuremill.errors import ConfigError, DestinationError, RunError, SourceError
 from featuremill.extract import feature_writer
 from featuremill.forgotten import FORGOTTEN, Forgotten
 from featuremill.growth import Kept, changed_since, load_kept
@@ -175,8 +175,12 @@ def no_cluster(monkeypatch) -> SimpleNamespace:
     return SimpleNamespace(sparkContext=SimpleNamespace(broadcast=broadcast, defaultParallelism=2))
 
 
-def feature_file(table, name: str, vectors: dict[str, int]) -> DataFile:
+def feature_file(table, name: str, vectors: dict[str, int], given=None) -> DataFile:
     """Write rows of four features drawn from a seed for each path, and commit nothing."""
+
+    def drawn(seed):
+        return np.random.default_rng(seed).normal(size=4).astype(np.float32)
+
     rows = [
         {
             "path": path,
@@ -184,7 +188,7 @@ def feature_file(table, name: str, vectors: dict[str, int]) -> DataFile:
             "version": str(seed),
             "bytes": 1,
             "model_id": MODEL_ID,
-            "features": np.random.default_rng(seed).normal(size=4).astype(np.float32),
+            "features": given[path] if given else drawn(seed),
             "run": name.partition("-")[0],
         }
         for path, seed in vectors.items()
@@ -216,6 +220,12 @@ class Growing:
             self._commit(run, 1, [], prune)
         self.held = {p: s for p, s in (self.held | vectors).items() if p not in prune}
         return run
+
+    def embed_rows(self, run: str, rows: dict[str, list[float]]) -> None:
+        """One run's commit of rows of these very features."""
+        file = feature_file(self.table, run, dict.fromkeys(rows, 0), rows)
+        self.table.commit(run, 0, [file])
+        self.held |= dict.fromkeys(rows, 0)
 
     def _commit(self, run, number, files, dropped) -> None:
         drop = drop_paths(dropped, MODEL_ID)
@@ -283,6 +293,47 @@ def test_the_description_says_since_when_it_is_kept_and_of_how_many_it_is(growin
         "fitted_version": 1,
         "drift": None,
     }
+
+
+def test_scores_far_beyond_those_fitted_are_counted_whenever_they_came(growing):
+    growing.keep(growing.embed({"g": 101}))
+    assert json.loads(growing.store.read("model/pca.json"))["beyond"]["rows"] == 0
+    largest = max(np.abs(np.frombuffer(growing.scores()[path], "f4")).max() for path in "abcdef")
+    growing.embed_rows("far", {"h": [1e3] * 4, "i": [-1e3, 1e3, 0, 0]})
+    growing.keep("far")
+    growing.keep(growing.embed({"j": 102}))  # and the next day they are still there
+    beyond = json.loads(growing.store.read("model/pca.json"))["beyond"]
+    assert beyond["rows"] == 2
+    assert beyond["largest"] == pytest.approx(largest)
+    assert beyond["farthest"] > 10 * largest
+
+
+def test_without_a_largest_score_what_no_image_fitted_can_have_is_far(growing):
+    kept = growing.kept()
+    old = {name: kept.description[name] for name in kept.description if name != "largest_score"}
+    found = growth.far_beyond(growing.store, dataclasses.replace(kept, description=old))
+    assert found.rows == 0
+    assert found.largest >= kept.description["largest_score"]
+
+
+def test_a_score_that_float32_cannot_hold_ends_the_run_and_names_an_image(growing):
+    along = 3e38 * np.sign(growing.kept().pca.components_[0])
+    growing.embed_rows("far", {"h": along.tolist()})
+    with pytest.raises(RunError, match="Scores of 1 image, such as h, are too large for float32"):
+        growing.keep("far")
+
+
+@pytest.mark.parametrize("bit", range(0, 40_000, 997))
+def test_a_damaged_pca_is_refused_by_all_who_read_it(growing, bit):
+    arrays = bytearray(growing.store.read("model/pca.safetensors"))
+    bit %= 8 * len(arrays)
+    arrays[bit // 8] ^= 1 << bit % 8
+    growing.store.write("model/pca.safetensors", bytes(arrays))
+    with pytest.raises(DestinationError, match=r"damaged|do not belong together"):
+        growing.kept()
+    with pytest.raises(DestinationError, match=r"damaged|do not belong together") as error:
+        reduce.load_model(growing.store)
+    assert "Bring that file back" in error.value.remedy
 
 
 def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):

@@ -1,14 +1,12 @@
 """Java is looked for before anything starts, and the error says what to install."""
 
-import os
 from pathlib import Path
-from tempfile import TemporaryFile
+from types import SimpleNamespace
 
 import pytest
-from pyspark.sql import SparkSession
 
-from featuremill import session
-from featuremill.errors import ConfigError, JavaError
+from featuremill import jvm
+from featuremill.errors import JavaError
 from featuremill.jvm import check_java
 
 
@@ -108,15 +106,24 @@ def test_options_that_java_repeats_do_not_hide_its_version(tmp_path, monkeypatch
     assert check_java() == 17
 
 
-@pytest.mark.parametrize(("files", "remedy"), [(64, "ulimit -n"), (1024, "local[*]")])
-def test_where_few_files_may_be_open_a_failed_start_says_so(monkeypatch, files, remedy):
-    def fails(_: object) -> SparkSession:
-        os.write(2, b"Error: no class\n\tat java.base/Launcher.load(Launcher.java:1)\n")
-        raise RuntimeError("Java gateway process exited")
+@pytest.mark.parametrize("option", ["-Xmx1t", "-XX:MaxPermSize=256m"])
+def test_an_option_for_every_java_that_this_one_refuses_is_named(tmp_path, monkeypatch, option):
+    script = f"""echo 'Picked up _JAVA_OPTIONS: {option}' >&2
+echo "Unrecognized VM option '{option}'" >&2; exit 1"""
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "java", script)))
+    monkeypatch.setenv("_JAVA_OPTIONS", option)
+    with pytest.raises(JavaError) as refused:
+        check_java()
+    assert refused.value.problem.endswith(f"does not start: Unrecognized VM option '{option}'")
+    assert f"_JAVA_OPTIONS={option}" in refused.value.remedy
 
-    monkeypatch.setattr(SparkSession.Builder, "getOrCreate", fails)
-    monkeypatch.setattr(session.resource, "getrlimit", lambda _: (files, 4096))
-    with TemporaryFile() as log, pytest.raises(ConfigError) as refused:
-        session._start("local[1]", log)
-    assert remedy in refused.value.remedy
-    assert refused.value.problem.endswith("exited\nError: no class")
+
+def test_where_no_more_processes_may_be_started_that_is_the_cause(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "java", "")))
+    monkeypatch.setattr(jvm, "subprocess", SimpleNamespace(run=refuse))
+    with pytest.raises(JavaError, match="temporarily unavailable") as refused:
+        check_java()
+    assert "ulimit -u" in refused.value.remedy

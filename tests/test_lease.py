@@ -16,6 +16,7 @@ import pytest
 
 from featuremill import lease
 from featuremill.errors import (
+    ConfigError,
     DestinationBusyError,
     DestinationError,
     LeaseLostError,
@@ -225,6 +226,23 @@ class TestALeaseThatWasLost:
             assert destination.read(LOCK) == other
         assert destination.read(LOCK) == other
 
+    def test_explains_what_went_wrong_since(self, destination, other):
+        """Such as a file of its own that whoever took over has cleaned up."""
+        with pytest.raises(LeaseLostError, match="run other has taken it over") as lost:
+            self.fail_after_losing(destination, other, StorageError("a file is missing"))
+        assert "a file is missing" in str(lost.value.__cause__)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), ConfigError("no such option")])
+    def test_explains_neither_an_interrupt_nor_a_refusal(self, destination, other, error):
+        with pytest.raises(type(error)):
+            self.fail_after_losing(destination, other, error)
+
+    @staticmethod
+    def fail_after_losing(destination, other, error):
+        with hold(destination, "mine"):
+            destination.write(LOCK, other)
+            raise error
+
     def test_of_a_destination_that_was_never_held_nothing_is_asked(self, destination, other):
         destination.write(LOCK, other)
         confirm(destination)
@@ -248,8 +266,8 @@ class TestHeartbeat:
             raise StorageError("no space left")
 
         monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.001)
-        monkeypatch.setattr(LocalStore, "write", fail)
         with hold(destination, "mine"):
+            monkeypatch.setattr(LocalStore, "write", fail)
             assert tried.wait(5)
             assert held_by(destination).run == "mine"
         assert destination.size(LOCK) is None

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from featuremill import ledger
 from featuremill.errors import LedgerError
-from featuremill.ledger import Ledger, RunRecord, load_latest, new_run_id
+from featuremill.ledger import Ledger, RunRecord, kind_of, load_latest, new_run_id
 from featuremill.references import Reference, Rejection
 from featuremill.storage.local import LocalStore
 
@@ -85,7 +86,8 @@ class TestRecord:
 
     def test_the_seconds_of_a_stage_add_up_also_after_an_error(self, monkeypatch):
         clock = iter([0.0, 1.5, 10.0, 10.25])
-        monkeypatch.setattr(ledger.time, "perf_counter", lambda: next(clock))
+        stopwatch = SimpleNamespace(perf_counter=lambda: next(clock))
+        monkeypatch.setattr(ledger, "time", stopwatch)
         record = RunRecord("1", {})
         with record.timed("extract"):
             pass
@@ -123,3 +125,9 @@ class TestRunId:
 
 def rejection(stage: str, reason: str) -> Rejection:
     return Rejection(Reference("/a/0.jpg", "a", "v", 1), stage, reason)
+
+
+def test_a_kind_of_reason_keeps_no_bytes_of_the_image_whatever_quotes_they_hold():
+    for start in ("GIF", 'a"b', '"', '""a"', 'x" and "y'):
+        reason = f'not an image: starts with "{start}"'
+        assert kind_of(reason) == 'not an image: starts with "…"'

@@ -211,6 +211,40 @@ class TestKerasFiles:
         with pytest.raises(ModelError, match="no readable HDF5 file"):
             keras_h5.read_weights(path, SHAPES)
 
+    @pytest.mark.parametrize("kind", ["external", "virtual", "soft link", "external link"])
+    def test_weights_that_take_data_from_elsewhere_are_refused(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        path = save_legacy(tmp_path / "w.h5", small_weights())
+        secret = save_legacy(tmp_path / "secret.h5", small_weights())
+        with h5py.File(path, "r+") as file:
+            name = next(
+                f"{layer}/{layer}/{field}" for layer in file for field in file[layer].get(layer, ())
+            )
+            values = file[name][()]
+            del file[name]
+            if kind == "external":
+                (tmp_path / "secret").write_bytes(values.tobytes())
+                where = [(str(tmp_path / "secret"), 0, values.nbytes)]
+                file.create_dataset(name, values.shape, values.dtype, external=where)
+            elif kind == "virtual":
+                layout = h5py.VirtualLayout(values.shape, values.dtype)
+                layout[...] = h5py.VirtualSource(secret, name, values.shape)
+                file.create_virtual_dataset(name, layout)
+            elif kind == "soft link":
+                file["elsewhere"] = values
+                file[name] = h5py.SoftLink("/elsewhere")
+            else:
+                file[name] = h5py.ExternalLink(str(secret), name)
+        with pytest.raises(ModelError, match=r"w\.h5 are not whole: .*(is a link|another file)"):
+            keras_h5.read_weights(path, SHAPES)
+
+    def test_a_group_within_itself_ends(self, tmp_path: Path) -> None:
+        path = save_legacy(tmp_path / "w.h5", small_weights())
+        with h5py.File(path, "r+") as file:
+            file["again"] = file["/"]
+        assert_same(keras_h5.read_weights(path, SHAPES), small_weights())
+
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"none\.h5 are not a file that exists"):
             keras_h5.read_weights(tmp_path / "none.h5", SHAPES)

@@ -1,5 +1,8 @@
 """Neighbours are those that the plain product of all rows gives, whatever is spared on the way."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 
@@ -166,6 +169,81 @@ def test_memory_stays_far_below_all_products(work: Callable[[Rows], object]) -> 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 * 2**20  # all products would take 549 MiB
+
+
+def near_ties(n: int = 1500, d: int = 400, seed: int = 0) -> Rows:
+    """Rows all alike, some equal to the last bit, at places where products are computed apart."""
+    random = np.random.default_rng(seed)
+    rows = unit_rows((random.random(d) + 1e-4 * random.random((n, d))).astype(np.float32))
+    rows[-40:] = rows[:40]
+    rows[700:740] = rows[7]
+    return rows
+
+
+@pytest.mark.parametrize("screened", [False, True])
+def test_ties_go_by_row_number_whatever_float32_makes_of_their_products(
+    screened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "_WORTH_IT", 0 if screened else 2**62)
+    monkeypatch.setattr(ranking, "BLOCK", 1013)  # ends between the tiles of every kernel
+    rows = near_ties()
+    asked = np.arange(0, 1500, 3)
+    found, cosines = nearest(rows[asked], rows, 5, skip=asked)
+    expected = products(rows[asked], rows)
+    expected[np.arange(len(asked)), asked] = -np.inf
+    np.testing.assert_array_equal(found, best_of(expected, 5))
+    np.testing.assert_array_equal(cosines, np.take_along_axis(expected, found, 1).astype("f4"))
+
+
+_ON_A_KERNEL = """
+import numpy as np
+from featuremill.neighbours import leaders, nearest, unit_rows
+random = np.random.default_rng(0)
+for _ in range(100):
+    # a few large numbers, then equal ones: every sum is rounded the same way
+    row = np.ones((1, 1280), np.float32)
+    row[0, : random.integers(1, 40)] = random.uniform(1, 60)
+    rows = unit_rows(np.repeat(row, 43, axis=0))
+    assert leaders(rows, 1 - 1e-6, np.arange(43)).tolist() == [0] * 43
+    assert nearest(rows[:1], rows, 5)[0].tolist() == [[0, 1, 2, 3, 4]]
+    exact = (rows[0].astype(float) ** 2).sum()
+    assert nearest(rows[:1], rows, 5)[1].tolist() == [[np.float32(exact)] * 5]
+"""
+
+
+@pytest.mark.parametrize("kernel", ["Prescott", "Nehalem", "Sandybridge", "Haswell", "SkylakeX"])
+def test_equal_rows_are_one_group_on_every_processor(kernel: str) -> None:
+    """Old processors add in another order; a kernel this one cannot run is not taken."""
+    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_KERNEL], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("work", ["nearest", "leaders"])
+def test_rows_without_structure_are_not_searched_pair_by_pair(
+    work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(left: object, i: Rows, right: object, j: Rows) -> Rows:
+        single.append(len(i))
+        return by_pairs(left, i, right, j)
+
+    single: list[int] = []
+    by_pairs = screen._products
+    monkeypatch.setattr(screen, "_products", counted)
+    monkeypatch.setattr(screen, "_WORTH_IT", 0)
+    rows = unit_rows(np.random.default_rng(0).normal(size=(3000, 300)).astype(np.float32))
+    if work == "nearest":
+        nearest(rows, rows, 10, skip=np.arange(3000))
+    else:
+        leaders(rows, 0.3, np.arange(3000))
+    assert sum(single) <= 3000 * 3000 / 32
+
+
+def test_lengths_that_float32_cannot_hold_are_divided_by_all_the_same() -> None:
+    rows = unit_rows(np.array([[3e38, 3e38], [1e-42, 1e-42]], np.float32))
+    np.testing.assert_allclose(rows, 0.5**0.5, rtol=1e-6)
 
 
 class TestFewRows:

@@ -1,5 +1,6 @@
 """Moments merge like sets of rows, and the PCA agrees with scikit-learn's full SVD."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -232,6 +233,55 @@ def test_constant_features_stay_zero():
     assert_agrees_with_scikit_learn(pca, standardised(with_constants))
 
 
+def fired_once(at, rows=400):
+    """Correlated rows, with a feature that fired for one of them alone."""
+    fired = np.zeros(rows)
+    fired[7] = at
+    return np.column_stack([np.abs(correlated(rows, 6)), fired])
+
+
+@pytest.mark.parametrize("at", [1e-3, 1e-6, 1e-41, 1e-140])
+def test_a_feature_that_hardly_fired_makes_no_score_explode(at):
+    pca, new = fit(fired_once(at)), fired_once(0.5)
+    largest = np.abs(pca.transform(fired_once(at))).max()
+    assert np.abs(pca.transform(new)).max() < 10 * largest
+    others = np.abs(correlated(400, 6)).std(axis=0, ddof=1)
+    np.testing.assert_allclose(pca.scale_[:-1], others)
+    assert pca.scale_[-1] == pytest.approx(np.median(others) / 100)
+
+
+@pytest.mark.parametrize("small", [1e-9, 1.0])
+def test_what_did_not_fire_so_seldom_or_so_weakly_is_scikit_learns(small):
+    rows = fired_once(1.0)
+    rows[:100, -1] = np.linspace(0.5, 1, 100)  # a quarter of the images, however weakly
+    rows[:, -1] *= small
+    assert_agrees_with_scikit_learn(fit(rows), standardised(rows))
+    once = fired_once(1.0)  # or one image alone, but as strongly as the other features
+    assert_agrees_with_scikit_learn(fit(once), standardised(once))
+
+
+def test_a_feature_of_both_signs_keeps_its_scale_however_small():
+    rows = np.column_stack([correlated(400, 6), np.resize([1e-9, -1e-9], 400)])
+    assert_agrees_with_scikit_learn(fit(rows), standardised(rows))
+
+
+def test_not_standardised_there_is_no_floor():
+    assert (fit(fired_once(1e-6), standardize=False).scale_ == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_scores_of_other_contours_do_not_explode(seed, shared_data):
+    """Real features of 180 contours, the PCA fitted to a random half of them."""
+    held = np.load(shared_data / "reference" / "keras_features.npz")
+    contours = np.char.startswith(held["path"], "shapes")
+    rows = np.random.default_rng(seed).permutation(held["features"][contours])
+    pca = fit(rows[:90], n_components=50)
+    largest = np.abs(pca.transform(rows[:90])).max()
+    assert np.abs(pca.transform(rows[90:])).max() < 10 * largest
+    kept = pca.scale_ == np.where(rows[:90].std(axis=0) > 0, Moments.of(rows[:90]).scale(), 1)
+    assert kept.all()
+
+
 def test_two_rows_have_one_component():
     rows = np.array([[1.0, 5.0, 3.0], [2.0, 1.0, 3.0]])
     pca = fit(rows)
@@ -265,6 +315,14 @@ def test_rounding_does_not_cost_a_component():
     equal = np.full(10, 0.1)  # their running sum misses 0.8 and 1.0 by a bit
     needed = [components_needed(equal, tenths / 10) for tenths in range(1, 11)]
     assert needed == list(range(1, 11))
+
+
+def test_all_of_the_variance_takes_every_component():
+    spectrum = np.array([1 - 1e-13, 0.9e-13, 1e-14])
+    assert components_needed(spectrum, 1.0) == 3
+    assert components_needed(spectrum, 1 - 0.5e-13) == 2
+    rows = np.random.default_rng(0).normal(size=(60, 3)) * [1, 1e-6, 1e-7]
+    assert fit(rows, variance=1.0, standardize=False).n_components_ == 3
 
 
 def test_signs_make_the_largest_loading_positive():
@@ -350,3 +408,42 @@ def test_other_bytes_are_no_pca():
     newer = save({"mean": np.zeros(3)}, {"featuremill": json.dumps({"format": 2})})
     with pytest.raises(InputError, match="format 2, known is 1"):
         PCA.from_safetensors(newer)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_flipped_bits_are_refused_or_leave_a_pca_that_can_be_used(data):
+    pca = fit(correlated(9, 4), n_components=3)
+    saved = bytearray(pca.to_safetensors())
+    header = 8 + int.from_bytes(saved[:8], "little")
+    for _ in range(data.draw(st.integers(1, 3))):
+        bit = data.draw(st.integers(0, 8 * header - 1))
+        saved[bit // 8] ^= 1 << bit % 8
+    try:
+        found = PCA.from_safetensors(bytes(saved))
+    except InputError:
+        return
+    assert np.isfinite(found.transform(correlated(9, 4))).all()
+    np.testing.assert_array_equal(np.sort(found.mean_), np.sort(pca.mean_))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mean_": np.zeros(3)}, "scale is of shape"),
+        ({"scale_": np.zeros(4)}, "scale holds what is not above 0"),
+        ({"scale_": np.full(4, np.inf)}, "scale holds what is not finite"),
+        ({"mean_": np.full(4, np.nan)}, "mean holds what is not finite"),
+        ({"components_": np.zeros((2, 5))}, "components is of shape"),
+        ({"explained_variance_": np.ones(2)}, "explained_variance is of shape"),
+        ({"n_samples_": True}, "n_samples is True"),
+        ({"n_samples_": 1}, "of 1 images"),
+        ({"standardize": "yes"}, "standardize is 'yes'"),
+        ({"mean_": np.zeros(4, np.float32)}, "mean is of shape .4. and type F32"),
+        ({"mean_": np.zeros((1, 4))}, "mean is of shape .1, 4. and type F64"),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(change, said):
+    pca = dataclasses.replace(fit(correlated(9, 4), n_components=3), **change)
+    with pytest.raises(InputError, match=said):
+        PCA.from_safetensors(pca.to_safetensors())

@@ -99,7 +99,9 @@ def test_large_jpegs_decoded_smaller_are_held_against_every_pixel(work, tmp_path
     monkeypatch.setattr(probe, "BOUNDS", {"auto": 1.0})
     verdict = probe.examine(None, work, "auto", sample)
     assert verdict.every_pixel
-    assert "the contract is 1.0" in verdict.warning
+    assert "On the worst of the first 1 images, decoding large JPEGs" in verdict.warning
+    assert "the contract is 1.0. This run does neither: it decodes every pixel" in verdict.warning
+    assert "--precision fp32 saves the attempt" in verdict.warning
 
 
 def test_what_other_workers_found_of_a_refused_precision_is_no_evidence(work, monkeypatch):

@@ -33,6 +33,7 @@ LAYERS = [
     "machine",
     "oom",
     "config",
+    "environment",
     "jvm",
     "sizing",
     "interrupts",
@@ -44,6 +45,14 @@ LAYERS = [
     "lease",
     "forgotten",
     "bicubic",
+    "detail",
+    "scaled_jpeg",
+    "tiff_tags",
+    "libtiff",
+    "image_costs",
+    "image_kinds",
+    "pixel_ranges",
+    "raw_pixels",
     "images",
     "isolation",
     "synth",
@@ -51,12 +60,14 @@ LAYERS = [
     "moments",
     "pca",
     "neighbours",
+    "decoder_time",
     "extract",
     "tables",
     "spelling",
     "known",
     "reuse",
     "failures",
+    "launch",
     "session",
     "chunks",
     "dispatch",
@@ -145,6 +156,16 @@ def lines_of(function: Function) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
+def calls_in(source: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every call of a source file: its name, and what stands there for each argument."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            arguments: dict[str, str] = {str(at): ast.unparse(a) for at, a in enumerate(node.args)}
+            arguments |= {word.arg or "**": ast.unparse(word.value) for word in node.keywords}
+            yield name, arguments
+
+
 def pins_of(lock: Path) -> dict[str, list[str]]:
     """The versions that a lock file holds of each package (several where they depend on Python)."""
     pins: dict[str, list[str]] = {}
@@ -191,6 +212,28 @@ def test_modules_and_functions_stay_short(source: Path) -> None:
     assert len(text.splitlines()) <= 400
     functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, Function))
     assert [function.name for function in functions if lines_of(function) > 60] == []
+
+
+# What Arrow is told so that no thread of it works ahead on a file that Python has opened: it may
+# let go of that file only while Python ends, and then the process aborts with exit code 134.
+ARROW_READERS: dict[str, dict[str, str]] = {
+    "read_csv": {"0": "pa.BufferReader(memory.getvalue())"},
+    "ParquetFile": {"pre_buffer": "False"},
+    "iter_batches": {"use_threads": "False"},
+    "read_row_group": {"use_threads": "False"},
+    "read_row_groups": {"use_threads": "False"},
+}
+ALWAYS_AHEAD = {
+    *("open_csv", "read_json", "open_json", "read_feather", "read_table", "read_pandas"),
+    *("dataset", "ParquetDataset", "to_pyarrow_table", "to_pyarrow_dataset"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_reader_of_arrow_works_ahead_on_a_python_file(source: Path) -> None:
+    for name, arguments in calls_in(source):
+        assert name not in ALWAYS_AHEAD
+        assert ARROW_READERS.get(name, {}).items() <= arguments.items(), name
 
 
 def test_the_changelog_begins_with_this_version() -> None:
@@ -249,3 +292,23 @@ def test_no_file_names_a_package_index() -> None:
         rb"(pypi|pythonhosted)\.org|(?<!emit-)index[-]url|find[-]links|//\S+/simple[/\s]"
     )
     assert [path for path in files if path.is_file() and index.search(path.read_bytes())] == []
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "tests").rglob("test_*.py")), ids=str)
+def test_no_test_stops_the_clocks_of_other_threads(source: Path) -> None:
+    """`time` is one for all: what a test puts in its place is met by Spark's threads too."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".setattr"):
+            whole = (
+                r"(^|\.)time\.\w+'$" if isinstance(node.args[0], ast.Constant) else r"(^|\.)time$"
+            )
+            place = ast.unparse(node.args[0])
+            assert not re.search(whole, place), f"{source}:{node.lineno}: name its module instead"
+
+
+@pytest.mark.parametrize("source", [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))], ids=str)
+def test_every_docstring_is_text(source: Path) -> None:
+    """Python 3.13 writes them as UTF-8 when it compiles, and fails at a lone surrogate."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, Function | ast.ClassDef | ast.Module):
+            (ast.get_docstring(node) or "").encode()

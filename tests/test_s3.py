@@ -313,6 +313,9 @@ class TestCredentials:
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ALLOW_HTTP": "true",
+            # a redirect to another host ends at a proxy that is not there
+            "proxy_url": "http://127.0.0.1:9",
+            "proxy_excludes": "127.0.0.1",
         }
 
     def test_none_at_all(self, no_keys: None, bucket: str, endpoint: str) -> None:
@@ -572,7 +575,9 @@ class TestPermissions:
         only("s3:ListBucket", "s3:GetObject")
         where = f"s3://{bucket}/out"
         config = RunConfig(str(pictures), where, model=MODEL, endpoint_url=endpoint)
-        with pytest.raises(DestinationError, match=f"cannot write {where}/run.lock: AccessDenied"):
+        with pytest.raises(
+            DestinationError, match=f"cannot write {where}/run.lock.tried: AccessDenied"
+        ):
             run(config)
 
     def test_keys_that_nobody_has(
@@ -655,7 +660,8 @@ class TestARun:
     def test_leaves_every_output_and_no_lock(self, result: RunResult, destination: Store) -> None:
         assert destination.read("csv/reduced.csv").count(b"\n") == 62
         assert b"Odd/empty.jpg" in destination.read("rejects.csv")
-        assert json.loads(destination.read(f"runs/{result.record.run}.json"))["chunks"] == 1
+        # on a busy machine the first chunk is cut before all images were listed
+        assert json.loads(destination.read(f"runs/{result.record.run}.json"))["chunks"] >= 1
         assert destination.read("report.html").count(b"data:image/") >= 4
         assert destination.size(LOCK) is None
 

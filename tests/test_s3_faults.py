@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -143,7 +144,7 @@ def put(client: Any, bucket: str, key: str, content: bytes = CONTENT) -> str:
 class TestPatience:
     def test_pauses_grow_differ_and_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
-        monkeypatch.setattr("featuremill.storage.patience.time.monotonic", lambda: now)
+        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: now))
         runs = []
         for _ in range(20):
             now, waited = 0.0, []
@@ -159,7 +160,7 @@ class TestPatience:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 0.0
-        monkeypatch.setattr("featuremill.storage.patience.time.monotonic", lambda: now)
+        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: now))
         pauses = patience.pauses()
         now = 300.0
         assert next(pauses) < 1

@@ -20,9 +20,10 @@ from PIL import Image
 
 import featuremill
 from featuremill.cli import main
+from featuremill.errors import ConfigError, DestinationError
 from featuremill.images import Limits, decode
 from featuremill.models import registry
-from featuremill.search import REDUCED, table
+from featuremill.search import REDUCED, duplicates, load, outliers, table
 from featuremill.storage import open_store
 from stand_in import REGION, s3_server
 from without_spark import embed_part, results_of
@@ -647,3 +648,22 @@ class TestRealPhotographs:
         share = re.search(r"accuracy  ([\d.]+)%", shown)
         assert share is not None
         assert float(share[1]) > 85
+
+
+@pytest.mark.parametrize("ask", [duplicates, outliers, load])
+def test_what_is_loaded_is_no_answer_to_another_question(dest, ask) -> None:
+    loaded = load(dest)
+    assert ask(loaded).on == ask(loaded, on="features").on == "features"
+    with pytest.raises(ConfigError, match="on is 'nonsense'"):
+        ask(loaded, on="nonsense")
+    with pytest.raises(ConfigError, match="on is 'reduced', but features are what is loaded"):
+        ask(loaded, on="reduced")
+    assert ask(load(dest, on="reduced")).on == "reduced"
+
+
+@pytest.mark.parametrize("end", ["safetensors", "json"])
+def test_reduced_features_of_a_damaged_pca(copy, end) -> None:
+    file = copy / "model" / f"pca.{end}"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DestinationError, match=f"pca.{end} is damaged"):
+        load(copy, on="reduced")

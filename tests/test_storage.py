@@ -4,7 +4,9 @@ import errno
 import os
 import pickle
 import re
+import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,8 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from deltalake.exceptions import DeltaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +27,7 @@ from featuremill.errors import ConfigError, SourceError, StorageError
 from featuremill.half_written import remove_half_written
 from featuremill.storage import Listed, open_store
 from featuremill.storage.local import LocalStore
+from featuremill.storage.room import no_room
 from featuremill.storage.s3 import S3Store
 
 
@@ -520,3 +526,92 @@ class TestContains:
 def test_a_store_travels_to_other_processes(store):
     store.write("a", b"content")
     assert pickle.loads(pickle.dumps(store)).read("a") == b"content"
+
+
+NO_LINKS = """
+#include <errno.h>
+int link(const char *from, const char *to) { errno = CODE; return -1; }
+int linkat(int a, const char *from, int b, const char *to, int flags) { errno = CODE; return -1; }
+"""
+
+TWO_COMMITS = """
+import sys
+from featuremill.lease import hold
+from featuremill.storage import open_store
+from made_results import MadeResult, numbered, paths_in
+
+store = open_store(sys.argv[1])
+with hold(store, "mine"):
+    made = MadeResult(store, "/photos")
+    made.commit(0, numbered("/photos", 10))
+    made.commit(1, numbered("/photos", 10, 10))
+    made.reduce()
+print(len(paths_in(made.features)), len(paths_in(made.reduced)))
+"""
+
+
+class TestAFileSystemWithoutHardLinks:
+    @pytest.mark.parametrize(
+        "number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get
+    )
+    def test_takes_the_lock_and_every_commit(self, tmp_path, number):
+        """exFAT, mounted buckets and SMB; refused in the system's own functions, as Delta asks."""
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if compiler is None:
+            pytest.skip("no C compiler to take links away with")
+        library = tmp_path / "no_links.so"
+        source = tmp_path / "no_links.c"
+        source.write_text(NO_LINKS.replace("CODE", str(number)))
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+        environment = {"LD_PRELOAD": str(library), "PYTHONPATH": str(Path(__file__).parent)}
+        command = [sys.executable, "-c", TWO_COMMITS, str(tmp_path / "out")]
+        said = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, check=False
+        )
+        assert (said.returncode, said.stdout) == (0, "20 20\n"), said.stderr
+        assert not list((tmp_path / "out").glob("run.lock*"))
+
+    def test_never_keeps_a_name_half_written(self, store, tmp_path, monkeypatch):
+        monkeypatch.setattr(os, "link", Mock(side_effect=OSError(errno.EOPNOTSUPP, "no links")))
+        assert store.create("run.lock", b"1")
+        assert not store.create("run.lock", b"2")
+        assert store.read("run.lock") == b"1"
+        assert everything_in(tmp_path) == ["run.lock"]
+
+
+class TestNoRoom:
+    """There are bytes free, and yet no file can be written: the message says what is missing."""
+
+    @pytest.fixture
+    def room(self):
+        return SimpleNamespace(f_bavail=2 << 18, f_frsize=4096, f_files=65_536, f_favail=0)
+
+    def failing(self, monkeypatch, store, number, room):
+        monkeypatch.setattr(os, "statvfs", lambda _: room)
+        monkeypatch.setattr(os, "replace", Mock(side_effect=OSError(number, os.strerror(number))))
+        with pytest.raises(StorageError, match=r"cannot write .*report\.html: ") as failed:
+            store.write("report.html", b"1")
+        return str(failed.value)
+
+    def test_of_inodes(self, monkeypatch, store, room):
+        said = self.failing(monkeypatch, store, errno.ENOSPC, room)
+        assert "no inode left for another file (0 of 65,536 are free; 2.0 GiB are)" in said
+        assert "many small ones first" in said
+
+    def test_of_bytes_also_where_inodes_are_not_counted(self, monkeypatch, store, room):
+        """As Btrfs does not."""
+        room.f_files, room.f_bavail = 0, 0
+        said = self.failing(monkeypatch, store, errno.ENOSPC, room)
+        assert "No space left on device (0 MiB are free)" in said
+
+    def test_of_a_quota(self, monkeypatch, store, room):
+        said = self.failing(monkeypatch, store, errno.EDQUOT, room)
+        assert "the quota of this user or folder is used up" in said
+        assert "quota -s" in said
+
+    def test_of_inodes_for_a_commit_of_delta(self, monkeypatch, room, tmp_path):
+        monkeypatch.setattr(os, "statvfs", lambda _: room)
+        said = no_room(DeltaError("Generic error: No space left (os error 28)"), tmp_path / "new")
+        assert said is not None
+        assert "no inode left" in said[0]
+        assert no_room(DeltaError("version 4 already exists"), tmp_path) is None

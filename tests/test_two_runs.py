@@ -9,16 +9,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, cast
 
 import pytest
+from click.testing import CliRunner
 
-from featuremill import tables
+from featuremill import CheckConfig, check, pipeline, tables
+from featuremill.cli import main
 from featuremill.errors import LeaseLostError
 from featuremill.lease import LOCK, Holder, hold
+from featuremill.ledger import RunRecord
+from featuremill.prepare import Job
+from featuremill.progress import Silent
+from featuremill.reduce import MODEL_DESCRIPTION, still_fits, table_versions
+from featuremill.report.gather import REPORT
 from featuremill.storage import Store, open_store
-from featuremill.tables import features_table
+from featuremill.tables import DataFile, features_table
 from made_results import MadeResult, numbered, paths_in
 from outputs import MODEL, features, uncommitted
 
@@ -171,6 +180,78 @@ def test_a_run_that_stands_still_in_the_midst_of_a_commit_is_refused_by_the_tabl
         others[0].end()
     expected = [*numbered("/photos/run-a", 10), *numbered("/photos/run-b", 10)]
     assert Counter(paths_in(made.features)) == Counter(expected)
+
+
+def test_a_run_that_lost_its_lock_leaves_what_the_next_one_has_begun(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = MadeResult(store, "/photos")
+    begun = tmp_path / "csv" / f".reduced.csv.{'0' * 16}.tmp"
+
+    def lose_it_and_fail() -> None:
+        made.leave_behind("status=ok/run-a-00000", numbered("/photos", 1))
+        store.write(LOCK, Holder("run-b", "elsewhere", 1, 0.0, time.time()).to_bytes())
+        begun.parent.mkdir()
+        begun.write_bytes(b"path,label,pc_1")
+        raise OSError("a worker was stopped for an hour")
+
+    record = RunRecord("run-a", made.record.config)
+    listing = SimpleNamespace(close=lambda: None)
+    job = SimpleNamespace(destination=store, run="run-a", listing=listing)
+    with (
+        pytest.raises(LeaseLostError, match="run-b has taken it over"),
+        pipeline._held(cast("Job", job), record, Silent()),
+    ):
+        lose_it_and_fail()
+    assert begun.exists()
+    # its own goes, and its record tells why
+    assert not list(tmp_path.glob("features/*/run-a-*"))
+    assert record.status == "failed: LeaseLostError"
+
+
+def test_a_run_whose_files_the_next_one_cleaned_up_says_that_it_was_taken_over(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    made = MadeResult(store, "/photos")
+    gone = DataFile("status=ok/run-a-00000.parquet", 1, 1000, {"status": "ok"})
+
+    def commit_what_is_gone() -> None:
+        store.write(LOCK, Holder("run-b", "elsewhere", 1, 0.0, time.time()).to_bytes())
+        made.features.commit("run-a", 0, [gone])
+
+    with pytest.raises(LeaseLostError, match="run-b has taken it over"), hold(store, "run-a"):
+        commit_what_is_gone()
+
+
+def test_a_report_is_not_made_anew_beside_a_run(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = MadeResult(store, "/photos")
+    made.commit(0, numbered("/photos", 10))
+    made.reduce()
+    with hold(store, "run-a"):
+        answer = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert answer.exit_code == 2
+    assert f"{tmp_path} is held by run run-a" in answer.output
+    assert not (tmp_path / REPORT).exists()
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_report_after_a_dead_run_cleans_up_as_the_next_run_would(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    made = MadeResult(store, "/photos")
+    made.commit(0, numbered("/photos", 10))
+    made.reduce()
+    made.leave_behind("status=ok/dead-00000", numbered("/photos", 1))
+    store.write(LOCK, replace(Holder.this_process("dead"), process_started=1.0).to_bytes())
+    assert CliRunner().invoke(main, ["report", str(tmp_path)]).exit_code == 0
+    assert uncommitted(tmp_path) == set()
+    # the empty version that keeps a late commit away is of the same rows
+    description = json.loads((tmp_path / MODEL_DESCRIPTION).read_bytes())
+    assert description["versions"] != table_versions(store)
+    assert still_fits(store, {}) == description
+    failed = {each.name for each in check(CheckConfig(str(tmp_path))).failed}
+    assert "pca.versions" not in failed
 
 
 def holder(destination: Path) -> Holder:

@@ -3,6 +3,11 @@
 A folder may be named ``=HYPERLINK(…)``, and who opens the CSV in a spreadsheet would have it
 computed. As OWASP advises ("CSV Injection"), such a cell begins with an apostrophe; the tables
 themselves keep every name as it is.
+
+Where the decimal sign is a comma, a spreadsheet separates cells by semicolons, and pays no heed to
+quotes within one: of ``a;=1+1`` it makes two cells. So a part after such a separator gets an
+apostrophe too. Blanks and quotes before the sign are passed over, and the signs that East Asian
+keyboards make are signs as well.
 """
 
 import re
@@ -11,22 +16,29 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_SUSPECT = "^'*[=+\\-@\\t\\r]"
-_FORMULA = re.compile(r"'*(?![+-]?\d+(\.\d+)?$)[=+\-@\t\r]")
+_BEGINS = "(^|[;|\\t\\r\\n])"
+_SIGN = "[=+\\-@\uff1d\uff0b\uff0d\uff20\\t\\r]"
+_BLANKS = "[\"'\\s\u200b\ufeff]*"
+_FORMULA = re.compile(f"{_BEGINS}(?={_BLANKS}{_SIGN})")
+_ESCAPED = re.compile(f"{_BEGINS}'(?={_BLANKS}{_SIGN})")
+_NUMBER = re.compile(r"'*[+-]?\d+(\.\d+)?", re.ASCII)
+
+# Arrow knows no other blanks than ASCII's: whatever is no letter, digit or slash may be one
+_SUSPECT = f"{_BEGINS}[^0-9A-Za-z/]*{_SIGN}"
 
 
 def cell(text: str) -> str:
     """A text as a cell.
 
-    >>> cell("=1+1"), cell("-5"), cell("Apple - red")
-    ("'=1+1", '-5', 'Apple - red')
+    >>> cell("=1+1"), cell("-5"), cell("Apple - red"), cell("a;=1+1")
+    ("'=1+1", '-5', 'Apple - red', "a;'=1+1")
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
 
 
 def text_of(cell: str) -> str:
     """Inverse of :func:`cell`."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return cell if _NUMBER.fullmatch(cell) else _ESCAPED.sub(r"\1", cell)
 
 
 def cells(texts: pa.Array) -> pa.Array:

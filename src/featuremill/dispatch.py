@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featuremill.chunks import split
+from featuremill.decoder_time import most_excess
 from featuremill.errors import PrecisionError, WorkerError
 from featuremill.extract import SCHEMA_FINGERPRINT, Receipt, Task, run_task
 from featuremill.failures import WorkerDiedError
@@ -104,7 +105,10 @@ class EmbedReferences:
         make_decoder = InChild if isolated else InProcess
         timeout, function = self.work.image_timeout, self.work.decoder
         with make_decoder(task.limits, timeout, function, task.target) as decoder:
-            receipt = run_task(task, references, name, self.work.open_engine(), decoder)
+            receipt = run_task(
+                *(task, references, name, self.work.open_engine(), decoder),
+                patience=most_excess(timeout),
+            )
         return pickle.dumps(receipt)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from featuremill import machine
+from featuremill.environment import check_pyspark, unused
 from featuremill.errors import FeaturemillError
 from featuremill.findings import Finding
 from featuremill.jvm import check_java
@@ -64,6 +65,7 @@ def diagnose(
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("java", _java),
+        ("spark", _spark),
         ("cores", _cores),
         ("memory", _memory),
         ("threads", _threads),
@@ -93,6 +95,13 @@ def _python() -> Finding:
 
 def _java() -> Finding:
     return Finding("ok", "java", f"{check_java()}")
+
+
+def _spark() -> Finding:
+    version = check_pyspark()
+    others = unused("local")
+    said = f"; of another Spark, not used in local runs: {', '.join(others)}" if others else ""
+    return Finding("ok", "spark", f"{version}{said}")
 
 
 def _cores() -> Finding:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from featuremill import tables
 from featuremill.chunks import Chunk, Cutter, task_count
+from featuremill.decoder_time import Decoding
 from featuremill.dispatch import Deaths, Work, embed_chunk
 from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
@@ -67,6 +68,7 @@ class Extraction:
         self._table = tables.features_table(job.destination)
         self._in_flight: deque[tuple[Chunk, Background]] = deque()
         self._deaths = Deaths(job.config.max_worker_deaths)
+        self._decoding = Decoding()
         self._started = 0.0
         self._known = Known(())
         self._found: Iterator[Found] = iter(())
@@ -181,6 +183,7 @@ class Extraction:
 
     def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
         sample = [item for item in head if isinstance(item, Reference)]
+        self._progress.doing("examining what the workers can do")
         with self._record.timed("probe"):
             wanted = self._job.config.precision
             call = partial(examine, self._spark, work, wanted, sample)
@@ -191,9 +194,11 @@ class Extraction:
                 "smallest_cosine": verdict.smallest_cosine,
                 "compared": verdict.compared,
             }
-            exact = "fp32" if verdict.tried != "fp32" else "every pixel of large JPEGs"
+            tried = f"{verdict.tried} against fp32"
+            if verdict.tried == "fp32":
+                tried = "large JPEGs decoded smaller against every pixel"
             self._progress.say(
-                f"{verdict.tried} against {exact}: smallest cosine {verdict.smallest_cosine:.6f}"
+                f"{tried}: smallest cosine {verdict.smallest_cosine:.6f}"
                 f" on {verdict.compared} images"
             )
         if verdict.warning:
@@ -215,6 +220,10 @@ class Extraction:
             self._let_it_begin()
         while self._in_flight:
             self._commit_oldest()
+        if self._decoding.warning:
+            self._record.warnings.append(self._decoding.warning)
+            # the record of a run names no image, so that none need be erased from it
+            self._progress.warn(f"{self._decoding.warning}, as {self._decoding.flat_example}")
         processed = self._ledger.embedded + self._ledger.rejected
         self._record.images_per_second = round(processed / self._elapsed(), 1)
 
@@ -276,6 +285,7 @@ class Extraction:
             self._record.precision[receipt.precision] += receipt.rows
             self._record.worker_cpu_seconds += receipt.cpu_seconds
             self._record.worker_seconds += receipt.seconds
+            self._decoding.add(receipt.decoding)
         self._record.worker_deaths = self._deaths.total
         self._cutter.observe(self._ledger.embedded + self._ledger.rejected, self._elapsed())
         self._show_progress()
@@ -288,6 +298,7 @@ class Extraction:
         if early and limit.exceeded(rejected, processed):
             raise too_many_rejects(self._record, str(limit))
         self._deaths.check()
+        self._decoding.check(self._job.config.image_timeout, processed)
 
     def _write_rejections(self, chunk: Chunk, rejections: list[Rejection]) -> DataFile:
         sink = pa.BufferOutputStream()

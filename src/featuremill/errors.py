@@ -5,7 +5,20 @@ turns an error into an exit code: 1 the run failed, 2 the input was refused befo
 was written, 3 more images were rejected than allowed, 130 interrupted.
 """
 
+import re
 from typing import ClassVar
+
+_PASSWORD = re.compile(r"(?<=://)[^/?#\s@\"'<>]*@")
+"""What stands before the host of an address: names and passwords."""
+
+
+def without_passwords(text: str) -> str:
+    """Text in which addresses have neither a name nor a password.
+
+    >>> without_passwords("cannot reach https://jane:secret@store.example/photos")
+    'cannot reach https://store.example/photos'
+    """
+    return _PASSWORD.sub("", text)
 
 
 class FeaturemillError(Exception):
@@ -22,6 +35,7 @@ class FeaturemillError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
+        problem, remedy = without_passwords(problem), without_passwords(remedy)
         super().__init__(problem, remedy)
         self.problem = problem
         self.remedy = remedy

@@ -133,6 +133,7 @@ def estimate(
             job.listing.close()
         listed = time.perf_counter()
         progress.say(f"{job.listing.selected:,} images listed")
+        progress.doing("starting Spark and running a sample")
         # as in a run: while Spark starts
         threading.Thread(target=job.network.ready_for, args=(job.fast_precision,)).start()
         with interrupts.deferred(), spark_session(config.master, spark) as session:

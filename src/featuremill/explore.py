@@ -68,7 +68,8 @@ def prepare(
         If the destination holds no features or no PCA.
     """
     program = find_program()
-    results = open_results(open_store(destination, endpoint_url=endpoint_url, region=region))
+    store = open_store(destination, endpoint_url=endpoint_url, region=region)
+    results = open_results(store, endpoint_url=endpoint_url, region=region)
     return [program, *write_data(results, folder, progress or Silent())]
 
 

@@ -5,11 +5,12 @@ here knows of Spark: a task is a list of references, and its answer is a receipt
 """
 
 import hashlib
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featuremill import images
+from featuremill.decoder_time import NO_TIME_LEFT, Decoding
 from featuremill.errors import ImageRejected
 from featuremill.images import Limits
 from featuremill.isolation import Decoder
@@ -68,6 +70,7 @@ class Receipt:
     precision: str
     cpu_seconds: float
     seconds: float
+    decoding: Decoding = field(default_factory=Decoding)
     schema: str = SCHEMA_FINGERPRINT
 
 
@@ -101,20 +104,38 @@ def fetch(
 
 
 def decode(
-    fetched: Iterable[Raw | Rejection], decoder: Decoder, size: tuple[int, int]
+    fetched: Iterable[Raw | Rejection],
+    decoder: Decoder,
+    size: tuple[int, int],
+    decoding: Decoding | None = None,
+    patience: float = math.inf,
 ) -> Iterator[Picture | Rejection]:
-    """Bytes to RGB uint8 pixels of the network's input size (height, width)."""
+    """Bytes to RGB uint8 pixels of the network's input size (height, width).
+
+    What decoding came to is noted in ``decoding``; from ``patience`` seconds beyond the ordinary
+    on, all further images are rejected.
+    """
+    decoding = decoding or Decoding()
     for item in fetched:
         if isinstance(item, Rejection):
             yield item
             continue
+        reference = item.reference
+        if decoding.excess > patience:
+            yield Rejection(reference, "limit", NO_TIME_LEFT)
+            continue
+        started = time.perf_counter()
         try:
             decoded = decoder.decode(item.data)
         except ImageRejected as rejected:
-            yield Rejection(item.reference, rejected.stage, rejected.reason)
+            yield Rejection(reference, rejected.stage, rejected.reason)
             continue
+        finally:
+            seconds = time.perf_counter() - started
+            decoding.note_seconds(reference.path, seconds, len(item.data))
         pixels = images.resize(decoded.pixels, size)
-        yield Picture(item.reference, decoded.width, decoded.height, pixels)
+        decoding.note_levels(reference.path, int(pixels.max()) - int(pixels.min()))
+        yield Picture(reference, decoded.width, decoded.height, pixels)
 
 
 def embed(pictures: Iterable[Picture | Rejection], engine: Engine) -> Iterator[Row | Rejection]:
@@ -206,7 +227,12 @@ class Task:
 
 
 def run_task(
-    task: Task, references: Iterable[Reference], name: str, engine: Engine, decoder: Decoder
+    task: Task,
+    references: Iterable[Reference],
+    name: str,
+    engine: Engine,
+    decoder: Decoder,
+    patience: float = math.inf,
 ) -> Receipt:
     """Embed references and write one Parquet file to the destination.
 
@@ -214,6 +240,8 @@ def run_task(
     ----------
     name : str
         Of the file, below the features table's folder.
+    patience : float
+        Seconds beyond the ordinary that its images may take to decode, all together.
 
     Raises
     ------
@@ -222,7 +250,8 @@ def run_task(
     """
     started, cpu_started = time.perf_counter(), time.process_time()
     fetched = fetch(references, task.source, task.limits)
-    rows = embed(decode(fetched, decoder, task.input_size), engine)
+    decoding = Decoding()
+    rows = embed(decode(fetched, decoder, task.input_size, decoding, patience), engine)
     data, count, rejections = write_features(rows, task.model_id, task.run)
     if count:
         task.destination.write(f"{FEATURES_FOLDER}/{name}", data)
@@ -234,6 +263,7 @@ def run_task(
         precision=engine.precision,
         cpu_seconds=time.process_time() - cpu_started,
         seconds=time.perf_counter() - started,
+        decoding=decoding,
     )
 
 

@@ -5,17 +5,19 @@ projected. Which rows those are is told by the features table's own log: the fil
 that the PCA's description names, against those of the newest one.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from featuremill import reduce
 from featuremill.config import RunConfig
-from featuremill.drift import Drift, drift
+from featuremill.drift import FAR, Beyond, Drift, drift
 from featuremill.errors import DestinationError
+from featuremill.lease import confirm
 from featuremill.pca import PCA
 from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, Rows
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
@@ -119,18 +121,12 @@ def load_kept(
         If there is no PCA, or it is damaged, of another model, or of other options.
     """
     try:
-        arrays = origin.read(MODEL_ARRAYS)
-        description = reduce.read_description(origin)
-    except FileNotFoundError as error:
-        raise DestinationError(f"{origin.url} holds no fitted PCA", otherwise) from error
+        fitted = reduce.load_fitted(origin)
     except DestinationError as error:
         raise DestinationError(error.problem, otherwise) from error
-    if description.get("sha256") != hashlib.sha256(arrays).hexdigest():
-        raise DestinationError(
-            f"{MODEL_ARRAYS} and {MODEL_DESCRIPTION} at {origin.url} do not belong together:"
-            " a run ended between the two",
-            otherwise,
-        )
+    if fitted is None:
+        raise DestinationError(f"{origin.url} holds no fitted PCA", otherwise)
+    pca, description = fitted
     _check_network(origin, description, network, otherwise)
     for name, value in wanted.items():
         if value is not None and description.get(name) != value:
@@ -139,7 +135,7 @@ def load_kept(
                 f" this run is {_option(name, value)}",
                 f"Leave that option out to use it as it is. {otherwise}",
             )
-    return Kept(origin, PCA.from_safetensors(arrays), description)
+    return Kept(origin, pca, description)
 
 
 def _option(name: str, value: object) -> str:
@@ -226,6 +222,19 @@ def measure_drift(
     return drift(kept.pca, moments) if moments.n else None
 
 
+def far_beyond(destination: Store, kept: Kept) -> Beyond:
+    """Look through the reduced table for scores far beyond those that a PCA was fitted to."""
+    pca, n = kept.pca, kept.pca.n_samples_
+    # of n numbers none is farther than this from their mean, in standard deviations
+    possible = float(np.sqrt(pca.explained_variance_[0])) * (n - 1) / np.sqrt(n)
+    largest = float(kept.description.get("largest_score", possible))
+    rows, farthest = 0, 0.0
+    for reach in reduce.outermost(destination):
+        rows += int((reach > FAR * largest).sum())
+        farthest = max(farthest, float(reach.max()))
+    return Beyond(rows, farthest, largest)
+
+
 def is_traceable(destination: Store, kept: Kept) -> bool:
     """Whether it can still be told which images the PCA was fitted to; no row is read."""
     from deltalake.exceptions import DeltaError
@@ -261,7 +270,9 @@ def save_kept(
             "rows": sum(file.rows for file in reduced_table(destination).files()),
             "drift": found,
         },
+        "beyond": asdict(far_beyond(destination, kept)),
     }
+    confirm(destination)
     destination.write(MODEL_ARRAYS, kept.pca.to_safetensors())
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
@@ -270,14 +281,17 @@ def save_kept(
 def still_reduced(destination: Store, kept: Kept) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if both tables are as a run with it left them."""
     description = _standing(destination, kept)
-    now = reduce.table_versions(destination)
-    return description if description and description["versions"] == now else None
+    return description if description and reduce.is_of(destination, description) else None
 
 
 def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
     versions = _standing(destination, kept).get("versions", {})
-    now = reduce.table_versions(destination)
-    if REDUCED_FOLDER not in now or versions.get(REDUCED_FOLDER) != now[REDUCED_FOLDER]:
+    reduced = reduced_table(destination)
+    if not (
+        REDUCED_FOLDER in versions
+        and reduced.exists()
+        and reduced.is_unchanged_since(versions[REDUCED_FOLDER])
+    ):
         return None
     return changed_since(features_table(destination), versions[FEATURES_FOLDER], model_id)
 

@@ -5,6 +5,7 @@ What the bytes are is decided by their content, never by a name. The reference i
 which gives the same pixels several times sooner.
 """
 
+import importlib
 import importlib.util
 import io
 import re
@@ -18,9 +19,16 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
+from featuremill import libtiff
 from featuremill.errors import ConfigError, ImageRejected
+from featuremill.image_costs import check_costs
+from featuremill.image_kinds import unsupported
+from featuremill.pixel_ranges import check_eight_bits, gray_levels, has_range
+from featuremill.raw_pixels import read_pixels
+from featuremill.scaled_jpeg import decode_scaled
+from featuremill.tiff_tags import is_tiff
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,7 +38,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "QOI", "PSD"),
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
-"""What is decoded, by Pillow's names."""
+"""What is always decoded, by Pillow's names."""
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -42,9 +50,9 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     8: np.rot90,
 }
 _ON_THEIR_SIDE = (5, 6, 7, 8)
-_SPARE = 4
-"""How many times the target's size a JPEG must have left when it is decoded smaller: features of
-125 camera photographs then keep a cosine of 0.9996 to those of all pixels, at 3 times 0.9990."""
+_PIXELS_AT_ONCE = 1 << 22
+_LIKE_XBM = re.compile(rb"#define\s+\w*width\s")
+"""Other programs in C begin with a definition, too."""
 _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
@@ -92,8 +100,9 @@ class Decoded(NamedTuple):
 def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -> Decoded:
     """Decode one image, upright, whatever its format and colour mode.
 
-    Alpha is dropped, 16-bit and integer gray is divided by 256, float gray is clipped to
-    0...255, and of an animation or a multi-page file the first picture counts.
+    Alpha is dropped, gray of more than 8 bits is scaled by its range
+    (:mod:`featuremill.pixel_ranges`), and of an animation or a multi-page file the first picture
+    counts.
 
     Parameters
     ----------
@@ -103,8 +112,8 @@ def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -
         The largest image to decode.
     target : tuple of (int, int), optional
         Height and width the pixels will be resized to. A JPEG that is at least eight times as
-        large is then decoded at 1/2, 1/4 or 1/8, to no less than four times the target; without
-        it every pixel is decoded.
+        large is then decoded at 1/2, 1/4 or 1/8, to no less than four times the target, unless
+        its texture is too fine or it is too flat for that; without it every pixel is decoded.
 
     Returns
     -------
@@ -121,6 +130,16 @@ def decode(data: bytes, limits: Limits, target: tuple[int, int] | None = None) -
         is_jpeg = data.startswith(b"\xff\xd8\xff")
         decoded = _decode_jpeg(data, limits, target) if is_jpeg else None
         return _decode_with_pillow(data, limits) if decoded is None else decoded
+
+
+def stated_pixels(data: bytes, limits: Limits) -> int:
+    """How many pixels the header states; 0 if they cannot be told or are over the limit."""
+    try:
+        check_costs(data)
+        width, height = _open(data, limits).size
+    except Exception:  # decode() says what is wrong
+        return 0
+    return width * height
 
 
 def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
@@ -196,10 +215,8 @@ def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) ->
     if colorspace not in ("YCbCr", "RGB", "Gray"):
         return None
     _check_size(width, height, limits)
-    part = _part(min(height, width), max(target)) if target else 1
-    least = (0, 0) if part == 1 else (-(-height // part), -(-width // part))
     try:
-        rgb = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=least[0], min_width=least[1])
+        rgb = decode_scaled(jpeg, height, width, max(target) if target else None)
     except ValueError:  # mere warnings too, of which Pillow forgives some
         return None
     orientation = _orientation(_open(jpeg, limits)) if _may_have_exif(jpeg) else 1
@@ -207,14 +224,6 @@ def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) ->
     if orientation in _ON_THEIR_SIDE:
         height, width = width, height
     return Decoded(rgb, height, width)
-
-
-def _part(shorter: int, target: int) -> int:
-    """Of 1, 2, 4 and 8 the largest by which the shorter side may be divided.
-
-    libjpeg can divide by 8/7, 8/6 … too, but not as faithfully.
-    """
-    return next(part for part in (8, 4, 2, 1) if part == 1 or shorter >= part * _SPARE * target)
 
 
 def _decode_with_pillow(data: bytes, limits: Limits) -> Decoded:
@@ -236,26 +245,51 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     # Pillow raises above twice this, also for what is nested: the PNG in an ICO, a TIFF's tiles.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
-    image = Image.open(io.BytesIO(data), formats=formats)
+    # each of its threads would have a stack of 8 MiB, and Spark gives every core its own task
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    image = Image.open(io.BytesIO(data), formats=_formats())
     _check_size(*image.size, limits)
     return image
 
 
+@cache
+def _formats() -> list[str]:
+    """What is decoded in this process: HEIC too, where the extra ``heif`` is installed."""
+    Image.init()
+    heif = []
+    if importlib.util.find_spec("pi_heif") is not None:
+        opener = importlib.import_module("pi_heif")
+        opener.options.DECODE_THREADS = 1
+        opener.register_heif_opener()
+        heif = ["HEIF"]
+    return [name for name in (*heif, *FORMATS) if name in Image.OPEN]
+
+
 def _rgb(image: Image.Image) -> Pixels:
     """Load the pixels and bring any mode to RGB, shape (height, width, 3)."""
+    if (pixels := read_pixels(image)) is not None:
+        return pixels
     image.load()
-    if image.mode.startswith("I"):  # "I" or one of "I;16", "I;16B", ...
-        return _gray_to_rgb(np.asarray(image) >> 8)
-    if image.mode == "F":
-        return _gray_to_rgb(np.nan_to_num(np.asarray(image)))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    if isinstance(image, ImageFile.ImageFile) and image.format == "WEBP" and image.fp is not None:
+        image.fp.close()  # all its pixels once more
+    if has_range(image):
+        return np.repeat(gray_levels(image)[:, :, np.newaxis], 3, axis=2)  # (h, w) -> (h, w, 3)
+    if image.format == "TIFF":
+        check_eight_bits(image)
+    return _in_rgb(image)
 
 
-def _gray_to_rgb(gray: npt.NDArray[np.generic]) -> Pixels:
-    levels = np.clip(gray, 0, 255).astype(np.uint8)
-    return np.repeat(levels[:, :, np.newaxis], 3, axis=2)  # (height, width) -> (height, width, 3)
+def _in_rgb(image: Image.Image) -> Pixels:
+    """Convert rows by rows: as a whole a picture would be in memory three times more."""
+    width, height = image.size
+    rows = max(1, _PIXELS_AT_ONCE // width)
+    if rows >= height:
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        part = image.crop((0, top, width, min(height, top + rows)))
+        rgb[top : top + rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return rgb
 
 
 def _upright(rgb: Pixels, orientation: int) -> Pixels:
@@ -290,6 +324,7 @@ def _check_bytes(data: bytes, limits: Limits) -> None:
         raise ImageRejected("decode", "the file is empty")
     if len(data) > limits.max_bytes:
         raise ImageRejected("limit", f"{len(data):,} bytes, limit {limits.max_bytes:,}")
+    check_costs(data)
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
@@ -302,12 +337,15 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 @contextmanager
 def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on these bytes into one rejection with a reason."""
+    if is_tiff(data):
+        libtiff.forget()
     try:
         yield
     except ImageRejected:
         raise
     except Exception as error:  # Pillow lets everything through, from OSError to AssertionError
-        stage = "limit" if isinstance(error, Image.DecompressionBombError) else "decode"
+        beyond = isinstance(error, Image.DecompressionBombError | MemoryError)
+        stage = "limit" if beyond else "decode"
         raise ImageRejected(stage, _reason(error, data, limits)) from error
 
 
@@ -316,10 +354,15 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
         return "not enough memory to decode it"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * limits.max_pixels:,} pixels, limit {limits.max_pixels:,}"
-    name = _signature(data)
+    name, kind = _signature(data), unsupported(data)
+    if kind.startswith("HEI") and "HEIF" in _formats():
+        name = kind.split()[0]
+    elif kind:
+        return kind
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
-    return f"damaged {name or 'image'}: {error or type(error).__name__}"
+    said = libtiff.said() if is_tiff(data) else ""
+    return f"damaged {name or 'image'}: {said or error or type(error).__name__}"
 
 
 def _signature(data: bytes) -> str:
@@ -327,7 +370,7 @@ def _signature(data: bytes) -> str:
     prefix = data[:16].ljust(16, b"\0")
     for name in FORMATS:
         _, accept = Image.OPEN.get(name, (None, None))
-        if accept and accept(prefix) is True:
+        if accept and accept(prefix) is True and (name != "XBM" or _LIKE_XBM.match(data)):
             return name
     return ""
 

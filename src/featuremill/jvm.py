@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from featuremill.environment import java_options
 from featuremill.errors import JavaError
 
 OLDEST, NEWEST = 17, 21
@@ -18,10 +19,11 @@ _REMEDY = (
 _LACK = re.compile(
     "(?:There is insufficient memory|Could not (?:reserve|allocate)|unable to create).*"
 )
-_MAKE_ROOM = (
+MAKE_ROOM = (
     "Give it more room: a higher `ulimit -v` (or `ulimit -v unlimited`), more memory for the"
     " container, more threads (`ulimit -u`)."
 )
+"""What to do where Java lacks memory or threads."""
 
 
 def check_java() -> int:
@@ -37,12 +39,20 @@ def check_java() -> int:
         answer = subprocess.run(
             [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60
         )
+    except BlockingIOError as error:
+        raise JavaError(f"{java} cannot be started: {error.strerror}", MAKE_ROOM) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise JavaError(f"{java} does not run: {error}", _REMEDY) from error
     said = answer.stderr + answer.stdout
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     if found is None and (lack := _LACK.search(said)):
-        raise JavaError(f"{java} does not start: {lack[0]}", _MAKE_ROOM)
+        raise JavaError(f"{java} does not start: {lack[0]}", MAKE_ROOM)
+    if found is None and (options := java_options()):
+        refused = next((line for line in said.splitlines() if "Picked up" not in line), "no words")
+        raise JavaError(
+            f"{java} does not start: {refused}",
+            f"Unset the options for every Java that the environment holds: {options}.",
+        )
     if found is None:
         raise JavaError(f"{java} -version gave no version", _REMEDY)
     major = int(found[1])

@@ -29,12 +29,15 @@ from featuremill.errors import (
     DestinationBusyError,
     DestinationError,
     FeaturemillError,
+    InputError,
     LeaseLostError,
     StorageError,
 )
 from featuremill.storage import Store
 
 LOCK = "run.lock"
+_TRIED = f"{LOCK}.tried"
+"""Is written and removed again before the lock is, which else could stay for ever."""
 HEARTBEAT_SECONDS = 60.0
 DEAD_AFTER_SECONDS = 15 * 60.0
 """A holder on another machine is suspected after this long without a sign of life."""
@@ -147,6 +150,21 @@ def confirm(destination: Store) -> None:
         _leases[destination.url].confirm()
 
 
+def lost(destination: Store, error: BaseException) -> LeaseLostError | None:
+    """Error that says who has taken over, if that is why there was another one.
+
+    A run that was taken for dead may first meet what the next one did: a file of its own that
+    was cleaned up, or a version of a table that it did not write.
+    """
+    if isinstance(error, Exception) and not isinstance(error, (InputError, LeaseLostError)):
+        with suppress(StorageError):
+            try:
+                confirm(destination)
+            except LeaseLostError as taken:
+                return taken
+    return None
+
+
 @contextmanager
 def hold(
     destination: Store, run: str, say: Callable[[str], None] = lambda _: None
@@ -168,36 +186,60 @@ def hold(
     DestinationBusyError
         If a living run holds it.
     DestinationError
-        If the lock cannot be written, and so nothing else could be.
+        If the lock cannot be written or could not be removed, and so nothing else could be.
+    LeaseLostError
+        In place of an error that the block met because another run had taken over meanwhile.
+    StorageError
+        If all went well but the lock cannot be removed.
     """
     _under_way.add(run)
     try:
         try:
+            destination.write(_TRIED, b"")
+            destination.remove(_TRIED)
             dead_run = _acquire(destination, run, say)
         except StorageError as error:
             raise DestinationError(
                 error.problem, f"{error.remedy} Choose a destination you may write to."
             ) from error
-        yield from _held(Lease(destination, run), dead_run)
+        yield from _held(Lease(destination, run), dead_run, say)
     finally:
         _under_way.discard(run)
 
 
-def _held(lease: Lease, dead_run: str | None) -> Iterator[str | None]:
+def _held(lease: Lease, dead_run: str | None, say: Callable[[str], None]) -> Iterator[str | None]:
     """Keep a lease alive until the caller is done with it."""
     ended = threading.Event()
     heartbeat = threading.Thread(target=_keep_alive, args=(lease, ended), name="lease", daemon=True)
     heartbeat.start()
     _leases[lease.destination.url] = lease
+    failed = True
     try:
         yield dead_run
+        failed = False
+    except Exception as error:
+        if (taken := lost(lease.destination, error)) is not None:
+            raise taken from error
+        raise
     finally:
         del _leases[lease.destination.url]
         ended.set()
         heartbeat.join()
-        # a lock that cannot be removed is one of a dead process from now on
-        with suppress(StorageError):
+        try:
             lease.release()
+        except StorageError as error:
+            stays = _lock_stays(lease, error)
+            if not failed:
+                raise stays from error
+            # the first failure is the one to raise
+            say(str(stays))
+
+
+def _lock_stays(lease: Lease, why: StorageError) -> StorageError:
+    return StorageError(
+        f"run {lease.run} has ended, but its lock cannot be removed: {why.problem}",
+        f"{why.remedy} Remove {lease.destination.url}/{LOCK} before the next run.",
+    )
 
 
 def _acquire(destination: Store, run: str, say: Callable[[str], None]) -> str | None:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from featuremill import names
 from featuremill.errors import DestinationError, LedgerError
 from featuremill.machine import hardware, versions
 from featuremill.references import Rejection
-from featuremill.storage import Store
+from featuremill.storage import Store, open_store
 
 RUNS = "runs"
 
@@ -85,6 +85,9 @@ class RunRecord:
     """Rows of earlier runs whose image this run did not meet in its listing, and that stay."""
     pruned: int = 0
     """Rows that were dropped since their image is gone."""
+    forgotten: Mapping[str, Any] | None = None
+    """Rows ``embedded`` and ``rejected`` that were forgotten since, the ``versions`` of the tables
+    that this left, and whether the ``pca`` was of the tables before."""
     drift: Mapping[str, Any] | None = None
     """How far the images are from those that the PCA was fitted to, where it was not fitted."""
     warnings: list[str] = field(default_factory=list)
@@ -112,13 +115,36 @@ class RunRecord:
         destination.write(f"{RUNS}/{self.run}.json", names.plain(text).encode())
 
 
+def open_recorded(
+    url: str, config: Mapping[str, Any], endpoint_url: str | None, region: str | None
+) -> Store:
+    """Store of a run's images, to be read again.
+
+    Results may come from others, and requests are signed: they go only where whoever reads the
+    results says, never where a record does.
+
+    Parameters
+    ----------
+    config : mapping
+        Of the run.
+    """
+    from featuremill.storage.s3 import S3Store
+
+    store = open_store(url, endpoint_url=endpoint_url, region=region)
+    recorded = config.get("endpoint_url")
+    if endpoint_url is None and recorded and isinstance(store, S3Store):
+        return replace(store, unconfirmed=str(recorded))
+    return store
+
+
 def kind_of(reason: str) -> str:
     """A reason without the numbers and quoted bytes of the one image, so that kinds can be counted.
 
     >>> kind_of('120 x 100 = 12,000 pixels, limit 10,000')
     'N x N = N pixels, limit N'
     """
-    return re.sub(r"\d[\d,.]*", "N", re.sub(r'"[^"]*"', '"…"', reason))
+    # the bytes of an image may hold quotes themselves: from the first to the last
+    return re.sub(r"\d[\d,.]*", "N", re.sub(r'".*"', '"…"', reason, flags=re.DOTALL))
 
 
 def load_latest(destination: Store) -> RunRecord | None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from featuremill.cells import cell, cells
+from featuremill.lease import confirm
 from featuremill.schemas import REJECTED
 from featuremill.storage import Store
 from featuremill.tables import features_table, reduced_table
@@ -36,6 +37,7 @@ def write_matrix(destination: Store, n_components: int) -> None:
                         [cells(batch["path"]), cells(batch["label"]), *columns], schema=schema
                     )
                 )
+        confirm(destination)
 
 
 def write_rejects(destination: Store, model_id: str) -> None:
@@ -45,6 +47,7 @@ def write_rejects(destination: Store, model_id: str) -> None:
     writer.writerow(_REJECT_COLUMNS)
     for row in rejected_rows(destination, model_id, _REJECT_COLUMNS):
         writer.writerow([cell(value) if isinstance(value, str) else value for value in row])
+    confirm(destination)
     destination.write(REJECTS, text.getvalue().encode())
 
 

@@ -18,6 +18,11 @@ Matrix = NDArray[np.float64]
 Features = NDArray[np.floating[Any]]
 
 BLOCK_BYTES: Final = 32 * 2**20
+ROUNDING: Final = 1e-6
+FEW: Final = 8
+LEAST: Final = 1e-2
+"""A feature that rests on fewer images is not divided by less than so much of the median."""
+
 HEAD: Final = struct.Struct("<QQ")
 
 
@@ -122,6 +127,35 @@ class Moments:
         _require_two(self.n)
         return np.asarray(self.scatter.diagonal() / (self.n - 1))
 
+    def scale(self) -> Matrix:
+        """What standardising divides each feature by, of shape (d,).
+
+        Returns
+        -------
+        ndarray of shape (d,), float64
+            The standard deviation, with n - 1; 0 for constant features. What rests on few images
+            is not below a hundredth of the median of the others' standard deviations.
+
+        Notes
+        -----
+        A feature that a network fired for one image alone, at 1e-6, has a standard deviation so
+        small that the next image that fires it would have a score of thousands. How many images a
+        feature rests on is told by ``sum(x)**2 / sum(x**2)``: for values that are not negative it
+        is at least 1, and their number where all that are above 0 are equal. Few are less than 8,
+        or 1 % where that is more, and at most a quarter of the images. Every other feature has
+        its own standard deviation, however small.
+        """
+        spread, total = np.sqrt(self.variance()), np.sqrt(self.n) * np.abs(self.mean)
+        # lengths and not their squares, which would be 0 for what is tiny
+        length = np.hypot(np.sqrt(self.scatter.diagonal()), total)
+        images = self.n * np.divide(total, length, where=length > 0, out=np.ones(self.d)) ** 2
+        few = min(max(FEW, self.n / 100), self.n / 4)
+        # below 1 the values have both signs, so that their mean tells nothing
+        rare = (spread > 0) & (images > 1 - ROUNDING) & (images < few)
+        others = spread[(spread > 0) & ~rare]
+        floor = LEAST * float(np.median(others)) if len(others) else 0.0
+        return np.asarray(np.where(rare, np.maximum(spread, floor), spread))
+
     def to_bytes(self) -> bytes:
         """Count, mean and upper triangle: ``16 + 8 d + 4 d (d + 1)`` bytes, little-endian."""
         upper = self.scatter[np.triu(np.ones((self.d, self.d), dtype=bool))]
@@ -185,7 +219,7 @@ def not_finite(rows: Features, start: int) -> RunError:
     """The error for the first value of `rows` that is not finite, or else for an overflow."""
     bad = np.argwhere(~np.isfinite(rows))
     if len(bad) == 0:
-        return RunError("The features are too large to square in float64.", "Scale them down.")
+        return RunError("The features are too large for float64.", "Scale them down.")
     row, column = bad[0]
     return RunError(
         f"Feature {column} of row {start + row} is {rows[row, column]}, but must be finite.",

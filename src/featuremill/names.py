@@ -90,7 +90,7 @@ def of_class(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A name from the command line in a message, where ``%`` is no escape.
+    r"""A name from the command line in a message, where ``%`` is no escape.
 
     >>> shown("50% ripe"), shown("caf\udce9")
     ('50% ripe', 'caf%E9')

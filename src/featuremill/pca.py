@@ -5,7 +5,7 @@ costs no more than NumPy.
 """
 
 import json
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -25,8 +25,9 @@ COMPONENT_MARKS: Final = (50, 80, 256)
 VARIANCE_MARKS: Final = (0.90, 0.95, 0.99)
 """Shares of the variance whose number of components is reported."""
 
-ROUNDING: Final = 1e-12
 TIE: Final = 1e-6
+
+_REMEDY: Final = "Fit again with this version of featuremill, or restore model/pca.safetensors."
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class PCA:
     ----------
     mean_ : ndarray of shape (d,), float64
     scale_ : ndarray of shape (d,), float64
-        Standard deviation with n - 1, or 1 for constant features and where not standardised.
+        What :meth:`Moments.scale` gives, or 1 for constant features and where not standardised.
     components_ : ndarray of shape (k, d), float64
         Orthonormal rows, by decreasing variance. In each row the loading of largest magnitude is
         positive (the first of them, where several agree to 1e-6).
@@ -88,7 +89,9 @@ class PCA:
             Take the fewest components that hold this share of the variance, 0 < variance <= 1.
             Without either, every component is kept.
         standardize : bool
-            Divide each feature by its standard deviation (n - 1). Constant features stay zero.
+            Divide each feature by its standard deviation (n - 1), or by the floor that
+            :meth:`Moments.scale` has for features that hardly ever fired. Where it has none to
+            apply, scores are scikit-learn's. Constant features stay zero.
 
         Raises
         ------
@@ -113,7 +116,9 @@ class PCA:
                 f"All {moments.n} images have the same features, so there is no variance to hold.",
                 "Add images that differ, or run with --no-reduce.",
             )
-        scale = np.sqrt(spread, where=varies & standardize, out=np.ones(moments.d))
+        scale = np.ones(moments.d)
+        if standardize:
+            scale[varies] = moments.scale()[varies]
         # Constant features are left out rather than carried as zero rows, because a zero
         # eigenvalue would let rounding mix them into the weakest components.
         covariance = moments.scatter[np.ix_(varies, varies)] / (moments.n - 1)
@@ -242,28 +247,39 @@ class PCA:
         Raises
         ------
         InputError
+            The bytes are no PCA of this format, or its arrays do not fit each other, or hold what
+            is not finite.
+        """
+        pca = cls.unchecked(data)
+        if fault := _fault(pca):
+            raise InputError(f"This is not a PCA saved by featuremill: {fault}", _REMEDY)
+        return pca
+
+    @classmethod
+    def unchecked(cls, data: bytes) -> Self:
+        """Like :meth:`from_safetensors`, but values and lengths of the arrays may be any.
+
+        Raises
+        ------
+        InputError
             The bytes are no PCA of this format.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from safetensors import SafetensorError, deserialize
 
-        remedy = "Fit again with this version of featuremill, or restore model/pca.safetensors."
         try:
-            arrays = load(data)
             description = json.loads(_safetensors_metadata(data)["featuremill"])
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"This is not a PCA saved by featuremill: {error}", remedy) from error
-        if description["format"] != FORMAT:
-            raise InputError(
-                f"The PCA is saved in format {description['format']}, known is {FORMAT}.", remedy
+            if (found := description["format"]) != FORMAT:
+                raise InputError(f"The PCA is saved in format {found}, known is {FORMAT}.", _REMEDY)
+            parts = deserialize(data)  # type: ignore[no-untyped-call]
+            return cls(
+                **{f"{name}_": _array(name, held) for name, held in parts},
+                n_samples_=_of(description, "n_samples", int),
+                standardize=_of(description, "standardize", bool),
+                n_components_requested_=_of(description, "n_components_requested", int, None),
+                variance_requested_=_of(description, "variance_requested", float, int, None),
             )
-        return cls(
-            **{f"{name}_": array for name, array in arrays.items()},
-            n_samples_=description["n_samples"],
-            standardize=description["standardize"],
-            n_components_requested_=description["n_components_requested"],
-            variance_requested_=description["variance_requested"],
-        )
+        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"This is not a PCA saved by featuremill: {error}", _REMEDY) from error
 
     def _arrays(self) -> dict[str, Matrix]:
         return {
@@ -283,10 +299,18 @@ def components_needed(spectrum: Matrix, variance: float) -> int:
     spectrum : ndarray of shape (rank,), float64
         Shares of the total variance, decreasing, summing to 1.
     variance : float
-        0 < variance <= 1; reached where the sum falls short by rounding (1e-12) only.
+        0 < variance <= 1; reached where the sum falls short by :func:`rounding` only. 1 takes
+        them all, however little the last ones hold.
     """
+    if variance == 1:
+        return len(spectrum)
     cumulative = np.cumsum(spectrum)
-    return min(int(np.searchsorted(cumulative, variance - ROUNDING)) + 1, len(spectrum))
+    return min(int(np.searchsorted(cumulative, variance - rounding(spectrum))) + 1, len(spectrum))
+
+
+def rounding(spectrum: Matrix) -> float:
+    """What sums of shares may be off by: len(spectrum) times the spacing of float64 at 1."""
+    return len(spectrum) * float(np.finfo(np.float64).eps)
 
 
 def _eigen(covariance: Matrix, n: int) -> tuple[Matrix, Matrix]:
@@ -336,8 +360,40 @@ def _require_width(rows: Features, d: int, what: str) -> None:
         )
 
 
+def _array(name: str, held: Mapping[str, Any]) -> Matrix:
+    """One array of a safetensors file; raises ValueError where it can be none of a PCA."""
+    shape, dtype = list(held["shape"]), held["dtype"]
+    if dtype != "F64" or len(shape) != (2 if name == "components" else 1) or 0 in shape:
+        raise ValueError(f"array {name} is of shape {shape} and type {dtype}")
+    return np.frombuffer(held["data"], "<f8").reshape(shape).astype(np.float64)
+
+
+def _of(description: Mapping[str, Any], name: str, *kinds: type | None) -> Any:
+    """An entry of the description; raises ValueError where it is of none of these types."""
+    value = description[name]
+    # by its very type, since True is an int too
+    if (None if value is None else type(value)) not in kinds:
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _fault(pca: PCA) -> str:
+    """Why arrays cannot be those of a PCA, or nothing."""
+    d, k = len(pca.mean_), len(pca.components_)
+    arrays = pca._arrays()
+    wanted = {"mean": (d,), "scale": (d,), "components": (k, d), "explained_variance": (k,)}
+    for name, array in arrays.items():
+        if array.shape != wanted.get(name, (max(k, len(array)),)):
+            return f"array {name} is of shape {array.shape}, beside {k} components of {d} features"
+        if not np.isfinite(array).all():
+            return f"array {name} holds what is not finite"
+        if name in ("scale", "explained_variance", "spectrum") and not (array > 0).all():
+            return f"array {name} holds what is not above 0"
+    return f"it is of {pca.n_samples_} images" if pca.n_samples_ < 2 else ""
+
+
 def _safetensors_metadata(data: bytes) -> dict[str, str]:
     """The free-form entries of the header: a uint64 length, then so many bytes of JSON."""
-    (length,) = struct.unpack_from("<Q", data)
+    length = int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
     return metadata

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from featuremill import growth, interrupts, matrix, reduce, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
-from featuremill.drift import Drift
+from featuremill.drift import Beyond, Drift
 from featuremill.driver import Extraction, too_many_rejects
-from featuremill.errors import FeaturemillError, InputError
+from featuremill.errors import DestinationError, FeaturemillError, InputError
 from featuremill.forgotten import require_finished
 from featuremill.growth import Kept
-from featuremill.half_written import remove_half_written
-from featuremill.lease import confirm, hold
+from featuremill.half_written import clean_up_after
+from featuremill.lease import confirm, hold, lost
 from featuremill.ledger import RunRecord
 from featuremill.pca import PCA, Moments
 from featuremill.prepare import Job, prepare, write_network
@@ -92,20 +92,26 @@ def run_job(job: Job, spark: "SparkSession | None", progress: Progress) -> RunRe
         if new or (config.reduce and pca is None):
             if spark is None:
                 progress.say(f"starting Spark on {config.master}{shortage(config.master)}")
+                progress.doing("starting Spark")
             with spark_session(config.master, spark) as session:
                 if new:
                     with record.timed("extract"):
                         extraction.run(session)
                         _account(job, extraction, record, progress)
                 with record.timed("reduce"):
+                    progress.doing("reducing the features")
                     pca = _reduce(session, job, kept, record, progress)
         with record.timed("write"):
+            progress.doing("writing the CSV and the report")
             confirm(job.destination)
             matrix.write_rejects(job.destination, job.model_id)
             if pca is not None and pca is not standing:
                 matrix.write_matrix(job.destination, pca.n_components_)
                 # after the CSV: where it is of these very tables, the next run keeps all outputs
                 record.pca = _save_pca(job, pca, kept, record)
+            beyond = (record.pca or {}).get("beyond")
+            if beyond and (said := Beyond(**beyond).warning):
+                _warn(record, progress, said)
             if pca is None and config.reduce:
                 _discard_pca(job, record, progress)
             confirm(job.destination)
@@ -156,7 +162,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
                 # nothing was begun
                 raise
             except BaseException as error:
-                record.status = f"failed: {type(error).__name__}"
+                record.status = f"failed: {type(lost(job.destination, error) or error).__name__}"
                 # where storage is what failed, the first failure is the one to hear of
                 with suppress(FeaturemillError):
                     record.save(job.destination)
@@ -171,9 +177,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
 def _clean_up_after(run: str | None, job: Job, progress: Progress) -> None:
     if run is None:
         return
-    both = (tables.features_table(job.destination), tables.reduced_table(job.destination))
-    removed = sum(table.remove_uncommitted(run) for table in both)
-    removed += remove_half_written(job.destination)
+    removed = clean_up_after(run, job.destination)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")
 
@@ -193,13 +197,18 @@ def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Prog
         description = reduce.still_fits(job.destination, wanted) if config.reduce else None
     if description is None or job.destination.size(matrix.MATRIX) is None:
         return None
+    try:
+        pca = reduce.load_model(job.destination)
+    except DestinationError as error:
+        _warn(record, progress, f"a PCA is fitted anew: {error.problem}")
+        return None
     record.pca = description
     progress.say("the features are those of the last PCA: it is kept, and so are its outputs")
     if kept is not None:
         measured = description.get("kept", {}).get("drift")
         found = Drift.described(measured) if measured else None
         _tell_drift(job, kept, found, record, progress)
-    return reduce.load_model(job.destination)
+    return pca
 
 
 def _components(config: RunConfig) -> int | None:

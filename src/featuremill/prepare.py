@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from featuremill.config import RunConfig
+from featuremill.environment import check_pyspark
 from featuremill.errors import DestinationError, SourceError, StorageError
 from featuremill.growth import find_kept
 from featuremill.jvm import check_java
+from featuremill.lease import confirm
 from featuremill.ledger import new_run_id
 from featuremill.listing import Listing, Selection
 from featuremill.models import registry
@@ -81,6 +83,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
     config.check_components(spec.n_features)
     if own_session:
         check_java()
+        check_pyspark()
         check_memory(config.master)
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:
@@ -140,6 +143,7 @@ def read_network(destination: Store) -> dict[str, Any]:
 def write_network(job: Job, *, replacing: bool) -> None:
     """Note whose features the destination holds from now on."""
     network = {**job.network.description(job.contract), "replacing": replacing}
+    confirm(job.destination)
     job.destination.write(NETWORK, json.dumps(network, indent=2).encode())
 
 

@@ -220,9 +220,12 @@ def _kept(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
     bound, cosine = BOUNDS["auto"], verdict.smallest_cosine
     if verdict.tried == "bf16" or bound is None or cosine is None or cosine >= bound:
         return verdict
+    what = "decoding large JPEGs at a part of their size"
+    if verdict.tried != "fp32":
+        what = f"computing in {verdict.tried} precision"
     problem = (
-        f"{verdict.tried} precision comes to cosine {cosine:.6f} of fp32 on the first"
-        f" {verdict.compared} images, the contract is {bound}"
+        f"On the worst of the first {verdict.compared} images, {what} gives features of cosine"
+        f" {cosine:.6f} to those of every pixel in float32; the contract is {bound}"
     )
     if wanted == "mixed":
         raise PrecisionError(problem, "Choose --precision fp32 or auto.")
@@ -231,5 +234,6 @@ def _kept(verdict: Verdict, wanted: str, answers: Sequence[Answer]) -> Verdict:
         precision="fp32",
         every_pixel=True,
         images_per_second=_speed(answers, fp32=True),
-        warning=f"{problem}; this run computes in fp32",
+        warning=f"{problem}. This run does neither: it decodes every pixel and computes in float32,"
+        " which takes longer. Nothing needs to be done; --precision fp32 saves the attempt.",
     )

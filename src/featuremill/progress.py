@@ -12,6 +12,9 @@ class Progress(Protocol):
     def warn(self, message: str) -> None:
         """Something that went another way than asked."""
 
+    def doing(self, what: str) -> None:
+        """What goes on from now on, maybe for a minute, as in "starting Spark"."""
+
     def advance(self, done: int, total: int | None) -> None:
         """So many images of so many (unknown while the listing goes on) are accounted for."""
 
@@ -24,6 +27,9 @@ class Silent:
 
     def warn(self, message: str) -> None:
         """Warn of nothing."""
+
+    def doing(self, what: str) -> None:
+        """Tell nobody."""
 
     def advance(self, done: int, total: int | None) -> None:
         """Show nothing."""

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featuremill.errors import DestinationError
+from featuremill.errors import DestinationError, InputError, RunError
+from featuremill.lease import confirm
 from featuremill.pca import PCA, Moments
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
 from featuremill.session import Attempt, map_tasks, reduce_tasks, slots
@@ -20,11 +21,13 @@ from featuremill.storage import Store
 from featuremill.tables import (
     DataFile,
     Removal,
+    Table,
     features_table,
     read_parquet,
     reduced_table,
     reduced_writer,
 )
+from featuremill.words import plural
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -41,6 +44,7 @@ _ESSENTIAL = {
     "n_components": int,
     "n_samples": int,
 }
+_REMEDY = "Bring that file back, or run again with the same SRC and DEST to fit a PCA anew."
 _OF_NETWORK = ("name", "model_id")
 _ROWS_PER_TASK = 250_000
 """A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
@@ -113,12 +117,15 @@ def save_model(
     Only for a run that holds the destination, so that the tables are those it was fitted to.
     """
     arrays = pca.to_safetensors()
+    largest = (float(reach.max()) for reach in outermost(destination))
     description = pca.description() | {
         "network": dict(network),
         "run": run,
         "versions": table_versions(destination),
+        "largest_score": max(largest, default=0.0),
         "sha256": hashlib.sha256(arrays).hexdigest(),
     }
+    confirm(destination)
     destination.write(MODEL_ARRAYS, arrays)
     destination.write(MODEL_DESCRIPTION, json.dumps(description, indent=2).encode())
     return description
@@ -137,6 +144,7 @@ def discard(destination: Store, run: str) -> bool:
     if table.exists() and (rows or table.files()):
         table.commit(run, 0, [], overwrite=True)
         table.vacuum(everything=True)
+    confirm(destination)
     for name in found:
         destination.remove(name)
     return rows or bool(found)
@@ -154,16 +162,34 @@ def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] 
         description = read_description(destination)
     except (FileNotFoundError, DestinationError):
         return None
-    now = table_versions(destination)
-    fits = description.get("versions") == now and wanted.items() <= description.items()
+    fits = is_of(destination, description) and wanted.items() <= description.items()
     # one that was kept is not what would be fitted to these tables
     return description if fits and "kept" not in description else None
 
 
+def is_of(destination: Store, description: Mapping[str, Any]) -> bool:
+    """Whether a PCA is of the tables as they are now.
+
+    A version that only says who may write now, as after a dead run, is of the same rows.
+    """
+    fitted = description.get("versions")
+    tables = {table.folder: table for table in _tables(destination)}
+    return (
+        isinstance(fitted, dict)
+        and fitted.keys() == tables.keys()
+        and all(isinstance(fitted[folder], int) for folder in tables)
+        and all(tables[folder].is_unchanged_since(fitted[folder]) for folder in tables)
+    )
+
+
 def table_versions(destination: Store) -> dict[str, int]:
     """Newest version of each of the two tables that there is."""
+    return {table.folder: table.version() for table in _tables(destination)}
+
+
+def _tables(destination: Store) -> list[Table]:
     tables = (features_table(destination), reduced_table(destination))
-    return {table.folder: table.version() for table in tables if table.exists()}
+    return [table for table in tables if table.exists()]
 
 
 def read_description(destination: Store) -> dict[str, Any]:
@@ -176,12 +202,11 @@ def read_description(destination: Store) -> dict[str, Any]:
     DestinationError
         If it is damaged.
     """
-    remedy = "Bring that file back, or run again with the same SRC and DEST to fit a PCA anew."
     try:
         found = json.loads(destination.read(MODEL_DESCRIPTION))
     except ValueError as error:
         raise DestinationError(
-            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: {error}", remedy
+            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: {error}", _REMEDY
         ) from error
     known: dict[str, Any] = found if isinstance(found, dict) else {}
     missing = [name for name, kind in _ESSENTIAL.items() if not isinstance(known.get(name), kind)]
@@ -190,17 +215,63 @@ def read_description(destination: Store) -> dict[str, Any]:
     if missing:
         raise DestinationError(
             f"{destination.url}/{MODEL_DESCRIPTION} is damaged: it has no {', '.join(missing)}",
-            remedy,
+            _REMEDY,
         )
     return known
 
 
-def load_model(destination: Store) -> PCA | None:
-    """Read the fitted PCA, or None if there is none."""
+def load_fitted(destination: Store) -> tuple[PCA, dict[str, Any]] | None:
+    """Read the fitted PCA and its description, or None if there is none.
+
+    Raises
+    ------
+    DestinationError
+        If one of the two files is damaged, or they are not of one PCA.
+    """
     try:
-        return PCA.from_safetensors(destination.read(MODEL_ARRAYS))
+        arrays = destination.read(MODEL_ARRAYS)
     except FileNotFoundError:
         return None
+    both = f"{MODEL_ARRAYS} and {MODEL_DESCRIPTION} at {destination.url}"
+    try:
+        description = read_description(destination)
+        pca = PCA.from_safetensors(arrays)
+    except FileNotFoundError as error:
+        raise DestinationError(
+            f"{destination.url} holds {MODEL_ARRAYS}, but no {MODEL_DESCRIPTION}", _REMEDY
+        ) from error
+    except DestinationError:
+        raise
+    except InputError as error:
+        raise DestinationError(
+            f"{destination.url}/{MODEL_ARRAYS} is damaged: {error.problem}", _REMEDY
+        ) from error
+    fitted = pca.description()
+    counts = {name: fitted[name] for name in ("n_features", "n_components", "n_samples")}
+    if description.get("sha256") != hashlib.sha256(arrays).hexdigest() or (
+        not counts.items() <= description.items()
+    ):
+        raise DestinationError(
+            f"{both} do not belong together: one was changed, or a run ended between the two",
+            _REMEDY,
+        )
+    return pca, description
+
+
+def load_model(destination: Store) -> PCA | None:
+    """Read the fitted PCA as :func:`load_fitted` does, without its description."""
+    fitted = load_fitted(destination)
+    return None if fitted is None else fitted[0]
+
+
+def outermost(destination: Store) -> Iterator[npt.NDArray[np.float32]]:
+    """The largest magnitude among the scores of each row of the reduced table, in parts."""
+    table = reduced_table(destination)
+    for file in table.files():
+        for batch in table.read(file, ["features_pca"]):
+            if batch.num_rows:
+                scores = batch["features_pca"].flatten().to_numpy().reshape(batch.num_rows, -1)
+                yield np.abs(scores).max(axis=1)
 
 
 def merge(sums: Iterable[bytes]) -> bytes:
@@ -250,7 +321,7 @@ class ProjectFiles:
         with reduced_writer(sink) as writer:
             names = json.loads(payload)
             for batch, features in _feature_rows(self.destination, names, wanted):
-                scores = pca.transform(features).astype(np.float32)  # (n, k)
+                scores = _scores(pca, batch["path"], features)  # (n, k)
                 writer.write_batch(_reduced_batch(batch, scores))
                 rows += len(scores)
         data = sink.getvalue().to_pybytes()
@@ -271,6 +342,22 @@ def _feature_rows(
             if batch.num_rows:
                 values: npt.NDArray[np.float32] = batch["features"].flatten().to_numpy()
                 yield batch, values.reshape(batch.num_rows, -1)  # (n, n_features)
+
+
+def _scores(
+    pca: PCA, paths: pa.Array, features: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Scores as they are written; raises RunError for the first row that float32 cannot hold."""
+    with np.errstate(over="ignore"):
+        scores = pca.transform(features).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        raise RunError(
+            f"Scores of {plural(len(bad), 'image')}, such as {paths[int(bad[0])].as_py()}, are too"
+            f" large for float32, whose largest number is {np.finfo(np.float32).max:.3g}.",
+            "Fit a PCA anew to all images: run without --keep-pca.",
+        )
+    return scores
 
 
 def _reduced_batch(batch: pa.RecordBatch, scores: npt.NDArray[np.float32]) -> pa.RecordBatch:

@@ -4,29 +4,23 @@ Spark carries small payloads out and small answers back (:func:`map_tasks`); ima
 never pass through it.
 """
 
-import logging
-import os
-import resource
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from featuremill import interrupts
+from featuremill.environment import own_environment
 from featuremill.errors import ConfigError
-from featuremill.failures import is_gone, root_cause, translated
+from featuremill.failures import AnswersLostError, is_gone, translated
 from featuremill.jvm import check_java
+from featuremill.launch import end, forget, is_alive, last_words, launch
 from featuremill.oom import die_first
 from featuremill.reuse import ease_reuse
-from featuremill.sizing import java_heap, local_tasks
 
 if TYPE_CHECKING:
     from pyspark import SparkStageInfo
@@ -34,23 +28,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TASK_ATTEMPTS = 4
-"""How often Spark tries a task; the attempts after the first decode in a process of their own."""
-
-# one task slot is one core; nested thread pools would fight for it
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
 FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
 _WORKERS_DIE_FIRST = 500
-_USUAL_FILES = 1024
-"""Open files that a process may have by default on Linux."""
-
 _GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _POLL_SECONDS = 0.2
-_ANSWER = "task int, answer binary"
+_ANSWER = "task int, tasks int, answer binary"
 
 
 class Attempt(NamedTuple):
@@ -69,31 +53,42 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
     JavaError
         If a session has to be started and no suitable Java is there.
     ConfigError
-        If the session handed in is a Spark Connect session, or the master does not answer.
+        If the session handed in is a Spark Connect session or stopped, another Spark's packages
+        would be loaded, or the master does not answer.
     """
-    existing = existing or _running_session()
+    existing = _usable(existing) if existing is not None else _running_session()
     if existing is not None:
-        if not hasattr(existing, "sparkContext"):
-            raise ConfigError(
-                "the session is a Spark Connect session", "Hand in a classic SparkSession."
-            )
         yield existing
         return
     check_java()
-    with tempfile.TemporaryFile() as log:
-        spark = _start(master, log)
+    # PySpark looks for a session again whenever it has to name one
+    with own_environment(master):
+        spark = launch(master)
         # PySpark's own handler calls Java from inside whatever call the signal met
         interrupts.rearm()
         try:
             interrupts.check()
-            _silence_tracebacks(spark)
             yield spark
         except Exception as error:
-            raise translated(error) if is_gone(error) else error from error
+            # a store's connection may be what broke
+            if not is_gone(error) or is_alive(spark.sparkContext):
+                raise
+            raise translated(error, last_words()) from error
         finally:
-            # Java may be gone, which is then the failure under way
-            with suppress(Exception):
-                spark.stop()
+            end(spark)
+
+
+def _usable(session: "SparkSession") -> "SparkSession":
+    if not hasattr(session, "sparkContext"):
+        raise ConfigError(
+            "the session is a Spark Connect session", "Hand in a classic SparkSession."
+        )
+    if not is_alive(session.sparkContext):
+        raise ConfigError(
+            "the session handed in was stopped, or its Java has ended",
+            "Hand in a session that runs, or none: then one is started for this run alone.",
+        )
+    return session
 
 
 def _running_session() -> "SparkSession | None":
@@ -101,98 +96,13 @@ def _running_session() -> "SparkSession | None":
     from pyspark.sql import SparkSession
 
     # a process has one Spark: to start ours would be to get this one, and then to stop it
-    running = SparkContext._active_spark_context is not None
-    return SparkSession.builder.getOrCreate() if running else None
-
-
-def _start(master: str, log: BinaryIO) -> "SparkSession":
-    from pyspark.sql import SparkSession
-
-    for name, value in _ONE_THREAD.items():
-        os.environ.setdefault(name, value)
-    os.environ["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.master(_with_attempts(master)).appName("featuremill")
-    for name, value in _settings(master).items():
-        builder = builder.config(name, value)
-    try:
-        with _stderr_to(log):
-            return builder.getOrCreate()
-    except Exception as error:
-        log.seek(0)
-        lines = log.read().decode(errors="replace").strip().splitlines()
-        said = [line for line in lines if not line.startswith("\tat ")][-3:]
-        raise ConfigError(
-            f"Spark did not start on master {master!r}: {root_cause(error)}\n" + "\n".join(said),
-            _remedy(),
-        ) from error
-
-
-def _remedy() -> str:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 0 <= files < _USUAL_FILES:
-        return f"Raise `ulimit -n`: {files} files may be open, {_USUAL_FILES:,} are usual."
-    return "Name a master such as local[*], local[2], spark://host:7077 or yarn."
-
-
-def _silence_tracebacks(spark: "SparkSession") -> None:
-    """When Java dies, the libraries that talk to it print what the run then says in a line."""
-    # a server of counters, which nobody uses
-    server = getattr(spark.sparkContext, "_accumulatorServer", None)
-    if server is not None:
-        server.handle_error = lambda *_: None
-    # Py4J writes to the root logger
-    logging.getLogger().addFilter(_is_not_of_py4j)
-
-
-def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    return Path(record.pathname).parent.name != "py4j"
-
-
-@contextmanager
-def _stderr_to(log: BinaryIO) -> Iterator[None]:
-    """Give processes started in this block another standard error.
-
-    The JVM and the workers keep it: what decoders and the JVM print about every damaged image
-    would otherwise bury what a run has to say.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _with_attempts(master: str) -> str:
-    """Local masters try a task once unless told otherwise, and then a crash ends the job."""
-    tasks = local_tasks(master)
-    return master if tasks is None or "," in master else f"local[{tasks},{TASK_ATTEMPTS}]"
-
-
-def _settings(master: str) -> dict[str, str]:
-    # a URI, since Java splits its options at spaces
-    log4j = Path(str(resources.files("featuremill") / "log4j2.properties")).as_uri()
-    java = f"-Dlog4j2.configurationFile={log4j}"
-    if master.startswith("local"):
-        # this Java only hands out work: what the second compiler gains it never earns back
-        java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    settings = {
-        "spark.task.maxFailures": str(TASK_ATTEMPTS),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": java,
-        "spark.python.worker.reuse": "true",
-        "spark.sql.shuffle.partitions": "8",
-        **{f"spark.executorEnv.{name}": value for name, value in _ONE_THREAD.items()},
-    }
-    if master.startswith("local"):
-        if heap := java_heap():
-            settings["spark.driver.memory"] = heap
-        # a machine whose own name cannot be resolved must still be able to run
-        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    return settings
+    running = SparkContext._active_spark_context
+    if running is not None and is_alive(running):
+        with own_environment(running.master or ""):
+            return SparkSession.builder.getOrCreate()
+    if running is not None:
+        forget()
+    return None
 
 
 def slots(spark: "SparkSession") -> int:
@@ -222,13 +132,15 @@ def map_tasks(
     ------
     WorkerDiedError
         If a worker process died each time a task was tried.
+    AnswersLostError
+        If answers are missing although the job ended without an error.
     FeaturemillError
         Whatever the function raised on purpose.
     RunError
         For any other failure of the job.
     """
     with _mapped(spark, payloads, function) as answers:
-        rows = _collect(answers, group)
+        rows = _collect(answers, group, len(payloads))
     in_order = {row["task"]: bytes(row["answer"]) for row in rows}
     return [in_order[task] for task in range(len(payloads))]
 
@@ -246,15 +158,17 @@ def reduce_tasks(
     """
 
     def merge_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        merged = merge(value.as_py() for batch in batches for value in batch.column("answer"))
-        yield _answer_batch(0, merged)
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        if rows:
+            tasks = sum(row["tasks"] for row in rows)
+            yield _answer_batch(0, merge(row["answer"] for row in rows), tasks)
 
     with _mapped(spark, payloads, function) as answers:
         remaining = len(payloads)
         while remaining > FAN_IN:
             remaining = -(-remaining // FAN_IN)
             answers = answers.repartition(remaining).mapInArrow(merge_batches, _ANSWER)
-        rows = _collect(answers, group)
+        rows = _collect(answers, group, len(payloads))
     return merge(bytes(row["answer"]) for row in rows)
 
 
@@ -283,22 +197,35 @@ def _mapped(
             broadcast.destroy()
 
 
-def _collect(answers: "DataFrame", group: str) -> "list[Row]":
+def _collect(answers: "DataFrame", group: str, tasks: int) -> "list[Row]":
     context = answers.sparkSession.sparkContext
     context.setJobGroup(group, f"featuremill {group}", interruptOnCancel=False)
     try:
-        return answers.collect()
+        rows = answers.collect()
     except Exception as error:
         raise translated(error) from error
     finally:
         with suppress(Exception):
             for name in _GROUP_PROPERTIES:
                 context.setLocalProperty(name, None)  # type: ignore[arg-type]
+    # where Java ends while it sends them, PySpark takes what came for all there is
+    came = sum(row["tasks"] for row in rows)
+    if came != tasks:
+        if not is_alive(context):
+            lost = ConnectionResetError("Java ended while it sent the answers")
+            raise translated(lost) from lost
+        raise AnswersLostError(group, tasks, came)
+    return rows
 
 
-def _answer_batch(task: int, answer: bytes) -> pa.RecordBatch:
+def _answer_batch(task: int, answer: bytes, tasks: int = 1) -> pa.RecordBatch:
+    """One row: an answer, of which task it is, and of how many it is the sum."""
     return pa.RecordBatch.from_pydict(
-        {"task": pa.array([task], pa.int32()), "answer": pa.array([answer], pa.binary())}
+        {
+            "task": pa.array([task], pa.int32()),
+            "tasks": pa.array([tasks], pa.int32()),
+            "answer": pa.array([answer], pa.binary()),
+        }
     )
 
 

@@ -10,7 +10,9 @@ import json
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +24,7 @@ from featuremill.errors import CommitError, DestinationError
 from featuremill.lease import confirm
 from featuremill.places import require_readable
 from featuremill.storage import Store
+from featuremill.storage.room import no_room
 
 _COMMIT_ATTEMPTS = 9
 
@@ -122,6 +125,20 @@ class Table:
             if partition.items() <= file.partition.items()
         ]
 
+    def is_unchanged_since(self, version: int) -> bool:
+        """Whether the newest version names the very files of a given one."""
+        from deltalake.exceptions import DeltaError
+
+        newest = self._open()
+        if newest.version() == version:
+            return True
+        try:
+            then = _data_files(self._open(version))
+        except DeltaError:
+            # the log holds it no more
+            return False
+        return {file.name for file in then} == {file.name for file in _data_files(newest)}
+
     def read(
         self, file: DataFile, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
@@ -187,14 +204,15 @@ class Table:
         """Remove what a run, ended or dead, wrote and never committed; tells how many files."""
         known = self.files() if self.exists() else ()
         committed = {f"{self.folder}/{file.name}" for file in known}
-        count = 0
-        for name in list(self.store.names(self.folder)):
-            # a hidden one is what a worker that was killed had begun to write
-            file = name.rpartition("/")[2].removeprefix(".")
-            if file.startswith(f"{run}-") and name not in committed:
-                self.store.remove(name)
-                count += 1
-        return count
+        # a hidden one is what a worker that was killed had begun to write
+        return self._remove(
+            [
+                name
+                for name in self.store.names(self.folder)
+                if name.rpartition("/")[2].removeprefix(".").startswith(f"{run}-")
+                and name not in committed
+            ]
+        )
 
     def vacuum(self, *, everything: bool = False) -> int:
         """Remove every file that the newest version does not name; tells how many.
@@ -206,10 +224,13 @@ class Table:
         everything : bool
             Also what no version ever named, or none that the log still knows.
         """
-        removed = self._open().vacuum(
-            0, dry_run=False, enforce_retention_duration=False, full=everything
+        # Delta would remove them itself by a request that not every store knows
+        unnamed = self._open().vacuum(
+            0, dry_run=True, enforce_retention_duration=False, full=everything
         )
-        return len(removed)
+        # after they were listed: whoever takes over later has begun none of them
+        confirm(self.store)
+        return self._remove([f"{self.folder}/{name}" for name in unnamed])
 
     def checkpoint(self) -> int:
         """Write the newest version whole into the log; returns its number."""
@@ -217,6 +238,10 @@ class Table:
         table.create_checkpoint()
         version: int = table.version()
         return version
+
+    def _remove(self, names: Sequence[str]) -> int:
+        with ThreadPoolExecutor(self.store.read_ahead, "remove") as pool:
+            return sum(1 for _ in pool.map(self.store.remove, names))
 
     def _attempt(self, failed: str, act: Callable[[], None]) -> None:
         """Act again after a failure, which may have been a lost answer; for half a minute."""
@@ -230,9 +255,12 @@ class Table:
             except (DeltaError, OSError) as error:
                 failure = error
                 time.sleep(random.uniform(0.05, 0.1) * 2**attempt)
+        full = no_room(failure, Path(self.store.url, self.folder)) if failure else None
+        why, first = full or (str(failure), "")
+        again = "Run the same command again: it goes on after the last committed chunk."
         raise CommitError(
-            f"{failed} {self.store.url}/{self.folder} in {_COMMIT_ATTEMPTS} attempts: {failure}",
-            "Run the same command again: it goes on after the last committed chunk.",
+            f"{failed} {self.store.url}/{self.folder} in {_COMMIT_ATTEMPTS} attempts: {why}",
+            f"{first} {again}".strip(),
         ) from failure
 
     def _open(self, version: int | None = None) -> Any:

@@ -5,13 +5,14 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from featuremill import session
+from featuremill import launch
 from featuremill.cli import main
 from featuremill.cloud import jobs, place, serverless, transient
 from featuremill.cloud.aws import Aws
@@ -26,6 +27,7 @@ from featuremill.cloud.sizing import executor, on_nodes
 from featuremill.cloud.sizing import serverless as executors
 from featuremill.cloud.status import newest, status
 from featuremill.cloud.waiting import stay
+from featuremill.cloud_cli import jobs as jobs_cli
 from featuremill.config import RejectLimit, RunConfig
 from featuremill.errors import CloudError, ConfigError
 from featuremill.storage import open_store
@@ -124,7 +126,7 @@ def test_a_job_gets_the_archive_the_interpreter_and_one_thread_for_each_slot() -
         assert properties[f"{where}.PYSPARK_PYTHON"] == "python3.11"
         assert properties[f"{where}.OMP_NUM_THREADS"] == "1"
     assert properties["spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON"] == "python3.11"
-    assert properties["spark.task.maxFailures"] == str(session.TASK_ATTEMPTS)
+    assert properties["spark.task.maxFailures"] == str(launch.TASK_ATTEMPTS)
 
 
 def test_the_job_submitted_is_the_newest_archive_with_these_arguments(
@@ -524,7 +526,7 @@ def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
     def ctrl_c(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("time.sleep", ctrl_c)
+    monkeypatch.setattr(jobs_cli, "time", SimpleNamespace(sleep=ctrl_c))
     left = featuremill("cloud", "submit", "--wait", "--name", GOES_ON, "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "The job goes on without this command, and costs" in left.stderr

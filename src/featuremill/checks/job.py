@@ -144,7 +144,7 @@ class _Work:
             self.findings.skip(source.NAMES, "--source was not given")
         elif not self.findings.blocked(source.NAMES, "features.readable") and features is not None:
             self.progress.say(f"listing {self.origin.url}")
-            source.check_source(self.origin, held, features.below, self.findings)
+            source.check_source(self.origin, held, features.below, self.config, self.findings)
 
     def _without_pca(self) -> None:
         """Nothing to look at, unless something was expected of it."""

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from typing import Any
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from featuremill.checks.scan import Columns, Digests, digests, row_digests
 from featuremill.matrix import MATRIX, REJECTS
 
 NAMES = ("csv.header", "csv.rows", "csv.values")
+
+_BLOCK: Final = 4 << 20
 
 
 def check_matrix(held: Held, reduced: Digests, k: int, findings: Findings) -> None:
@@ -59,18 +62,33 @@ def check_rejects(held: Held, rejected: Digests, findings: Findings) -> None:
 
 def _scan(held: Held, columns: list[str]) -> tuple[Digests, str]:
     """Digests of the rows, and why reading them ended early, or nothing."""
-    scores = dict.fromkeys(columns[2:], pa.float32())
-    types: dict[str, Any] = {"path": pa.string(), "label": pa.string(), **scores}
-    convert = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    scores = columns[2:]
     rows = Columns()
     with held.store.open(MATRIX) as file:
+        file.readline()
         try:
-            options = pa.csv.ReadOptions(use_threads=False)
-            for batch in pa.csv.open_csv(file, read_options=options, convert_options=convert):
+            for table in _tables(file, columns):
                 for at, name in enumerate(("path", "label")):
-                    batch = batch.set_column(at, name, texts_of(batch[name]))
-                numbers = [batch[name].to_numpy(zero_copy_only=False) for name in scores]
-                rows.add(row_digests(batch, np.column_stack(numbers)))
+                    table = table.set_column(at, name, texts_of(table[name]))
+                rows.add(row_digests(table, np.column_stack([table[name] for name in scores])))
         except pa.ArrowException as error:
             return rows.digests(), str(error).splitlines()[0]
     return rows.digests(), ""
+
+
+def _tables(file: BinaryIO, columns: list[str]) -> Iterator[pa.Table]:
+    """Rows of a CSV file after its header, some megabytes at a time.
+
+    Arrow's CSV readers read ahead in a thread of their own, also with ``use_threads=False``. Given
+    a Python file, they may let go of it only while Python ends, and then abort the process with
+    exit code 134. So lines are read here, and Arrow gets them in memory of its own.
+    """
+    types = dict.fromkeys(columns, pa.float32()) | dict.fromkeys(columns[:2], pa.string())
+    read = pa.csv.ReadOptions(use_threads=False, column_names=columns, block_size=2 * _BLOCK)
+    convert = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+    while lines := file.readlines(_BLOCK):
+        memory = pa.BufferOutputStream()
+        memory.write(b"".join(lines))
+        yield pa.csv.read_csv(
+            pa.BufferReader(memory.getvalue()), read_options=read, convert_options=convert
+        )

@@ -11,13 +11,15 @@ from featuremill.checks.config import CheckConfig
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
 from featuremill.errors import InputError
-from featuremill.pca import PCA, ROUNDING
-from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION
+from featuremill.pca import PCA
+from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.tables import Table
 
 ORTHONORMAL = 1e-9
 """Largest difference of the components' products from 1 and 0; rounding leaves about 1e-14."""
 _SUM = 1e-9
+ROUNDING = 1e-12
+"""Shares of a variance that differ by less are the same."""
 
 SOUND = ("pca.files", "pca.shape", "pca.scale", "pca.unit")
 """What must be true of a PCA before anything is compared with it."""
@@ -47,7 +49,7 @@ def check_model(
         return None
     _check_arrays(pca, findings)
     _check_description(pca, description, data, findings)
-    _check_versions(tables, description, findings)
+    _check_versions(held, tables, description, findings)
     _check_wishes(pca, config, findings)
     return None if findings.blocked((), *SOUND) else pca
 
@@ -60,7 +62,7 @@ def _load(held: Held, findings: Findings) -> tuple[PCA, dict[str, Any], bytes] |
 
     try:
         data = held.store.read(MODEL_ARRAYS)
-        pca = PCA.from_safetensors(data)
+        pca = PCA.unchecked(data)  # each of its faults is a finding of its own
         description = json.loads(held.store.read(MODEL_DESCRIPTION))
         if not isinstance(description, dict):
             raise ValueError(f"{MODEL_DESCRIPTION} is no JSON object")
@@ -133,16 +135,20 @@ def _check_description(
 
 
 def _check_versions(
-    tables: tuple[Table, ...], description: Mapping[str, Any], findings: Findings
+    held: Held, tables: tuple[Table, ...], description: Mapping[str, Any], findings: Findings
 ) -> None:
-    """Whether the PCA was fitted to the tables as they are."""
+    """Whether the PCA was fitted to the tables as they are, but for rows forgotten since."""
     if findings.blocked("pca.versions", *(f"{table.folder}.schema" for table in tables)):
         return
     now = {table.folder: table.version() for table in tables}
     fitted = description.get("versions")
     shown = fitted if isinstance(fitted, dict) else {}
-    note = "are the versions it was fitted to" + ("" if fitted == now else ": run again")
-    findings.judge("pca.versions", fitted == now, _versions(shown), note, _versions(now))
+    since = (held.record and held.record.forgotten) or {}
+    forgotten = bool(since.get("pca")) and since.get("versions") == now
+    stands = forgotten or is_of(held.store, description)
+    note = "are the versions it was fitted to" + ("" if stands else ": run again")
+    bound = _versions(now) + (", without rows forgotten since" if forgotten else "")
+    findings.judge("pca.versions", stands, _versions(shown), note, bound)
 
 
 def _versions(versions: Mapping[str, Any]) -> str:
@@ -159,7 +165,6 @@ def _check_wishes(pca: PCA, config: CheckConfig, findings: Findings) -> None:
     if config.min_variance is None:
         findings.skip("pca.variance", f"it is {held:.6f}; --min-variance was not given")
     else:
-        # components were chosen to reach a share within this rounding
         reached = held >= config.min_variance - ROUNDING
         note, bound = "of the variance is held", f"at least {config.min_variance}"
         findings.judge("pca.variance", reached, held, note, bound)

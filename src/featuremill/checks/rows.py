@@ -62,7 +62,14 @@ def check_reduced(
         why = f"it was fitted to {pca.n_samples_:,} rows and is kept since run {kept['since']}"
         findings.skip("pca.samples", why)
     else:
-        findings.equal("pca.samples", pca.n_samples_, len(embedded), "rows that it was fitted to")
+        forgotten = held.forgotten("embedded")
+        findings.judge(
+            "pca.samples",
+            pca.n_samples_ == len(embedded) + forgotten,
+            pca.n_samples_,
+            "rows that it was fitted to",
+            f"{len(embedded):,}" + (f" + {forgotten:,} forgotten since" if forgotten else ""),
+        )
     findings.equal("reduced.rows", len(paths), len(embedded), "rows")
     what = f"rows without {pca.n_components_:,} scores"
     findings.none_of("reduced.length", reduced.wrong_length, what)
@@ -78,8 +85,8 @@ def _check_count(embedded: int, rejected: int, held: Held, findings: Findings) -
     if findings.blocked("features.count", "run") or held.record is None:
         return
     ledger, not_listed = held.record.ledger, held.record.not_listed
-    done = ledger.already_done + ledger.embedded
-    refused = ledger.already_rejected + ledger.rejected
+    done = ledger.already_done + ledger.embedded - held.forgotten("embedded")
+    refused = ledger.already_rejected + ledger.rejected - held.forgotten("rejected")
     # of images that were not listed it is not known how they had ended
     split = bool(not_listed) or (embedded, rejected) == (done, refused)
     expected = done + refused + not_listed
@@ -89,7 +96,8 @@ def _check_count(embedded: int, rejected: int, held: Held, findings: Findings) -
         embedded + rejected,
         f"rows: {embedded:,} embedded + {rejected:,} rejected",
         f"{expected:,}: by the ledger {done:,} + {refused:,}"
-        + (f" + {not_listed:,} that were not listed" if not_listed else ""),
+        + (f" + {not_listed:,} that were not listed" if not_listed else "")
+        + (", without those forgotten since" if held.record.forgotten else ""),
     )
 
 

@@ -41,6 +41,11 @@ class Held:
     record: RunRecord | None
     network: Mapping[str, Any] | None
 
+    def forgotten(self, status: str) -> int:
+        """How many rows of a status were forgotten since that run."""
+        since = (self.record and self.record.forgotten) or {}
+        return int(since.get(status, 0))
+
 
 def look_at(store: Store, findings: Findings) -> Held:
     """List a destination and judge its newest run.

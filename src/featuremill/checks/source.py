@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable
 
 from featuremill import names
+from featuremill.checks.config import CheckConfig
 from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
-from featuremill.forgotten import Forgotten, read_all_forgotten
+from featuremill.forgotten import Forgotten, read_forgotten
 from featuremill.known import Known, known_images
+from featuremill.ledger import open_recorded
 from featuremill.listing import Listing, Selection
 from featuremill.references import Rejection
 from featuremill.storage import Store
@@ -21,7 +23,9 @@ def below(source: Store) -> str:
     return names.encode(os.fsencode(source.url.rstrip("/"))) + "/"
 
 
-def check_source(source: Store, held: Held, rows_below: int, findings: Findings) -> None:
+def check_source(
+    source: Store, held: Held, rows_below: int, config: CheckConfig, findings: Findings
+) -> None:
     """List a source, and judge the rows by it.
 
     Images are those that the newest run selected; a row of another run's selection counts as long
@@ -33,7 +37,7 @@ def check_source(source: Store, held: Held, rows_below: int, findings: Findings)
         If the source cannot be listed.
     """
     known, chosen = known_images(features_table(held.store), _model_id(held)), _chooser(held)
-    forgotten = _forgotten(held)
+    forgotten = _forgotten(held, config)
     listing = Listing(source, Selection())
     images = missing = changed = met = 0
     first = ["", ""]
@@ -69,15 +73,13 @@ def _chooser(held: Held) -> Callable[[str, str], bool]:
     return Selection(*globs).chooser()
 
 
-def _forgotten(held: Held) -> tuple[Forgotten, ...]:
-    config = held.record.config if held.record else {}
-    origin = config.get("pca_from")
-    return read_all_forgotten(
-        held.store,
-        None if origin is None else names.place(origin),
-        config.get("endpoint_url"),
-        config.get("region"),
-    )
+def _forgotten(held: Held, config: CheckConfig) -> tuple[Forgotten, ...]:
+    recorded = held.record.config if held.record else {}
+    stores, origin = [held.store], recorded.get("pca_from")
+    if origin is not None:
+        given = config.endpoint_url, config.region
+        stores.append(open_recorded(names.place(origin), recorded, *given))
+    return tuple(map(read_forgotten, stores))
 
 
 def _is_retried(found: tuple[int, bool]) -> bool:

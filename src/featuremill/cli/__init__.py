@@ -3,6 +3,8 @@
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
 """
 
+import os
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +14,9 @@ import click
 from featuremill import __version__
 from featuremill.cli.options import EXIT_CODES, INTERRUPTED
 from featuremill.commands import LazyGroup
+from featuremill.environment import give_home
 from featuremill.errors import FeaturemillError
+from featuremill.failures import remedy
 from featuremill.names import visible
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -51,6 +55,11 @@ _KEPT: Mapping[str | None, str] = MappingProxyType(
 class _Commands(LazyGroup):
     """Commands whose errors become a message and an exit code."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        _open_what_is_closed()
+        give_home()
+        return super().main(*arguments, **options)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
@@ -59,9 +68,30 @@ class _Commands(LazyGroup):
             if error.remedy:
                 click.echo(f"  {visible(error.remedy)}", err=True)
             context.exit(error.exit_code)
+        except (RuntimeError, BlockingIOError) as error:
+            # of Python itself, where a limit on processes stops it anywhere
+            if not (to_do := remedy(str(error))):
+                raise
+            click.echo(f"error: {visible(str(error))}\n  {to_do}", err=True)
+            context.exit(FeaturemillError.exit_code)
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted.{_KEPT.get(context.invoked_subcommand, '')}", err=True)
             context.exit(INTERRUPTED)
+
+
+def _open_what_is_closed() -> None:
+    """Give a process without standard input, output or error a null one, as `2>&-` leaves it.
+
+    Else the next file that is opened takes the number, and what is printed goes into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # the lowest number that is free is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 @click.group(

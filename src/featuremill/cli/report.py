@@ -20,10 +20,15 @@ def report(
       featuremill report results --relative-paths
     """
     from featuremill.forgotten import require_finished
+    from featuremill.half_written import held_between_runs
     from featuremill.report.gather import rewrite_report
     from featuremill.storage import open_store
 
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     # not in the library's function: a forget that is under way calls it too
     require_finished(store)
-    click.echo(rewrite_report(store, relative_paths=relative_paths))
+    with held_between_runs(store):
+        address = rewrite_report(
+            store, relative_paths=relative_paths, endpoint_url=endpoint_url, region=region
+        )
+    click.echo(address)

@@ -12,7 +12,7 @@ from functools import partial
 
 from featuremill import matrix
 from featuremill.erasure.past import expunge
-from featuremill.erasure.records import scrub, warn
+from featuremill.erasure.records import adding, forgotten_before, scrub, warn
 from featuremill.erasure.targets import (
     Targets,
     Unfinished,
@@ -132,14 +132,23 @@ def forget(
     with hold(store, run, progress.say) as dead_run:
         if dead_run is not None:
             features_table(store).fence(run)
-        return _forget(store, run, _targets(store, paths), versioned, progress)
+        remake = partial(rewrite_report, store, endpoint_url=endpoint_url, region=region)
+        return _forget(store, run, _targets(store, paths), versioned, progress, remake)
 
 
 def _forget(
-    store: Store, run: str, targets: Targets, versioned: bool, progress: Progress
+    store: Store,
+    run: str,
+    targets: Targets,
+    versioned: bool,
+    progress: Progress,
+    remake: Callable[[], object],
 ) -> Erased:
-    note = Unfinished(targets.paths, targets.not_found)
-    store.write(UNFINISHED, note.to_bytes())
+    unfinished = read_unfinished(store)
+    # how many rows an interrupted forget has dropped is known from its note alone
+    before = forgotten_before(store) if unfinished is None else unfinished.since
+    since = adding(before, targets.further)
+    store.write(UNFINISHED, Unfinished(targets.paths, targets.not_found, since).to_bytes())
     # before the rows go: a run that comes after an interrupted forget must not bring them back
     store.write(FORGOTTEN, read_forgotten(store).adding(targets.paths).to_bytes())
     remove_half_written(store)
@@ -150,8 +159,8 @@ def _forget(
         progress.say(f"{table.folder}: the rows are gone; removing older versions")
         files, entries = expunge(table)
         older, logs = older + files, logs + entries
-    warn(store)
-    rewritten += _rewrite_outputs(store, progress)
+    warn(store, since)
+    rewritten += _rewrite_outputs(store, progress, remake)
     versions = sum(map(store.purge, _PURGED)) if versioned else None
     _remove_note(store, versioned)
     return replace(
@@ -217,12 +226,12 @@ def _drop_rows(table: Table, run: str, paths: Sequence[str]) -> None:
     table.commit(run, 0, [], removed=rows)
 
 
-def _rewrite_outputs(store: Store, progress: Progress) -> list[str]:
+def _rewrite_outputs(store: Store, progress: Progress, remake: Callable[[], object]) -> list[str]:
     """Write every output that is there anew; one that cannot be is removed."""
     makers: Mapping[str, Callable[[], object]] = {
         matrix.MATRIX: lambda: matrix.write_matrix(store, _components(store)),
         matrix.REJECTS: lambda: matrix.write_rejects(store, _model_id(store)),
-        REPORT: lambda: rewrite_report(store),
+        REPORT: remake,
     }
     rewritten = []
     for name, write in makers.items():

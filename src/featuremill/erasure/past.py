@@ -30,9 +30,9 @@ def expunge(table: Table) -> tuple[int, int]:
     CommitError
         If the newest version does not stand on its own; then the log is left as it is.
     """
+    files, hidden = table.vacuum(everything=True), list(_hidden(table))
     confirm(table.store)
-    files = table.vacuum(everything=True)
-    for name in _hidden(table):
+    for name in hidden:
         table.store.remove(name)
         files += 1
     version = table.checkpoint()

@@ -6,15 +6,19 @@ may.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featuremill import names
 from featuremill.errors import DestinationError
 from featuremill.ledger import RUNS, load_latest
+from featuremill.reduce import is_of, read_description, table_versions
 from featuremill.storage import Store
 
 INSTEAD = "(forgotten)"
+
+_STATUS = ("embedded", "rejected")
+"""Rows of the features table that a run counts."""
 
 WARNING = (
     "Images have been forgotten since this run: its counts and its PCA still include them."
@@ -44,12 +48,34 @@ def scrub(destination: Store, paths: Iterable[str]) -> list[str]:
     return rewritten
 
 
-def warn(destination: Store) -> None:
-    """Say in the newest record that its counts are no longer those of the tables."""
+def warn(destination: Store, forgotten: Mapping[str, Any]) -> None:
+    """Say in the newest record how it differs from the tables from now on."""
     record = load_latest(destination)
-    if record is not None and WARNING not in record.warnings:
+    if record is None:
+        return
+    if WARNING not in record.warnings:
         record.warnings.append(WARNING)
-        record.save(destination)
+    record.forgotten = {**forgotten, "versions": table_versions(destination)}
+    record.save(destination)
+
+
+def forgotten_before(destination: Store) -> dict[str, Any]:
+    """What the newest record has to say of what was forgotten so far, without the versions."""
+    record = load_latest(destination)
+    before = (record and record.forgotten) or {}
+    try:
+        stands = is_of(destination, read_description(destination))
+    except (FileNotFoundError, DestinationError):
+        stands = False
+    if before.get("pca") and before.get("versions") == table_versions(destination):
+        stands = True
+    return adding({**before, "pca": stands}, {})
+
+
+def adding(before: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, Any]:
+    """The same with more rows, counted by their status."""
+    counts = {status: before.get(status, 0) + rows.get(status, 0) for status in _STATUS}
+    return {"pca": bool(before.get("pca")), **counts}
 
 
 def _forms(paths: Iterable[str], source: str) -> Iterator[str]:

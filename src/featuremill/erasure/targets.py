@@ -5,7 +5,8 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,10 +26,12 @@ class Unfinished:
 
     paths: tuple[str, ...] = ()
     not_found: tuple[str, ...] = ()
+    since: Mapping[str, Any] = field(default_factory=dict)
+    """What the newest record is to say of all that was forgotten since that run."""
 
     def to_bytes(self) -> bytes:
         """JSON form."""
-        return json.dumps({"paths": self.paths, "not_found": self.not_found}).encode()
+        return json.dumps(asdict(self)).encode()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Targets:
         Older versions of the tables have rows of images that the newest have none of.
     meant : mapping of str to str
         What was given and not found → path of an image that ends like it.
+    further : mapping of str to int
+        Those of the rows whose images an interrupted forget did not have.
     """
 
     paths: tuple[str, ...]
@@ -58,6 +63,7 @@ class Targets:
     pending: bool = False
     outdated: bool = False
     meant: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def anything(self) -> bool:
@@ -69,7 +75,9 @@ def read_unfinished(destination: Store) -> Unfinished | None:
     """What an interrupted forget was to do, or None if there is none."""
     try:
         found = json.loads(destination.read(UNFINISHED))
-        return Unfinished(tuple(found["paths"]), tuple(found["not_found"]))
+        return Unfinished(
+            tuple(found["paths"]), tuple(found["not_found"]), dict(found.get("since", {}))
+        )
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
@@ -109,8 +117,11 @@ def find_targets(
             not_found.append(one)
     chosen = set(paths)
     rows: Counter[str] = Counter()
+    further: Counter[str] = Counter()
+    fresh = chosen.difference(unfinished.paths)
     for (place, path), count in found.items():
         rows[place] += count if path in chosen else 0
+        further[place] += count if path in fresh else 0
     return Targets(
         tuple(dict.fromkeys(paths)),
         tuple(dict.fromkeys(not_found)),
@@ -118,6 +129,7 @@ def find_targets(
         pending,
         not older.isdisjoint(chosen),
         _ending(destination, not_found),
+        further,
     )
 
 

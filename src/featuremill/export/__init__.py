@@ -107,7 +107,12 @@ def export(
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     target = open_output(output, is_file=form.IS_FILE, endpoint_url=endpoint_url, region=region)
     target.check(store, form.NAMES, overwrite=overwrite)
-    results = open_results(store, None if weights is None else Path(weights))
+    results = open_results(
+        store,
+        None if weights is None else Path(weights),
+        endpoint_url=endpoint_url,
+        region=region,
+    )
     with target.cleared_on_failure():
         facts = form.write(results, target, progress or Silent())
     target.remove_leftovers(form.NAMES)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.csv
 
+from featuremill.cells import cell
 from featuremill.export.output import Output
 from featuremill.export.rows import Results
 from featuremill.progress import Progress
@@ -53,5 +54,5 @@ def write(results: Results, output: Output, progress: Progress) -> Mapping[str, 
 
 
 def _escaped(text: str) -> str:
-    """Text that stays one field of one line; the tables encode names in the same way."""
-    return re.sub(r"[\t\n\r]", lambda match: _ESCAPES[match[0]], text)
+    """Text that stays one field of one line, as the tables encode names, and is no formula."""
+    return cell(re.sub(r"[\t\n\r]", lambda match: _ESCAPES[match[0]], text))

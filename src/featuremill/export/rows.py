@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from featuremill import names
 from featuremill.errors import DestinationError, StorageError
 from featuremill.forgotten import require_finished
-from featuremill.ledger import RunRecord, load_latest
+from featuremill.ledger import RunRecord, load_latest, open_recorded
 from featuremill.pca import PCA
 from featuremill.prepare import read_network
 from featuremill.reduce import load_model, read_description
 from featuremill.schemas import OK
-from featuremill.storage import Store, open_store
+from featuremill.storage import Store
 from featuremill.tables import DataFile, features_table, reduced_table
 
 Matrix = npt.NDArray[np.float32]
@@ -75,6 +75,8 @@ class Results:
         Of the newest run.
     weights : Path or None
         File of weights to take instead of the one that the run had.
+    endpoint_url, region : str, optional
+        For images on S3.
     """
 
     store: Store
@@ -84,6 +86,8 @@ class Results:
     run: str | None
     record: RunRecord | None
     weights: Path | None
+    endpoint_url: str | None = None
+    region: str | None = None
 
     @property
     def n_features(self) -> int:
@@ -110,11 +114,7 @@ class Results:
         if self.record is None:
             return None
         config = self.record.config
-        return open_store(
-            names.place(config["source"]),
-            endpoint_url=config.get("endpoint_url"),
-            region=config.get("region"),
-        )
+        return open_recorded(names.place(config["source"]), config, self.endpoint_url, self.region)
 
     def survey(self) -> Survey:
         """Count rows, and find the labels and the longest texts.
@@ -197,8 +197,19 @@ class Results:
                     yield batch
 
 
-def open_results(store: Store, weights: Path | None = None) -> Results:
+def open_results(
+    store: Store,
+    weights: Path | None = None,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> Results:
     """Read what a destination holds.
+
+    Parameters
+    ----------
+    endpoint_url, region : str, optional
+        For images on S3.
 
     Raises
     ------
@@ -220,9 +231,8 @@ def open_results(store: Store, weights: Path | None = None) -> Results:
             fitted = read_description(store)
             run = str(fitted["run"])
             _check_model(store, str(fitted["network"]["model_id"]), str(network["model_id"]))
-        return Results(
-            store, network, table.files(status=OK), pca, run, load_latest(store), weights
-        )
+        files, record = table.files(status=OK), load_latest(store)
+        return Results(store, network, files, pca, run, record, weights, endpoint_url, region)
     except FileNotFoundError as error:
         raise DestinationError(
             f"{store.url} is not complete: {error}",

@@ -5,7 +5,7 @@ h5py is imported where it is used: listing the models must not wait for it.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ def read_weights(path: Path, shapes: Shapes) -> dict[str, dict[str, Array]]:
         )
     try:
         with h5py.File(path, "r") as file:
+            _check_whole(path, file)
             stored = _match(path, _stored_layers(path, file), shapes)
             return {
                 layer: {field: np.asarray(stored[layer][field], np.float32) for field in fields}
@@ -87,6 +88,41 @@ def fold_batch_norm(kernel: Array, norm: Mapping[str, Array], axis: int) -> tupl
     along_axis = [-1 if index == axis else 1 for index in range(kernel.ndim)]
     folded = kernel.astype(np.float64) * scale.reshape(along_axis)
     return folded.astype(np.float32), bias.astype(np.float32)
+
+
+def _check_whole(path: Path, file: Any) -> None:
+    """Refuse a file that takes data from elsewhere: HDF5 would open any file that it names.
+
+    Who sends such weights would have other files of this machine read, and their bytes would end
+    in the features.
+    """
+    import h5py
+
+    waiting, seen = [file], set()
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            try:
+                is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+            except TypeError:  # a kind of link that h5py does not know
+                is_hard = False
+            if not is_hard:
+                _refuse(path, f"{group.name.rstrip('/')}/{name} is a link")
+            item = group[name]
+            if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                _refuse(path, f"the data of {item.name} lie in another file")
+            address = h5py.h5o.get_info(item.id).addr
+            if isinstance(item, h5py.Group) and address not in seen:
+                # a group may be linked to from within itself
+                seen.add(address)
+                waiting.append(item)
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise ModelError(
+        f"Weights {path} are not whole: {why}.",
+        "Give --weights a file that holds all its data, as Keras' model.save('model.h5') does.",
+    )
 
 
 def _stored_layers(path: Path, file: Any) -> dict[str, dict[str, Any]]:

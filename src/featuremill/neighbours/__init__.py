@@ -3,9 +3,9 @@
 All functions take *unit rows*: float32 rows of length 1, as :func:`unit_rows` gives them, whose
 scalar product is their cosine. NumPy's BLAS computes the products, with as many threads as it has.
 
-A float32 product of 1280 numbers is off by less than 2e-6. So whatever is decided by less than
-1e-5 is decided in float64: which of the best candidates are nearest, in which order, and whether
-a pair is above a threshold.
+A float32 product of d numbers may be off by d times 2**-24, which is 7.7e-5 for 1280, and how far
+it is depends on the processor. So whatever is decided by less is decided in float64: which
+candidates are nearest, in which order, and whether a pair is above a threshold.
 """
 
 from featuremill.neighbours.pairs import leaders, pairs_above

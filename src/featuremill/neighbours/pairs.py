@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from featuremill.neighbours.rows import (
     BLOCK,
     QUERIES,
-    TOLERANCE,
     Indices,
     Progress,
     Rows,
     cosines_of_pairs,
+    rounded_cosines,
+    tolerance,
 )
-from featuremill.neighbours.screen import Side, above, sides
+from featuremill.neighbours.screen import Side, pieces, sides
 
 
 def pairs_above(
@@ -36,11 +37,13 @@ def pairs_above(
     i, j : ndarray of shape (p,), int64
         Rows, i < j, in ascending order of (i, j).
     cosine : ndarray of shape (p,), float32
+        Summed in float64, as the threshold is decided.
     """
     found = list(_pair_blocks(vectors, threshold, progress))
-    i, j, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
+    i, j = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((j, i))
-    return i[order], j[order], cosine[order]
+    i, j = i[order], j[order]
+    return i, j, rounded_cosines(vectors, i, vectors, j)
 
 
 def leaders(
@@ -82,9 +85,10 @@ def leaders(
         leading = block[leader[block] == block]
         for start in range(0, len(rest), BLOCK):
             part = rest[start : start + BLOCK]
-            i, j, _ = _exactly_above(everything.part(leading), everything.part(part), threshold)
-            # backwards, since of several assignments the last one stays: that of the first leader
-            leader[part[j[::-1]]] = leading[i[::-1]]
+            for i, j in _exactly_above(everything.part(leading), everything.part(part), threshold):
+                free = leader[part[j]] < 0
+                # backwards: of several assignments the last one stays, that of the first leader
+                leader[part[j[free][::-1]]] = leading[i[free][::-1]]
         waiting = rest[leader[rest] < 0]
         if progress is not None:
             progress(len(order) - len(waiting), len(order))
@@ -93,8 +97,8 @@ def leaders(
 
 def _lead(block: Side, threshold: float, leader: Indices) -> None:
     """Find the leaders among some rows, and give them those of the rows that they take."""
-    i, j, _ = _exactly_above(block, block, threshold)
-    i, j = i[i < j], j[i < j]
+    behind = [(i[i < j], j[i < j]) for i, j in _exactly_above(block, block, threshold)]
+    i, j = (np.concatenate(part) for part in zip(*behind, strict=True))
     rows = np.asarray(block.rows)
     ends = np.searchsorted(i, np.arange(len(rows) + 1))
     for place, row in enumerate(rows):
@@ -106,31 +110,30 @@ def _lead(block: Side, threshold: float, leader: Indices) -> None:
 
 def _pair_blocks(
     vectors: Rows, threshold: float, progress: Progress | None
-) -> Iterator[tuple[Indices, Indices, NDArray[np.float32]]]:
+) -> Iterator[tuple[Indices, Indices]]:
     """The pairs, a block at a time; an empty block first, so that there is always one."""
     none = np.empty(0, np.int64)
-    yield none, none, np.empty(0, np.float32)
+    yield none, none
     everything, _ = sides(vectors, vectors)
     for start in range(0, len(vectors), QUERIES):
         block = everything.part(slice(start, start + QUERIES))
         for other in range(start, len(vectors), BLOCK):
             part = everything.part(slice(other, other + BLOCK))
-            i, j, cosine = _exactly_above(block, part, threshold)
-            i, j = i + start, j + other
-            yield i[i < j], j[i < j], cosine[i < j]
+            for i, j in _exactly_above(block, part, threshold):
+                behind = i + start < j + other
+                yield i[behind] + start, j[behind] + other
         if progress is not None:
             progress(min(start + QUERIES, len(vectors)), len(vectors))
 
 
-def _exactly_above(
-    left: Side, right: Side, threshold: float
-) -> tuple[Indices, Indices, NDArray[np.float32]]:
-    """Pairs whose float64 cosine is at least `threshold`, as :func:`above` gives them."""
-    i, j, cosine = above(left, right, threshold)
-    keep = cosine >= threshold
-    close = np.flatnonzero(np.abs(cosine - threshold) < TOLERANCE)
-    exact = cosines_of_pairs(
-        left.vectors, left.numbers(i[close]), right.vectors, right.numbers(j[close])
-    )
-    keep[close] = exact >= threshold
-    return i[keep], j[keep], cosine[keep]
+def _exactly_above(left: Side, right: Side, threshold: float) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs whose float64 cosine is at least `threshold`, in pieces as of :func:`pieces`."""
+    off = tolerance(left.vectors.shape[1])
+    for i, j, cosine in pieces(left, right, threshold):
+        keep = cosine >= threshold
+        close = np.flatnonzero(np.abs(cosine - threshold) < off)
+        exact = cosines_of_pairs(
+            left.vectors, left.numbers(i[close]), right.vectors, right.numbers(j[close])
+        )
+        keep[close] = exact >= threshold
+        yield i[keep], j[keep]

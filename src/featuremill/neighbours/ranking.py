@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from featuremill.neighbours.rows import (
     BLOCK,
     QUERIES,
-    TOLERANCE,
     Indices,
     Progress,
     Rows,
-    cosines_of_pairs,
+    rounded_cosines,
+    tolerance,
 )
-from featuremill.neighbours.screen import Side, above, sides
+from featuremill.neighbours.screen import Side, pieces, sides
 
-SPARE: Final = 8
-"""Candidates kept beyond those asked for, so that float64 has the last word on the order."""
+_CROWD: Final = 4
+"""So many times the candidates that are wanted wait for float64 to tell them apart, no more."""
 
-_GRAIN: Final = np.float32(2**18)
-"""Steps of a cosine that candidates are told apart by: each is 4e-6."""
+_ULP: Final = 1e-7
+"""More than the spacing of float32 below 1."""
 
 
 def nearest(
@@ -51,14 +51,14 @@ def nearest(
     rows : ndarray of shape (m, k'), int64
         Best first, ties by row number. k' is k, or what `vectors` holds where that is less.
     cosines : ndarray of shape (m, k'), float32
+        Summed in float64; what is equal as float32 is a tie.
 
     Notes
     -----
     Cost O(m n d); memory beyond the result about 50 MiB, whatever m and n, and 129 float32 for
-    each row and query where these are many. Candidates are found
-    by float32 products, k + 8 for each query, and put in order by float64 ones: a neighbour can
-    only be missed for another whose cosine differs by less than 1e-5, and only where more than 8
-    rows are that close to the last one.
+    each row and query where these are many. Candidates are found by float32 products: all that
+    rounding may have put behind the k best. Float64 products choose among them, so that the
+    result depends neither on the blocks nor on the processor.
     """
     kept = min(k, len(vectors) - (skip is not None))
     rows = np.empty((len(queries), kept), np.int64)
@@ -67,8 +67,8 @@ def nearest(
     for start in range(0, len(queries) if kept else 0, QUERIES):
         part = slice(start, start + QUERIES)
         own = None if skip is None else skip[part]
-        best = _candidates(asking.part(part), answering, min(kept + SPARE, len(vectors)), own)
-        rows[part], cosines[part] = best.in_order(queries[part], vectors, kept)
+        best = _candidates(asking.part(part), answering, kept, own)
+        rows[part], cosines[part] = best.in_order()
         if progress is not None:
             progress(min(start + QUERIES, len(queries)), len(queries))
     return rows, cosines
@@ -100,67 +100,83 @@ def outlyingness(
 
 
 class _Best:
-    """The best `kept` candidates of each query so far."""
+    """Candidates for the best `kept` of each query so far."""
 
-    def __init__(self, floor: NDArray[np.float32], kept: int) -> None:
+    def __init__(self, queries: Side, vectors: Rows, floor: Rows, kept: int) -> None:
         self.floor = floor
-        """Cosine that a row has to exceed to be a candidate, for each query."""
-        self._kept = kept
+        """For each query a cosine that the last of its best has at least, (m,)."""
+        self._queries, self._vectors, self._kept = queries, vectors, kept
+        self.off = np.float32(tolerance(vectors.shape[1]))
         self._owner = np.empty(0, np.int64)
         self._rows = np.empty(0, np.int64)
         self._cosines = np.empty(0, np.float32)
         self._sorted = 0
 
     def add(self, owner: Indices, rows: Indices, cosines: Rows) -> None:
-        """Take more candidates in; of a row number above all that came before."""
+        """Take more candidates in."""
         self._owner = np.concatenate([self._owner, owner])
         self._rows = np.concatenate([self._rows, rows])
         self._cosines = np.concatenate([self._cosines, cosines])
         # seldom, since sorting costs more than a few candidates that a higher floor would spare
         if len(self._owner) > 2 * self._sorted:
-            self.settle()
+            self._settle()
 
-    def settle(self) -> None:
-        """Drop what is not among the best, and raise the floor to the last of them."""
-        order = np.lexsort((self._rows, -self._cosines, self._owner))
-        owner = self._owner[order]
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        order, last = order[rank < self._kept], order[rank == self._kept - 1]
+    def in_order(self) -> tuple[Indices, NDArray[np.float32]]:
+        """Rows and cosines, (m, kept), by float64 cosines rounded to float32, ties by row."""
+        self._settle()
+        self._decide()
+        return self._rows.reshape(-1, self._kept), self._cosines.reshape(-1, self._kept)
+
+    def _settle(self) -> None:
+        """Raise the floor to what the best have at least, and drop what cannot be among them."""
+        rank = self._sort()
+        last = np.flatnonzero(rank == self._kept - 1)
+        owner = self._owner[last]
+        self.floor[owner] = np.maximum(self.floor[owner], self._cosines[last] - self.off)
+        least = self.floor[self._owner] - (self.off + np.float32(_ULP))
+        self._keep(np.flatnonzero((rank < self._kept) | (self._cosines >= least)))
+        if len(self._owner) > _CROWD * self._kept * len(self.floor):
+            self._decide()
+        self._sorted = len(self._owner)
+
+    def _decide(self) -> None:
+        """Keep the best alone, by exact cosines, which take the place of the others."""
+        numbers = self._queries.numbers(self._owner)
+        of = (self._queries.vectors, numbers, self._vectors, self._rows)
+        self._cosines = rounded_cosines(*of)
+        rank = self._sort()
+        last = np.flatnonzero(rank == self._kept - 1)
         self.floor[self._owner[last]] = self._cosines[last]
+        self._keep(np.flatnonzero(rank < self._kept))
+
+    def _sort(self) -> Indices:
+        """Put the candidates of each query together, best first; returns their ranks."""
+        self._keep(np.lexsort((self._rows, -self._cosines, self._owner)))
+        return np.arange(len(self._owner)) - np.searchsorted(self._owner, self._owner)
+
+    def _keep(self, order: Indices) -> None:
         self._owner, self._rows = self._owner[order], self._rows[order]
         self._cosines = self._cosines[order]
-        self._sorted = len(order)
-
-    def in_order(self, queries: Rows, vectors: Rows, k: int) -> tuple[Indices, NDArray[np.float32]]:
-        """Rows and cosines, (m, k), by float64 cosines rounded to float32, ties by row number."""
-        self.settle()
-        exact = cosines_of_pairs(queries, self._owner, vectors, self._rows).astype(np.float32)
-        order = np.lexsort((self._rows, -exact, self._owner))
-        rank = np.arange(len(order)) - np.searchsorted(self._owner, self._owner)
-        order = order[rank < k]
-        return self._rows[order].reshape(-1, k), exact[order].reshape(-1, k)
 
 
 def _candidates(queries: Side, vectors: Side, kept: int, skip: Indices | None) -> _Best:
-    """The best of each query by float32 products."""
+    """All that may be among the best of each query, by float32 products."""
     n = len(vectors.vectors)
-    best = _Best(_floor(queries, vectors, kept, skip), kept)
+    best = _Best(queries, vectors.vectors, _floor(queries, vectors, kept, skip), kept)
     for start in range(0, n, BLOCK):
         part = vectors.part(slice(start, start + BLOCK))
-        owner, rows, cosines = above(queries, part, best.floor[:, np.newaxis])
-        rows += start
-        # equal rows get the same cosine, though rounding may have made it two
-        cosines = np.asarray(np.round(cosines * _GRAIN) / _GRAIN, np.float32)
-        # strictly above: of equals the one with the lower row number is there already
-        keep = cosines > best.floor[owner]
-        if skip is not None:
-            keep &= rows != skip[owner]
-        best.add(owner[keep], rows[keep], cosines[keep])
+        for owner, places, cosines in pieces(queries, part, best.floor[:, np.newaxis].copy()):
+            rows = places + start
+            # the floor may have risen since, and bounds let more pass than products do
+            keep = cosines >= best.floor[owner] - np.float32(best.off)
+            if skip is not None:
+                keep &= rows != skip[owner]
+            best.add(owner[keep], rows[keep], cosines[keep])
     return best
 
 
 def _floor(queries: Side, vectors: Side, kept: int, skip: Indices | None) -> NDArray[np.float32]:
-    """For each query a cosine that at least `kept` rows exceed, found among some of the rows.
+    """For each query a cosine that `kept` rows have at least, found among some of the rows.
 
     Neighbours of a query that is a row itself tend to stand around it, since rows are sorted by
     path and folders are classes; so the floor is high from the start.
@@ -174,5 +190,5 @@ def _floor(queries: Side, vectors: Side, kept: int, skip: Indices | None) -> NDA
     if skip is not None:
         own = np.flatnonzero((skip >= start) & (skip < start + product.shape[1]))
         product[own, skip[own] - start] = -np.inf
-    # lower than the last of the best by what rounding may make of it next time
-    return np.asarray(np.partition(product, -kept, axis=1)[:, -kept] - np.float32(TOLERANCE))
+    off = np.float32(tolerance(vectors.vectors.shape[1]))
+    return np.asarray(np.partition(product, -kept, axis=1)[:, -kept] - off)

@@ -7,10 +7,11 @@ e = x - P'Px, the part of x that it leaves out,
 
 which is one product of the short rows (Px, |e_x|). P are the leading principal directions, so that
 little is left out. The bound never rules out a pair that is above the threshold: results are the
-same as without it.
+same as without it. Where it rules out too little, as for rows without structure, all products are
+computed, which then costs a tenth more than without a bound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -18,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featuremill.neighbours.rows import (
-    BLOCK,
-    TOLERANCE,
+    DENSE,
+    PIECE,
     Indices,
     Rows,
     gathered,
     squares,
+    tolerance,
 )
 
 DIRECTIONS: Final = 128
@@ -35,8 +37,11 @@ _WORTH_IT: Final = 2**27
 _SAMPLE: Final = 8192
 """Rows that the directions are found from; any directions are right, good ones spare work."""
 
-_DENSE: Final = 32
-"""A product of whole blocks takes as long as so many times fewer single pairs."""
+_SHORTENED: Final = 1024
+"""Rows that are projected at a time, in float64: 10 MiB of 1280 features."""
+
+_SQUARE: Final = 2.5e-7
+"""More than the square of what is left out is off by, since float32 holds the projection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +100,37 @@ def above(
         Places among the rows of `left` and `right`, in ascending order of (i, j). No pair with a
         cosine of at least `floor` is missing.
     cosine : ndarray of shape (p,), float32
-        Off by less than TOLERANCE.
+        Off by less than :func:`~featuremill.neighbours.rows.tolerance`.
     """
-    # a floor of -inf means all, of which a tolerance would make nan where the product is -inf too
-    bound = left.short[left.rows] @ right.short[right.rows].T  # (a, b)
-    hits = np.flatnonzero(bound >= np.subtract(floor, TOLERANCE, dtype=np.float32))
-    i, j = np.divmod(hits, max(1, bound.shape[1]))
-    if right.short is right.vectors:
-        return i, j, bound.ravel()[hits]
-    return i, j, _products(left, i, right, j)
+    found = list(pieces(left, right, floor))
+    i, j, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
+    return i, j, cosine
+
+
+def pieces(
+    left: Side, right: Side, floor: float | NDArray[np.float32]
+) -> Iterator[tuple[Indices, Indices, NDArray[np.float32]]]:
+    """What :func:`above` gives, in order, some :data:`PIECE` pairs at a time; at least once."""
+    product = left.short[left.rows] @ right.short[right.rows].T  # (a, b)
+    passing = _passing(product, floor, right.short.shape[1])
+    bounds = right.short is not right.vectors
+    if bounds and np.count_nonzero(passing) * DENSE > passing.size:
+        product = left.vectors[left.rows] @ right.vectors[right.rows].T
+        passing = _passing(product, floor, right.vectors.shape[1])
+        bounds = False
+    few = np.count_nonzero(passing) <= PIECE
+    strip = len(passing) if few else max(1, PIECE // passing.shape[1])
+    for start in range(0, max(1, len(passing)), max(1, strip)):
+        i, j = np.nonzero(passing[start : start + strip])
+        i += start
+        yield i, j, _products(left, i, right, j) if bounds else product[i, j]
+
+
+def _passing(
+    product: NDArray[np.float32], floor: float | NDArray[np.float32], width: int
+) -> NDArray[np.bool_]:
+    """Where products of rows so wide may be at least `floor`."""
+    return np.asarray(product >= np.subtract(floor, tolerance(width), dtype=np.float32))
 
 
 def _products(left: Side, i: Indices, right: Side, j: Indices) -> NDArray[np.float32]:
@@ -111,7 +138,7 @@ def _products(left: Side, i: Indices, right: Side, j: Indices) -> NDArray[np.flo
     some, i_of_some = np.unique(i, return_inverse=True)
     others, j_of_others = np.unique(j, return_inverse=True)
     a, b = left.numbers(i), right.numbers(j)
-    if len(some) * len(others) > _DENSE * len(i):
+    if len(some) * len(others) > DENSE * len(i):
         cosines = np.empty(len(i), np.float32)
         for part in gathered(len(i)):
             cosines[part] = np.vecdot(left.vectors[a[part]], right.vectors[b[part]])
@@ -124,16 +151,16 @@ def _projection(vectors: Rows) -> Callable[[Rows], Rows]:
     """Function that makes rows (n, d) short, (n, DIRECTIONS + 1)."""
     sample = vectors[:: -(-len(vectors) // _SAMPLE)]
     _, directions = np.linalg.eigh((sample.T @ sample).astype(np.float64))
-    projection = directions[:, -DIRECTIONS:].astype(np.float32)  # (d, DIRECTIONS)
+    projection = directions[:, -DIRECTIONS:]  # (d, DIRECTIONS), orthonormal as float64 only
 
     def shorten(vectors: Rows) -> Rows:
         short = np.empty((len(vectors), DIRECTIONS + 1), np.float32)
-        for start in range(0, len(vectors), BLOCK):
-            rows, into = vectors[start : start + BLOCK], short[start : start + BLOCK]
-            np.matmul(rows, projection, out=into[:, :-1])
+        for start in range(0, len(vectors), _SHORTENED):
+            rows, into = vectors[start : start + _SHORTENED], short[start : start + _SHORTENED]
+            into[:, :-1] = rows.astype(np.float64) @ projection
             left_out = squares(rows) - squares(into[:, :-1])
-            # never below the truth, though both squares are rounded
-            into[:, -1] = np.sqrt(np.maximum(left_out, 0) + TOLERANCE / 2)
+            # never below the truth, though float32 holds the projection
+            into[:, -1] = np.sqrt(np.maximum(left_out, 0) + _SQUARE)
         return short
 
     return shorten

@@ -25,7 +25,9 @@ class LeaveOneOut:
     accuracy : float
         Share of the images asked for whose neighbours' majority label is their own.
     low, high : float
-        Wilson's 95 % interval of it, as if the images asked for were drawn at random.
+        Wilson's 95 % interval of it, as if each image asked for were right or wrong by itself.
+        They are not: neighbours are neighbours of each other, and right or wrong together. Where
+        images were drawn anew, the interval held the true share in 88 to 93 % of the cases.
     asked : int
         Number of images asked for.
     k : int
@@ -59,7 +61,9 @@ def leave_one_out(
     labels : sequence of n str
     k : int
         Neighbours that vote; lowered to n - 1. Of labels with equally many votes the one that
-        the nearest neighbour bears wins.
+        the nearest neighbour bears wins. An image has no more votes for its own label than there
+        are others of it: of 5 votes, a class of two images has 1, and loses to any two others that
+        agree, however far it is from them.
     queries : ndarray of shape (m,), int64, optional
         Rows to guess; all by default.
     progress : callable, optional

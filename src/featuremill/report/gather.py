@@ -7,7 +7,8 @@ from typing import Final
 
 from featuremill import names
 from featuremill.errors import DestinationError
-from featuremill.ledger import RunRecord, kind_of, load_latest
+from featuremill.lease import confirm
+from featuremill.ledger import RunRecord, kind_of, load_latest, open_recorded
 from featuremill.matrix import rejected_rows
 from featuremill.pca import PCA
 from featuremill.reduce import load_model, read_description
@@ -16,7 +17,7 @@ from featuremill.report.findings import find
 from featuremill.report.page import render
 from featuremill.report.place import Place
 from featuremill.report.rows import read_rows
-from featuremill.storage import Store, open_store
+from featuremill.storage import Store
 from featuremill.thumbnails import Thumbnails
 
 REPORT = "report.html"
@@ -39,16 +40,26 @@ _SAID = {"cpu": "processor", "memory_gib": "memory, GiB"}
 
 def write_report(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> None:
     """Write ``report.html`` for a run."""
-    destination.write(REPORT, _page(destination, source, record, pca).encode())
+    page = _page(destination, source, record, pca).encode()
+    confirm(destination)
+    destination.write(REPORT, page)
 
 
-def rewrite_report(destination: Store, *, relative_paths: bool = False) -> str:
+def rewrite_report(
+    destination: Store,
+    *,
+    relative_paths: bool = False,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> str:
     """Write the report of the newest run anew; returns where it is.
 
     Parameters
     ----------
     relative_paths : bool
         Show paths as below the source, also where the run was not asked to.
+    endpoint_url, region : str, optional
+        For images on S3.
 
     Raises
     ------
@@ -62,10 +73,8 @@ def rewrite_report(destination: Store, *, relative_paths: bool = False) -> str:
         )
     if relative_paths:
         record = replace(record, config={**record.config, "relative_paths": True})
-    source = open_store(
-        names.place(record.config["source"]),
-        endpoint_url=record.config.get("endpoint_url"),
-        region=record.config.get("region"),
+    source = open_recorded(
+        names.place(record.config["source"]), record.config, endpoint_url, region
     )
     write_report(destination, source, record, _fitted(destination, record))
     return f"{destination.url}/{REPORT}"

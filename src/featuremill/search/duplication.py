@@ -13,7 +13,7 @@ from featuremill.neighbours import leaders
 from featuremill.neighbours.rows import Indices, cosines_of_pairs
 from featuremill.progress import Progress, Silent
 from featuremill.search.copies import checksums, possible_copies
-from featuremill.search.table import DIGITS, FEATURES, REDUCED, Embedded, load
+from featuremill.search.table import DIGITS, REDUCED, Embedded, load
 
 SAME_BYTES, SAME_FEATURES, NEAR = "same bytes", "same features", "near"
 """Kinds of groups: all files read and equal; features equal but for rounding; similar."""
@@ -82,7 +82,7 @@ def duplicates(
     destination: str | os.PathLike[str] | Embedded,
     *,
     threshold: float | None = None,
-    on: str = FEATURES,
+    on: str | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
     progress: Progress | None = None,
@@ -102,8 +102,8 @@ def duplicates(
         Above 0, at most 1, which means equal features. By default what was measured for the
         model on photographs; pictures of one kind of thing before an empty background are more
         alike, and need a higher one.
-    on : str
-        ``features`` or ``reduced``.
+    on : str, optional
+        ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
         For S3.
 

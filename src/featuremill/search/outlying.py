@@ -13,7 +13,7 @@ from featuremill.neighbours import majority, nearest, wilson
 from featuremill.neighbours.rows import Indices, Rows
 from featuremill.progress import Progress, Silent
 from featuremill.search.similarity import rows_of_label
-from featuremill.search.table import DIGITS, FEATURES, Embedded, load
+from featuremill.search.table import DIGITS, Embedded, load
 
 NEIGHBOURS: Final = 10
 """Nearest images that an image is compared with."""
@@ -43,7 +43,9 @@ class Outlier:
 class Accuracy:
     """How often the majority of an image's nearest others bears its label: k-NN, leave one out.
 
-    ``low`` and ``high`` bound Wilson's 95 % interval.
+    ``low`` and ``high`` bound Wilson's 95 % interval, which is somewhat too narrow, and images of
+    labels with two or three images can be outvoted: see
+    :class:`~featuremill.neighbours.LeaveOneOut`.
     """
 
     share: float
@@ -89,7 +91,7 @@ def outliers(
     *,
     count: int = 20,
     label: str | None = None,
-    on: str = FEATURES,
+    on: str | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
     progress: Progress | None = None,
@@ -104,8 +106,8 @@ def outliers(
         At least 1; so many of either kind.
     label : str, optional
         Only images of this label; their neighbours may bear any.
-    on : str
-        ``features`` or ``reduced``.
+    on : str, optional
+        ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
         For S3.
 

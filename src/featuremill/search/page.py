@@ -162,7 +162,9 @@ def _thumbnails(
     """JPEG of each path that can be read, and how many cannot, by the reason."""
     small = partial(images.thumbnail, edge=EDGE)
     unique = list(dict.fromkeys(paths))
-    places = pc.index_in(pa.array(unique), value_set=embedded.images["path"]).to_pylist()
+    places = pc.index_in(
+        pa.array(unique, pa.string()), value_set=embedded.images["path"]
+    ).to_pylist()
     path_of = {row: path for row, path in zip(places, unique, strict=True) if row is not None}
     progress.say(f"reading {len(unique):,} images for their thumbnails")
     read_ones, missing = read_again(embedded, list(path_of), small)

@@ -66,7 +66,14 @@ def embed(
                 f"the PCA at {embedded.destination.url} is gone",
                 "Compare by the full features, or run again.",
             )
-        features = pca.transform(features).astype(np.float32)
+        with np.errstate(over="ignore"):
+            features = pca.transform(features).astype(np.float32)
+        if not np.isfinite(features).all():
+            raise DestinationError(
+                f"the PCA at {embedded.destination.url} gives this image scores too large for"
+                " float32",
+                "Compare by the full features, or fit a PCA anew: run without --keep-pca.",
+            )
     return unit_rows(features)
 
 

@@ -15,7 +15,7 @@ from featuremill.neighbours.rows import Indices
 from featuremill.progress import Progress, Silent
 from featuremill.search.locate import find
 from featuremill.search.query import embed
-from featuremill.search.table import DIGITS, FEATURES, Embedded, load
+from featuremill.search.table import DIGITS, Embedded, load
 from featuremill.words import plural
 
 
@@ -60,7 +60,7 @@ def similar(
     *,
     count: int = 10,
     label: str | None = None,
-    on: str = FEATURES,
+    on: str | None = None,
     weights: str | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
@@ -79,8 +79,8 @@ def similar(
         At least 1.
     label : str, optional
         Search only among images of this label.
-    on : str
-        ``features`` or ``reduced``.
+    on : str, optional
+        ``features`` or ``reduced``; by default what is loaded already, or features.
     weights : str, optional
         The network's weights file, for an image that is not in the table.
     endpoint_url, region : str, optional

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 
 from featuremill.errors import ConfigError, DestinationError, StorageError
 from featuremill.forgotten import require_finished
-from featuremill.ledger import RunRecord, load_latest
+from featuremill.ledger import RunRecord, load_latest, open_recorded
 from featuremill.neighbours import unit_rows
 from featuremill.neighbours.rows import Rows
 from featuremill.prepare import read_network
 from featuremill.progress import Progress, Silent
-from featuremill.reduce import MODEL_DESCRIPTION, read_description
+from featuremill.reduce import load_fitted
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, Table, features_table, reduced_table
@@ -98,17 +98,13 @@ class Embedded:
         """The store that an image's path can be fetched from."""
         bucket = _BUCKET.match(path)
         config = self.record.config if self.record else {}
-        return open_store(
-            bucket[0] if bucket else "/",
-            endpoint_url=self.endpoint_url or config.get("endpoint_url"),
-            region=self.region or config.get("region"),
-        )
+        return open_recorded(bucket[0] if bucket else "/", config, self.endpoint_url, self.region)
 
 
 def load(
     destination: str | os.PathLike[str] | Embedded,
     *,
-    on: str = FEATURES,
+    on: str | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
     progress: Progress | None = None,
@@ -119,22 +115,28 @@ def load(
     ----------
     destination : str, path or Embedded
         Of an earlier run. What is loaded already is given back as it is.
-    on : str
-        ``features`` or ``reduced``.
+    on : str, optional
+        ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
         For S3.
 
     Raises
     ------
     ConfigError
-        If `on` is something else.
+        If `on` is something else, or not what is loaded already.
     DestinationError
         If there are no such features, or no images, or a forget was interrupted.
     """
-    if isinstance(destination, Embedded):
-        return destination
-    if on not in (FEATURES, REDUCED):
+    if on not in (None, FEATURES, REDUCED):
         raise ConfigError(f"on is {on!r}", f"Choose {FEATURES} or {REDUCED}.")
+    if isinstance(destination, Embedded):
+        if on not in (None, destination.on):
+            raise ConfigError(
+                f"on is {on!r}, but {destination.on} are what is loaded",
+                f"Leave `on` out, or load the images with on={on!r}.",
+            )
+        return destination
+    on = on or FEATURES
     progress = progress or Silent()
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     require_finished(store)
@@ -194,12 +196,13 @@ def _reduced(
     """The images that have PCA scores, and these."""
     table = reduced_table(store)
     # where too few images are left for a PCA, a run leaves its table without rows
-    if not table.exists() or store.size(MODEL_DESCRIPTION) is None:
+    fitted = load_fitted(store) if table.exists() else None
+    if fitted is None:
         raise DestinationError(
             f"{store.url} holds no reduced features",
             "Compare by the full features, or run again without --no-reduce.",
         )
-    description = read_description(store)
+    _, description = fitted
     if description["network"]["model_id"] != network["model_id"]:
         raise DestinationError(
             f"the reduced features at {store.url} are of another model than its features",
@@ -229,7 +232,13 @@ def _filled(
     vectors = _room(len(places), width)
     start = 0
     for batch in batches:
-        values = batch.flatten().to_numpy().reshape(len(batch), width)
+        values = batch.flatten().to_numpy()
+        if values.size != len(batch) * width or not np.isfinite(values).all():
+            raise DestinationError(
+                f"rows hold what is no {width} finite numbers, so no cosine can be computed",
+                "See what is wrong by `featuremill check`, and compute them again.",
+            )
+        values = values.reshape(len(batch), width)
         rows = row_of[start : start + len(batch)]
         vectors[rows[rows >= 0]] = unit_rows(values[rows >= 0])
         start += len(batch)

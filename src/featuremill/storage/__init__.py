@@ -7,7 +7,7 @@ To add a storage, write a module beside ``local.py`` with a class that has the m
 import os
 import re
 
-from featuremill.errors import ConfigError
+from featuremill.errors import ConfigError, without_passwords
 from featuremill.storage.base import NOTHING_LOST, Fetched, Listed, Store
 
 __all__ = ["NOTHING_LOST", "Fetched", "Listed", "Store", "open_store"]
@@ -30,6 +30,13 @@ def open_store(
     url = os.fspath(url)
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else None
+    for what, address in (("the path", url), ("--endpoint-url", endpoint_url or "")):
+        if without_passwords(address) != address:
+            raise ConfigError(
+                f"{what} {address} holds a name or a password",
+                "Leave out what stands before the @, and give credentials by AWS_PROFILE or by"
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            )
     if not url.strip():
         raise ConfigError("an empty path was given", "Name a folder or s3://bucket/prefix.")
     if match is None:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from featuremill import names
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store
+from featuremill.storage.room import no_room
 from featuremill.storage.walk import is_inside, version_of, walk
 
 
@@ -106,8 +107,11 @@ class LocalStore:
             except (FileExistsError, FileNotFoundError):
                 # who holds the destination may just be removing what killed writers left
                 return False
-            except PermissionError:
-                # some file systems know no links; there a reader may see the file half-written
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                _without_links.add(self.url)
+                # there a reader may see the file half-written
                 return _create_in_place(path, data)
         return True
 
@@ -141,8 +145,14 @@ class LocalStore:
         return 0
 
     def table(self, name: str) -> tuple[str, dict[str, str]]:
-        """Path of a Delta table."""
-        return str(self._path(name)), {}
+        """Path of a Delta table.
+
+        Delta makes a version by a hard link, which fails where there is one of that name. Where
+        a file system knows no links it looks for one and renames: not in one step, but between
+        runs the lock stands, which :meth:`create` makes in one.
+        """
+        options = {"allow_unsafe_rename": "true"} if self.url in _without_links else {}
+        return str(self._path(name)), options
 
     def _path(self, name: str) -> Path:
         return Path(self.url, name)
@@ -157,11 +167,26 @@ class LocalStore:
             if verb == "read" and isinstance(error, NotADirectoryError):
                 # below a file there is nothing
                 raise FileNotFoundError(errno.ENOENT, error.strerror, error.filename) from error
-            raise StorageError(
-                f"cannot {verb} {self.url}/{name}: {error.strerror or error}",
+            why, remedy = no_room(error, self._path(name)) or (
+                error.strerror or str(error),
                 "Check free space and permissions of that folder.",
-            ) from error
+            )
+            raise StorageError(f"cannot {verb} {self.url}/{name}: {why}", remedy) from error
 
+
+_NO_LINKS = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+    errno.EMLINK,
+    errno.EXDEV,
+}
+"""What file systems without hard links answer: exFAT, SMB, FUSE, mounted buckets."""
+
+_without_links: set[str] = set()
+"""Stores of this process where a link was refused."""
 
 BEGUN = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 """Names of the files of :func:`_beside`."""
@@ -192,10 +217,15 @@ def _beside(path: Path) -> Iterator[BinaryIO]:
 
 def _create_in_place(path: Path, data: bytes) -> bool:
     try:
-        with path.open("xb") as file:
-            file.write(data)
+        file = path.open("xb")
     except FileExistsError:
         return False
+    try:
+        with file:
+            file.write(data)
+    except OSError:
+        path.unlink()
+        raise
     return True
 
 

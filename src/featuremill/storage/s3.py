@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from featuremill import names
@@ -23,6 +24,7 @@ from featuremill.storage import s3_versions
 from featuremill.storage.base import Fetched, Listed, Store
 from featuremill.storage.patience import pauses
 from featuremill.storage.ranges import Ranges
+from featuremill.storage.room import no_room
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -30,6 +32,7 @@ from featuremill.storage.s3_clients import (
     code,
     concerns_store,
     is_passing,
+    only_to,
     reason,
     refuses_condition,
     refuses_keys,
@@ -60,6 +63,8 @@ class S3Store:
     endpoint_url: str | None = None
     region: str | None = None
     read_ahead: int = READ_AHEAD
+    unconfirmed: str = ""
+    """Endpoint that nobody but a record names: nothing signed is sent there, nor elsewhere."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Only the fields travel to other processes, never a client or its credentials."""
@@ -166,8 +171,7 @@ class S3Store:
             if created and not self._clients.keeps_conditions:
                 # an object that is there is written once more, with the very same content
                 if self._create(name, data, again=True):
-                    self.remove(name)
-                    raise StorageError(_NO_CONDITIONS.format(self.bucket), _OTHER_STORE)
+                    raise self._without_conditions(name)
                 self._clients.keeps_conditions = True
         return created
 
@@ -181,7 +185,15 @@ class S3Store:
         import obstore
 
         with tempfile.TemporaryFile() as file:
-            yield cast(BinaryIO, file)
+            try:
+                yield cast(BinaryIO, file)
+            except OSError as error:
+                if (full := no_room(error, Path(tempfile.gettempdir()))) is None:
+                    raise
+                raise StorageError(
+                    f"cannot write {self.url}/{name} by way of {tempfile.gettempdir()}: {full[0]}",
+                    f"{full[1]} TMPDIR names another folder.",
+                ) from error
 
             def upload(clients: Clients) -> None:
                 file.seek(0)
@@ -226,6 +238,7 @@ class S3Store:
             "AWS_ALLOW_HTTP": str(clients.endpoint.startswith("http:")).lower(),
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            **cast(dict[str, str], only_to(clients.endpoint)),
         }
         if keys.token:
             options["AWS_SESSION_TOKEN"] = keys.token
@@ -248,6 +261,12 @@ class S3Store:
 
     @cached_property
     def _clients(self) -> Clients:
+        if self.unconfirmed:
+            raise StorageError(
+                f"{self.url} was read through {self.unconfirmed}, as its record alone says: if you"
+                f" trust that store, give --endpoint-url {self.unconfirmed}",
+                "No request was sent to it, since requests are signed.",
+            )
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
     def _ask(self, call: Callable[[Clients], T]) -> T:
@@ -303,6 +322,18 @@ class S3Store:
             return True
 
         return self._ask(put)
+
+    def _without_conditions(self, name: str) -> StorageError:
+        """Error for a store that pays no heed to conditions, after what was written is gone."""
+        self.remove(name)
+        problem, remedy = _NO_CONDITIONS.format(self.bucket), _OTHER_STORE
+        # who may not see versions has at least removed the newest
+        with suppress(StorageError):
+            if self.keeps_versions():
+                problem += "; the bucket keeps versions, and some stores then ignore conditions"
+                remedy = "Name a bucket that never kept versions, or another store, as AWS S3."
+                self.purge(name)
+        return StorageError(problem, remedy)
 
     def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         where = {"Bucket": self.bucket, "Prefix": prefix}

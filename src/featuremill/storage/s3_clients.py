@@ -9,14 +9,17 @@ import os
 import re
 import threading
 import time
+import urllib.request
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from featuremill.errors import without_passwords
 from featuremill.storage.patience import pauses
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+    from obstore.store import ClientConfig, RetryConfig
 
 READ_AHEAD = 32
 """One GET waits tens of milliseconds; this many hide that behind a worker's arithmetic."""
@@ -38,6 +41,9 @@ _RETRIES: "RetryConfig" = {
 }
 # botocore renews credentials ten minutes before their end, but only when it is asked for them
 _ASK_FOR_CREDENTIALS = timedelta(minutes=10)
+
+_NOWHERE = "127.0.0.1:9"
+"""Where requests of another host than the store's are sent: nobody listens there."""
 
 _ANY_REGION = "us-east-1"
 """Asked where a bucket is when no other is known, and told to stores that have no regions."""
@@ -97,18 +103,34 @@ class Clients:
             region=self.region,
             endpoint=self.endpoint,
             virtual_hosted_style_request=False,
+            # several stores that speak S3 know no request that deletes many
+            disable_bulk_delete=True,
             credential_provider=Boto3CredentialProvider(session, ttl=_ASK_FOR_CREDENTIALS),
             client_options={
                 "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
                 "read_timeout": timedelta(seconds=_STALL_SECONDS),
                 "timeout": timedelta(seconds=_OBJECT_SECONDS),
                 "allow_http": self.endpoint.startswith("http:"),
+                **only_to(self.endpoint),
             },
         )
         self.objects = objects(retry_config=_RETRIES)
         # for writes on a condition: only who sees each attempt knows which of them arrived
         self.once = objects(retry_config={"max_retries": 0})
         self.keeps_conditions = False
+
+
+def only_to(endpoint: str) -> "ClientConfig":
+    """Options of obstore and Delta, which follow redirects, that keep them at a store's host.
+
+    A store, or who speaks for it, could else have addresses read that only this machine reaches.
+    A proxy of the user's decides for itself.
+    """
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+        return {}
+    return {"proxy_url": f"http://{_NOWHERE}", "proxy_excludes": host}
 
 
 _made: dict[tuple[object, ...], Clients] = {}
@@ -201,7 +223,9 @@ def code(error: Exception) -> str:
 
 def reason(error: Exception) -> str:
     """One line for people, out of an answer of S3 or a client's own message."""
-    text = str(error).strip()
+    text = without_passwords(str(error)).strip()
+    if _NOWHERE in text:
+        return "it leads to another address, which is not followed"
     message = re.search(r"<Message>([^<]*)</Message>", text)
     if message is not None:
         return f"{code(error)}: {message[1]}"
@@ -221,7 +245,7 @@ def is_passing(error: Exception) -> bool:
 
     if code(error) in _PASSING_CODES:
         return True
-    if "certificate" in str(error):
+    if "certificate" in str(error) or _NOWHERE in str(error):
         return False
     if isinstance(error, exceptions.ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -14,7 +14,7 @@ _MOST_AT_ONCE = 1000
 """Objects that one request may delete."""
 
 _UNKNOWN_HERE = {"NotImplemented", "MethodNotAllowed"}
-"""What stores answer that speak S3 and keep no versions."""
+"""What stores answer that speak S3 and do not know a request."""
 
 Version = dict[str, str]
 
@@ -70,7 +70,16 @@ def _identity(version: dict[str, Any]) -> Version:
 
 
 def _delete(client: Any, bucket: str, versions: list[Version]) -> None:
-    answer = client.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
+    except ClientError as refused:
+        if code(refused) not in _UNKNOWN_HERE:
+            raise
+        answer = {}
+        for version in versions:
+            client.delete_object(Bucket=bucket, **version)
     for error in answer.get("Errors", ()):
         raise StorageError(
             f"cannot delete version {error.get('VersionId')} of s3://{bucket}/{error.get('Key')}:"

@@ -100,9 +100,13 @@ const panel = (() => {
     part.parentNode.scrollTop = 0;
   }
 
-  // Paths and classes as CSV; quotes doubled, and no cell that a spreadsheet would compute.
+  // Paths and classes as CSV; quotes doubled, and no cell that a spreadsheet would compute, also
+  // where it separates cells by semicolons: as cells.py does it.
   function save(members) {
-    const cell = (text) => `"${(/^[=+\-@]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+    const formula = /(^|[;|\t\r\n])(?=["'\s\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r])/g;
+    const number = /^'*[+-]?\d+(\.\d+)?$/;
+    const plain = (text) => number.test(text) ? text : text.replace(formula, "$1'");
+    const cell = (text) => `"${plain(text).replaceAll('"', '""')}"`;
     const lines = members.map((image) =>
       `${cell(images.path(image))},${cell(images.labelOf(image))}\n`);
     const file = new Blob(["path,label\n", ...lines], { type: "text/csv" });
