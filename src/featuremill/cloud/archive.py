@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 
-import featuremill
 from featuremill import __version__
 from featuremill.cloud.architecture import Architecture
 from featuremill.cloud.layers import (
@@ -213,7 +213,7 @@ class Built:
 
 def code_files() -> Iterator[tuple[str, Path]]:
     """The files of featuremill as it is installed here, sorted by name."""
-    package = Path(featuremill.__file__).parent
+    package = Path(str(resources.files("featuremill")))
     found = (file for file in package.rglob("*") if file.is_file())
     for file in sorted(found):
         if "__pycache__" not in file.parts:
