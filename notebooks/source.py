@@ -107,16 +107,17 @@ from pyspark import TaskContext
 from pyspark.sql import functions as sql
 
 import featuremill
-from featuremill import images, ledger, matrix, reduce, synth, tables
+from featuremill import images, ledger, matrix, parquet, reduce, saved, synth, tables
 from featuremill.chunks import task_count
-from featuremill.extract import Task, feature_writer, rejected_rows, run_task
+from featuremill.extract import Task, rejected_rows, run_task
 from featuremill.images import Limits
 from featuremill.isolation import InProcess
 from featuremill.listing import Listing, Selection
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
+from featuremill.network_file import NETWORK
+from featuremill.parquet import feature_writer
 from featuremill.pca import PCA, Moments, components_needed
-from featuremill.prepare import NETWORK
 from featuremill.references import Reference, Rejection
 from featuremill.schemas import FEATURES_FOLDER
 from featuremill.session import Attempt, slots, spark_session
@@ -497,7 +498,7 @@ print(Counter(f"{bad.stage}: {ledger.kind_of(bad.reason)}" for bad in rejections
 def sum_up(batches):
     total = Moments.empty(network_everywhere.value.n_features)
     for name in chain.from_iterable(batch["name"].to_pylist() for batch in batches):
-        for rows in tables.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
+        for rows in parquet.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
             block = rows["features"].flatten().to_numpy().reshape(len(rows), -1)  # (rows, 1280)
             total = total.merge(Moments.of(block))
     yield pa.RecordBatch.from_pylist([{"moments": total.to_bytes()}])
@@ -629,7 +630,7 @@ description = network.description("fp32")
 destination.write(NETWORK, json.dumps(description | {"replacing": False}).encode())
 matrix.write_matrix(destination, pca.n_components_)
 matrix.write_rejects(destination, task.model_id)
-reduce.save_model(destination, pca, description, run)
+saved.save_model(destination, pca, description, run)
 for line in destination.read("csv/reduced.csv").decode().splitlines()[:3]:
     print(line.removeprefix(f'"{source.url}/')[:90], "…")
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from featuremill import matrix
 from featuremill.config import RunConfig
-from featuremill.extract import feature_writer
 from featuremill.ledger import RunRecord, new_run_id
+from featuremill.network_file import NETWORK
+from featuremill.parquet import feature_writer, reduced_writer
 from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
-from featuremill.reduce import save_model
 from featuremill.report.gather import write_report
+from featuremill.saved import save_model
 from featuremill.schemas import FEATURES, OK, REDUCED, REJECTED
 from featuremill.storage import Store, open_store
 from featuremill.tables import (
@@ -24,7 +24,6 @@ from featuremill.tables import (
     drop_paths,
     features_table,
     reduced_table,
-    reduced_writer,
     without_rows,
 )
 

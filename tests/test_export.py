@@ -34,8 +34,8 @@ from featuremill.export.onnx import build
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.parity import smallest_cosine
+from featuremill.network_file import NETWORK
 from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
 from featuremill.progress import Silent
 from featuremill.storage import open_store
 from outputs import MODEL, everything_in, features, reduced

@@ -36,8 +36,8 @@ from featuremill.errors import (
 )
 from featuremill.forgotten import FORGOTTEN, UNFINISHED, Forgotten, read_forgotten, require_finished
 from featuremill.lease import LOCK, Holder, Lease, hold
+from featuremill.pca_files import still_fits
 from featuremill.pipeline import run
-from featuremill.reduce import still_fits
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
 from featuremill.tables import Table, drop_paths, features_table, reduced_table, without_rows

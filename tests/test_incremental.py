@@ -17,19 +17,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import featuremill
-from featuremill import CheckConfig, RejectLimit, growth, pipeline, reduce
+from featuremill import CheckConfig, RejectLimit, growth, pipeline, reduce, saved
 from featuremill.cli import main
 from featuremill.config import RunConfig
 from featuremill.drift import drift
 from featuremill.erasure.past import expunge
 from featuremill.errors import ConfigError, DestinationError, RunError, SourceError
-from featuremill.extract import feature_writer
 from featuremill.forgotten import FORGOTTEN, Forgotten
 from featuremill.growth import Kept, changed_since, load_kept
 from featuremill.known import Known, gone_images
 from featuremill.ledger import RunRecord
 from featuremill.listing import Listing, Selection
 from featuremill.moments import Moments
+from featuremill.parquet import feature_writer
 from featuremill.pca import PCA
 from featuremill.pipeline import run
 from featuremill.prepare import prepare
@@ -236,7 +236,7 @@ class Growing:
         rows = reduce.Rows(MODEL_ID)
         pca = PCA.fit(reduce.compute_moments(self.spark, self.store, rows, 4), n_components=2)
         reduce.project(self.spark, self.store, rows, pca, run)
-        reduce.save_model(self.store, pca, NETWORK, run)
+        saved.save_model(self.store, pca, NETWORK, run)
 
     def kept(self) -> Kept:
         return load_kept(self.store, NETWORK, {}, "")
@@ -332,7 +332,7 @@ def test_a_damaged_pca_is_refused_by_all_who_read_it(growing, bit):
     with pytest.raises(DestinationError, match=r"damaged|do not belong together"):
         growing.kept()
     with pytest.raises(DestinationError, match=r"damaged|do not belong together") as error:
-        reduce.load_model(growing.store)
+        saved.load_model(growing.store)
     assert "Bring that file back" in error.value.remedy
 
 

@@ -15,8 +15,8 @@ from featuremill.doctor import diagnose
 from featuremill.errors import DestinationError
 from featuremill.growth import load_kept
 from featuremill.ledger import load_latest
+from featuremill.pca_files import still_fits
 from featuremill.places import require_folder, require_readable
-from featuremill.reduce import still_fits
 from featuremill.report.gather import REPORT, rewrite_report
 from featuremill.storage.local import LocalStore
 from made_results import NETWORK_OF_ALL, MadeResult, numbered

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from featuremill import tables
 from featuremill.errors import CommitError, DestinationError
-from featuremill.extract import feature_writer
 from featuremill.known import Known, known_images
+from featuremill.parquet import feature_writer
 from featuremill.schemas import FEATURES, OK, REDUCED, REJECTED
 from featuremill.storage.local import LocalStore
 from featuremill.tables import (

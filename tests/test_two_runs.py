@@ -22,9 +22,9 @@ from featuremill.cli import main
 from featuremill.errors import LeaseLostError
 from featuremill.lease import LOCK, Holder, hold
 from featuremill.ledger import RunRecord
+from featuremill.pca_files import MODEL_DESCRIPTION, still_fits, table_versions
 from featuremill.prepare import Job
 from featuremill.progress import Silent
-from featuremill.reduce import MODEL_DESCRIPTION, still_fits, table_versions
 from featuremill.report.gather import REPORT
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, features_table

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from featuremill import images, names, reduce
+from featuremill import images, names, reduce, saved
 from featuremill.config import RunConfig
 from featuremill.extract import Task, run_task
 from featuremill.images import Limits
@@ -14,8 +14,8 @@ from featuremill.ledger import RunRecord
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.network import Network
+from featuremill.network_file import NETWORK
 from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
 from featuremill.references import Reference
 from featuremill.session import Attempt
 from featuremill.storage import Store, open_store
@@ -84,4 +84,4 @@ def _reduce(store: Store, network: Network, components: int) -> None:
     scores = reduced_table(store)
     scores.create()
     scores.commit("run", 0, [DataFile(**json.loads(answer))], overwrite=True)
-    reduce.save_model(store, pca, network.description("fp32"), "run")
+    saved.save_model(store, pca, network.description("fp32"), "run")

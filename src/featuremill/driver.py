@@ -21,12 +21,13 @@ from featuremill.chunks import Chunk, Cutter, task_count
 from featuremill.decoder_time import Decoding
 from featuremill.dispatch import Deaths, Work, embed_chunk
 from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
-from featuremill.extract import Receipt, Task, feature_writer, rejected_rows
+from featuremill.extract import Receipt, Task, rejected_rows
 from featuremill.forgotten import REASON, Forgotten, read_all_forgotten
 from featuremill.images import Limits
 from featuremill.known import Known, gone_images, known_images
 from featuremill.ledger import RunRecord
 from featuremill.models.network import Network
+from featuremill.parquet import feature_writer
 from featuremill.prepare import Job, write_network
 from featuremill.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.progress import Progress

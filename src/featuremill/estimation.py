@@ -21,11 +21,11 @@ from featuremill import interrupts
 from featuremill.chunks import task_count
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
 from featuremill.errors import ConfigError
-from featuremill.extract import feature_writer
 from featuremill.forecast import Line, Measurement, largest_task
 from featuremill.ledger import RunRecord, new_run_id
 from featuremill.listing import Listing, Selection
 from featuremill.machine import Peak, peak_memory
+from featuremill.parquet import feature_writer
 from featuremill.pipeline import run_job
 from featuremill.prepare import Job, prepare
 from featuremill.probe import SAMPLE_PER_SLOT

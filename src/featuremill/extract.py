@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featuremill import images
 from featuremill.decoder_time import NO_TIME_LEFT, Decoding
@@ -24,6 +23,7 @@ from featuremill.errors import ImageRejected
 from featuremill.images import Limits
 from featuremill.isolation import Decoder
 from featuremill.models.engines import BATCH, Engine
+from featuremill.parquet import feature_writer
 from featuremill.references import Reference, Rejection
 from featuremill.schemas import FEATURES, FEATURES_FOLDER
 from featuremill.storage import Store
@@ -173,21 +173,6 @@ def write_features(
         if buffered:
             writer.write_batch(_record_batch(buffered, model_id, run))
     return sink.getvalue().to_pybytes(), count + len(buffered), rejections
-
-
-def feature_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
-    """Parquet writer for feature rows; floats are stored as they are, since they don't pack."""
-    text = [name for name in FEATURES.names if name != "features"]
-    return pq.ParquetWriter(
-        sink,
-        FEATURES,
-        compression={
-            **dict.fromkeys(text, "zstd"),
-            "features.list.element": "none",
-        },
-        use_dictionary=["label", "model_id", "stage", "reason", "run"],
-        write_statistics=["label", "model_id", "run"],
-    )
 
 
 def rejected_rows(rejections: Iterable[Rejection], model_id: str, run: str) -> pa.Table:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featuremill import reduce
+from featuremill import pca_files, reduce, saved
 from featuremill.config import RunConfig
 from featuremill.drift import FAR, Beyond, Drift, drift
 from featuremill.errors import DestinationError
 from featuremill.lease import confirm
 from featuremill.pca import PCA
-from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, Rows
+from featuremill.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION
+from featuremill.reduce import Rows
 from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
 from featuremill.storage import Store, open_store
 from featuremill.tables import (
@@ -121,7 +122,7 @@ def load_kept(
         If there is no PCA, or it is damaged, of another model, or of other options.
     """
     try:
-        fitted = reduce.load_fitted(origin)
+        fitted = saved.load_fitted(origin)
     except DestinationError as error:
         raise DestinationError(error.problem, otherwise) from error
     if fitted is None:
@@ -229,7 +230,7 @@ def far_beyond(destination: Store, kept: Kept) -> Beyond:
     possible = float(np.sqrt(pca.explained_variance_[0])) * (n - 1) / np.sqrt(n)
     largest = float(kept.description.get("largest_score", possible))
     rows, farthest = 0, 0.0
-    for reach in reduce.outermost(destination):
+    for reach in pca_files.outermost(destination):
         rows += int((reach > FAR * largest).sum())
         farthest = max(farthest, float(reach.max()))
     return Beyond(rows, farthest, largest)
@@ -261,7 +262,7 @@ def save_kept(
     place = {"from": kept.origin.url} if of_others else {"fitted_version": _fitted_version(kept)}
     description = {
         **kept.description,
-        "versions": reduce.table_versions(destination),
+        "versions": pca_files.table_versions(destination),
         "kept": {
             "since": run,
             **place,
@@ -281,7 +282,7 @@ def save_kept(
 def still_reduced(destination: Store, kept: Kept) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if both tables are as a run with it left them."""
     description = _standing(destination, kept)
-    return description if description and reduce.is_of(destination, description) else None
+    return description if description and pca_files.is_of(destination, description) else None
 
 
 def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
@@ -304,7 +305,7 @@ def _standing(destination: Store, kept: Kept) -> dict[str, Any]:
 
 def _description(destination: Store) -> dict[str, Any]:
     try:
-        return reduce.read_description(destination)
+        return pca_files.read_description(destination)
     except (FileNotFoundError, DestinationError):
         return {}
 

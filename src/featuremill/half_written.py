@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from featuremill.lease import confirm, hold
 from featuremill.ledger import RUNS, new_run_id
 from featuremill.matrix import MATRIX
-from featuremill.reduce import MODEL_ARRAYS
+from featuremill.pca_files import MODEL_ARRAYS
 from featuremill.storage import Store
 from featuremill.tables import features_table, reduced_table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from featuremill import growth, interrupts, matrix, reduce, tables
+from featuremill import growth, interrupts, matrix, pca_files, reduce, saved, tables
 from featuremill.config import DEFAULT_COMPONENTS, RejectLimit, RunConfig
 from featuremill.drift import Beyond, Drift
 from featuremill.driver import Extraction, too_many_rejects
@@ -194,11 +194,11 @@ def _standing_pca(job: Job, kept: Kept | None, record: RunRecord, progress: Prog
             "standardize": config.standardize,
             "network": dict(record.network),
         }
-        description = reduce.still_fits(job.destination, wanted) if config.reduce else None
+        description = pca_files.still_fits(job.destination, wanted) if config.reduce else None
     if description is None or job.destination.size(matrix.MATRIX) is None:
         return None
     try:
-        pca = reduce.load_model(job.destination)
+        pca = saved.load_model(job.destination)
     except DestinationError as error:
         _warn(record, progress, f"a PCA is fitted anew: {error.problem}")
         return None
@@ -267,7 +267,7 @@ def _tell_drift(
 
 def _save_pca(job: Job, pca: PCA, kept: Kept | None, record: RunRecord) -> dict[str, Any]:
     if kept is None:
-        return reduce.save_model(job.destination, pca, record.network, job.run)
+        return saved.save_model(job.destination, pca, record.network, job.run)
     return growth.save_kept(job.destination, kept, record.drift, job.run)
 
 
@@ -276,12 +276,12 @@ def _discard_pca(job: Job, record: RunRecord, progress: Progress) -> None:
     destination = job.destination
     there = destination.size(matrix.MATRIX) is not None
     destination.remove(matrix.MATRIX)
-    if reduce.discard(destination, job.run) or there:
+    if saved.discard(destination, job.run) or there:
         _warn(
             record,
             progress,
-            f"the PCA of an earlier run was of other images: {reduce.MODEL_ARRAYS},"
-            f" {reduce.MODEL_DESCRIPTION} and {matrix.MATRIX} are removed, reduced/ is empty",
+            f"the PCA of an earlier run was of other images: {pca_files.MODEL_ARRAYS},"
+            f" {pca_files.MODEL_DESCRIPTION} and {matrix.MATRIX} are removed, reduced/ is empty",
         )
 
 

@@ -14,26 +14,14 @@ from featuremill.lease import confirm
 from featuremill.ledger import new_run_id
 from featuremill.listing import Listing, Selection
 from featuremill.models import registry
-from featuremill.models.download import Progress as DownloadProgress
+from featuremill.models.download import download_progress
 from featuremill.models.network import Network
+from featuremill.network_file import NETWORK, read_network
 from featuremill.places import require_apart, require_folder, require_readable
 from featuremill.progress import Progress
 from featuremill.sizing import check_memory
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table
-
-NETWORK = "model/network.json"
-"""Which network's features a destination holds."""
-
-_IDENTITY = {
-    "name": str,
-    "model_id": str,
-    "contract": str,
-    "fingerprint": str,
-    "weights_sha256": str,
-    "n_features": int,
-}
-_BRING_BACK = "Choose another destination, or bring that file back."
 
 
 @dataclass(frozen=True)
@@ -116,30 +104,6 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         raise
 
 
-def read_network(destination: Store) -> dict[str, Any]:
-    """Description of the network whose features a destination holds.
-
-    Raises
-    ------
-    DestinationError
-        If it is missing or damaged.
-    """
-    try:
-        held = json.loads(destination.read(NETWORK))
-    except (FileNotFoundError, ValueError) as error:
-        raise DestinationError(
-            f"{destination.url} holds features, but {NETWORK} is missing or damaged: {error}",
-            _BRING_BACK,
-        ) from error
-    known = held if isinstance(held, dict) else {}
-    missing = [name for name in _IDENTITY if not isinstance(known.get(name), _IDENTITY[name])]
-    if missing:
-        raise DestinationError(
-            f"{destination.url}/{NETWORK} is damaged: it has no {', '.join(missing)}", _BRING_BACK
-        )
-    return known
-
-
 def write_network(job: Job, *, replacing: bool) -> None:
     """Note whose features the destination holds from now on."""
     network = {**job.network.description(job.contract), "replacing": replacing}
@@ -218,17 +182,3 @@ def _contract(config: RunConfig, network: Network, held: dict[str, Any] | None) 
         "Choose another destination or the same model, or give --replace-model"
         " to compute all features anew.",
     )
-
-
-def download_progress(progress: Progress) -> DownloadProgress:
-    """Function that tells a run's progress how a download goes."""
-    said = -1
-
-    def report(done: int, total: int) -> None:
-        nonlocal said
-        tenth = 10 * done // max(1, total)
-        if tenth != said:
-            said = tenth
-            progress.say(f"weights: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
-
-    return report

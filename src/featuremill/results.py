@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill.errors import DestinationError
-from featuremill.prepare import read_network
+from featuremill.network_file import read_network
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import features_table

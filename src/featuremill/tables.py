@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from featuremill import schemas
 from featuremill.errors import CommitError, DestinationError
 from featuremill.lease import confirm
+from featuremill.parquet import feature_writer, read_parquet, reduced_writer
 from featuremill.places import require_readable
 from featuremill.storage import Store
 from featuremill.storage.room import no_room
@@ -292,16 +293,6 @@ def reduced_table(store: Store) -> Table:
     return Table(store, schemas.REDUCED_FOLDER, schemas.REDUCED)
 
 
-def read_parquet(
-    store: Store, name: str, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Rows of a Parquet file of a store, a row group at a time."""
-    with store.open(name) as source:
-        file = pq.ParquetFile(source, pre_buffer=False)
-        # decoding in threads out of a foreign buffer has brought interpreters down at exit
-        yield from file.iter_batches(8192, columns=columns, use_threads=False)
-
-
 def without_rows(
     table: Table, prefix: str, drop: Callable[[pa.RecordBatch], pa.Array]
 ) -> tuple[list[DataFile], list[DataFile]]:
@@ -358,15 +349,7 @@ def drop_other_models(model_id: str) -> Callable[[pa.RecordBatch], pa.Array]:
     return lambda batch: pc.not_equal(batch["model_id"], model_id)
 
 
-def reduced_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
-    """Parquet writer for reduced rows."""
-    # scores are floats that neither repeat nor pack, so a dictionary would only cost time
-    return pq.ParquetWriter(sink, schemas.REDUCED, use_dictionary=["label"])
-
-
 def _writer(table: Table, sink: pa.NativeFile) -> pq.ParquetWriter:
-    from featuremill.extract import feature_writer
-
     return feature_writer(sink) if table.folder == schemas.FEATURES_FOLDER else reduced_writer(sink)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from featuremill.config import RunConfig, options
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.forgotten import require_finished
+from featuremill.network_file import NETWORK, read_network
 from featuremill.pipeline import RunResult, run
 from featuremill.places import require_folder
-from featuremill.prepare import NETWORK, read_network
 from featuremill.progress import Progress
 from featuremill.storage import open_store
 

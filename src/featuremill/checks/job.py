@@ -10,8 +10,8 @@ from featuremill.checks.scan import Advance, FeatureRows, scan_features, scan_re
 from featuremill.checks.tables import check_table
 from featuremill.matrix import MATRIX
 from featuremill.pca import PCA
+from featuremill.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION
 from featuremill.progress import Progress, Silent
-from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION
 from featuremill.schemas import REDUCED_FOLDER
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, features_table, reduced_table

@@ -12,7 +12,7 @@ from featuremill.checks.findings import Findings
 from featuremill.checks.run import Held
 from featuremill.errors import InputError
 from featuremill.pca import PCA
-from featuremill.reduce import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
+from featuremill.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.tables import Table
 
 ORTHONORMAL = 1e-9

@@ -12,8 +12,8 @@ from featuremill.errors import DestinationError, LedgerError, SourceError
 from featuremill.forgotten import UNFINISHED
 from featuremill.lease import LOCK
 from featuremill.ledger import RUNS, RunRecord, load_latest
+from featuremill.network_file import NETWORK
 from featuremill.places import require_readable
-from featuremill.prepare import NETWORK
 from featuremill.report.gather import REPORT
 from featuremill.schemas import FEATURES_FOLDER
 from featuremill.storage import Store

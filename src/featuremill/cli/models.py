@@ -48,7 +48,7 @@ def models_fetch(name: str) -> None:
     """
     from featuremill.console import ConsoleProgress
     from featuremill.models import registry
-    from featuremill.prepare import download_progress
+    from featuremill.models.download import download_progress
 
     weights = registry.get(name).weights
     with ConsoleProgress() as progress:

@@ -25,7 +25,7 @@ from featuremill.forgotten import FORGOTTEN, UNFINISHED, read_forgotten
 from featuremill.half_written import remove_half_written
 from featuremill.lease import hold
 from featuremill.ledger import RUNS, new_run_id
-from featuremill.prepare import NETWORK
+from featuremill.network_file import NETWORK
 from featuremill.progress import Progress, Silent
 from featuremill.report.gather import REPORT, rewrite_report
 from featuremill.schemas import FEATURES_FOLDER, REDUCED_FOLDER

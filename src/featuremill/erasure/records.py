@@ -12,7 +12,7 @@ from typing import Any
 from featuremill import names
 from featuremill.errors import DestinationError
 from featuremill.ledger import RUNS, load_latest
-from featuremill.reduce import is_of, read_description, table_versions
+from featuremill.pca_files import is_of, read_description, table_versions
 from featuremill.storage import Store
 
 INSTEAD = "(forgotten)"

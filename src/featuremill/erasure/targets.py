@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from featuremill import names
 from featuremill.errors import DestinationError
 from featuremill.forgotten import UNFINISHED, Forgotten
+from featuremill.parquet import read_parquet
 from featuremill.schemas import REDUCED_FOLDER
 from featuremill.search.locate import address
 from featuremill.storage import Store
-from featuremill.tables import Table, features_table, read_parquet, reduced_table
+from featuremill.tables import Table, features_table, reduced_table
 
 
 @dataclass(frozen=True)

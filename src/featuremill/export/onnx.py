@@ -15,10 +15,10 @@ from featuremill.export import parity
 from featuremill.export.output import Output
 from featuremill.export.rows import Results
 from featuremill.models import registry
+from featuremill.models.download import download_progress
 from featuremill.models.graph import OPSET
 from featuremill.models.network import Network
 from featuremill.pca import PCA
-from featuremill.prepare import download_progress
 from featuremill.progress import Progress
 
 IS_FILE = True

@@ -14,9 +14,10 @@ from featuremill import names
 from featuremill.errors import DestinationError, StorageError
 from featuremill.forgotten import require_finished
 from featuremill.ledger import RunRecord, load_latest, open_recorded
+from featuremill.network_file import read_network
 from featuremill.pca import PCA
-from featuremill.prepare import read_network
-from featuremill.reduce import load_model, read_description
+from featuremill.pca_files import read_description
+from featuremill.saved import load_model
 from featuremill.schemas import OK
 from featuremill.storage import Store
 from featuremill.tables import DataFile, features_table, reduced_table

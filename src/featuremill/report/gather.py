@@ -11,12 +11,13 @@ from featuremill.lease import confirm
 from featuremill.ledger import RunRecord, kind_of, load_latest, open_recorded
 from featuremill.matrix import rejected_rows
 from featuremill.pca import PCA
-from featuremill.reduce import load_model, read_description
+from featuremill.pca_files import read_description
 from featuremill.report.data import ModelFacts, Parity, Picture, Rejected, ReportData
 from featuremill.report.findings import find
 from featuremill.report.page import render
 from featuremill.report.place import Place
 from featuremill.report.rows import read_rows
+from featuremill.saved import load_model
 from featuremill.storage import Store
 from featuremill.thumbnails import Thumbnails
 

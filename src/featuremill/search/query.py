@@ -11,13 +11,13 @@ from featuremill.errors import DestinationError, ImageRejected, ModelError, Sour
 from featuremill.images import Limits
 from featuremill.isolation import InChild
 from featuremill.models import registry
+from featuremill.models.download import download_progress
 from featuremill.models.engines import native_bf16, open_engine
 from featuremill.models.network import Network
 from featuremill.neighbours import unit_rows
 from featuremill.neighbours.rows import Rows
-from featuremill.prepare import download_progress
 from featuremill.progress import Progress
-from featuremill.reduce import load_model
+from featuremill.saved import load_model
 from featuremill.search.locate import address
 from featuremill.search.table import REDUCED, Embedded
 

@@ -18,9 +18,9 @@ from featuremill.forgotten import require_finished
 from featuremill.ledger import RunRecord, load_latest, open_recorded
 from featuremill.neighbours import unit_rows
 from featuremill.neighbours.rows import Rows
-from featuremill.prepare import read_network
+from featuremill.network_file import read_network
 from featuremill.progress import Progress, Silent
-from featuremill.reduce import load_fitted
+from featuremill.saved import load_fitted
 from featuremill.schemas import OK
 from featuremill.storage import Store, open_store
 from featuremill.tables import DataFile, Table, features_table, reduced_table
