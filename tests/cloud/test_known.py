@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from featuremill.cloud import certificates, clusters, server, serverless, transient
-from featuremill.cloud.fleets import RELEASE, Machines
+from featuremill.cloud.fleets import Machines
 from featuremill.cloud.plan import Call, Wait
-from featuremill.cloud.preflight import SERVERLESS_RELEASE
+from featuremill.cloud.regions import RELEASE, SERVERLESS_RELEASE
 from featuremill.config import RunConfig
 from tests.cloud.known import RELEASES, faults_of_call, faults_of_template, idle_usd
 from tests.cloud.offline import Stack

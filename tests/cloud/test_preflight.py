@@ -11,9 +11,9 @@ from featuremill.cli import main
 from featuremill.cloud import place as places
 from featuremill.cloud.aws import Aws, explained
 from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import RELEASE
 from featuremill.cloud.place import Place
-from featuremill.cloud.preflight import FINDINGS, SERVERLESS_RELEASE, Finding, doctor
+from featuremill.cloud.preflight import FINDINGS, Finding, doctor
+from featuremill.cloud.regions import RELEASE, SERVERLESS_RELEASE
 from tests.cloud.scripted import Scripted
 
 PLACE = Place(

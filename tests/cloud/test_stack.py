@@ -13,7 +13,7 @@ from featuremill.cloud.aws import Aws
 from featuremill.cloud.events import events, failure, follow
 from featuremill.cloud.execute import execute
 from featuremill.cloud.place import Place
-from featuremill.cloud.preflight import SERVERLESS_RELEASE
+from featuremill.cloud.regions import SERVERLESS_RELEASE
 from featuremill.cloud.template import template_body
 from featuremill.cloud.wanted import Wanted
 from featuremill.errors import CloudError, ConfigError

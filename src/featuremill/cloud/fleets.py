@@ -16,12 +16,10 @@ from typing import Any
 from featuremill.cloud.jobs import PYTHON, TASK_ATTEMPTS, WORKER_ENVIRONMENT
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Call, Later
+from featuremill.cloud.regions import RELEASE
 from featuremill.cloud.shipped import CODE
 from featuremill.cloud.sizing import SLOT_MB, Fleet, on_nodes
 from featuremill.errors import ConfigError
-
-RELEASE = "emr-7.14.0"
-"""The newest release with JupyterHub: Spark 3.5, Python 3.11."""
 
 INSTALLED = "/opt/featuremill"
 """Where the bootstrap action puts packages and entry point on every node."""

@@ -7,17 +7,14 @@ from typing import Any
 from featuremill.cloud.aws import Aws
 from featuremill.cloud.confirm import check_signed_in, confirmed
 from featuremill.cloud.events import describe
-from featuremill.cloud.fleets import RELEASE
 from featuremill.cloud.place import Place
 from featuremill.cloud.plan import Answers, Call, Plan, Work
-from featuremill.cloud.regions import EU_REGIONS
+from featuremill.cloud.regions import EU_REGIONS, RELEASE, SERVERLESS_RELEASE
 from featuremill.cloud.sizing import DEFAULT_VCPU
 from featuremill.errors import CloudError, ConfigError
 from featuremill.findings import Finding
 
 FINDINGS = "findings"
-SERVERLESS_RELEASE = "emr-spark-8.1.0"
-
 # quota codes stand in no API model; these are read from public lists and unverified here
 _SERVERLESS_VCPU = ("emr-serverless", "L-D05C8A75")
 _EC2_VCPU = ("ec2", "L-1216C47A")

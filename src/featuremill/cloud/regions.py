@@ -1,8 +1,13 @@
-"""Regions of the European Union, where personal data may stay."""
+"""Regions of the European Union, where personal data may stay, and the EMR releases used there."""
 
 from featuremill.errors import ConfigError
 
 DEFAULT_REGION = "eu-west-1"
+
+RELEASE = "emr-7.14.0"
+"""The newest release with JupyterHub: Spark 3.5, Python 3.11."""
+
+SERVERLESS_RELEASE = "emr-spark-8.1.0"
 
 EU_REGIONS = (
     "eu-central-1",
