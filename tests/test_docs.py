@@ -16,11 +16,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from featuremill.cells import text_of
+from featuremill._utils.csv_cells import text_of
 from featuremill.cli import main
-from featuremill.clutter import NEVER_IMAGES, NEVER_NAMES, SYSTEM_FOLDERS, SYSTEM_SUFFIXES
 from featuremill.models import registry
 from featuremill.storage import open_store
+from featuremill.storage.ignored_files import (
+    NEVER_IMAGES,
+    NEVER_NAMES,
+    SYSTEM_FOLDERS,
+    SYSTEM_SUFFIXES,
+)
 from made_results import MadeResult
 
 ROOT = Path(__file__).parents[1]

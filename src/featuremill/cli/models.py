@@ -46,7 +46,7 @@ def models_fetch(name: str) -> None:
     Example:
       featuremill models fetch mobilenetv2
     """
-    from featuremill.console import ConsoleProgress
+    from featuremill.cli.console import ConsoleProgress
     from featuremill.models import registry
     from featuremill.models.download import download_progress
 

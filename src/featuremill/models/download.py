@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featuremill._utils.paths import without_secrets
+from featuremill._utils.progress import Progress as RunProgress
 from featuremill.errors import ModelError
-from featuremill.names import without_secrets
-from featuremill.progress import Progress as RunProgress
 
 MIRROR_VARIABLE = "FEATUREMILL_WEIGHTS_URL"
 CACHE_VARIABLE = "FEATUREMILL_CACHE"
