@@ -59,6 +59,12 @@ def test_the_help_pages_are_the_programs_own() -> None:
     assert written == pages.stdout, "run scripts/help_pages.py"
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_tables_of_modules_are_those_of_the_code(page: str) -> None:
+    written = load_script("module_tables").written(page)
+    assert (ROOT / page).read_text() == written, "run scripts/module_tables.py"
+
+
 def test_what_is_promised_is_shown_by_tests_that_exist() -> None:
     named = re.findall(
         r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text()

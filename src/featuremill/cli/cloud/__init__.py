@@ -9,13 +9,13 @@ from featuremill.cli.lazy_group import LazyGroup
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
-        "up": "everything",
+        "up": "up",
         "deploy": "stack",
         "destroy": "stack",
         "doctor": "stack",
-        "upload": "data",
-        "fetch": "data",
-        "package": "archive",
+        "upload": "transfer",
+        "fetch": "transfer",
+        "package": "package",
         "submit": "jobs",
         "status": "jobs",
         "logs": "jobs",
