@@ -20,8 +20,8 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-from featuremill.cloud.architecture import GLIBC, NAMES, Architecture, get
-from featuremill.cloud.dependencies import files_needed, install
+from featuremill.cloud.packaging.architecture import GLIBC, NAMES, Architecture, get
+from featuremill.cloud.packaging.dependencies import files_needed, install
 from featuremill.errors import CloudError
 
 BROUGHT_BY_THE_CLUSTER = frozenset({"pyspark", "py4j"})
@@ -107,7 +107,7 @@ def check(files: list[tuple[str, Path]], architecture: Architecture) -> Checked:
     Parameters
     ----------
     files : list of (str, Path)
-        As :func:`featuremill.cloud.dependencies.files_needed` gives them.
+        As :func:`featuremill.cloud.packaging.dependencies.files_needed` gives them.
     architecture : Architecture
         Of the machines that will load them.
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from featuremill import load_features
+from featuremill.dataset.ledger import load_latest
 from featuremill.errors import DestinationError
-from featuremill.ledger import load_latest
 from featuremill.report import gather
 from featuremill.report.rows import read_rows
 from featuremill.storage import open_store

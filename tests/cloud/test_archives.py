@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud import architecture
-from featuremill.cloud.architecture import Architecture
-from featuremill.cloud.archive import Built
+from featuremill.cloud.packaging import architecture
+from featuremill.cloud.packaging.architecture import Architecture
+from featuremill.cloud.packaging.archive import Built
 from scripts.check_locks import BROUGHT_BY_THE_SYSTEM, examine
 from tests.cloud.cluster import bare_environment, clean_python, unpack
 
@@ -60,9 +60,10 @@ import pyarrow.compute, pyarrow.dataset, pyarrow.parquet
 boto3.Session().client("s3", region_name="eu-west-1")
 plotly.offline.get_plotlyjs()
 
-import featuremill.cli, featuremill.pipeline, featuremill.job, featuremill.report.gather
-from featuremill.job import UNPACKED
-from featuremill.cloud.archive import read_manifest
+import featuremill.cli, featuremill.workflows.run.pipeline
+import featuremill.cli.cluster_job, featuremill.report.gather
+from featuremill.cli.cluster_job import UNPACKED
+from featuremill.cloud.packaging.archive import read_manifest
 assert read_manifest(UNPACKED).machine == __import__("platform").machine()
 """
 _EMBEDS = """

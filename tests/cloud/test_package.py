@@ -26,14 +26,15 @@ from packaging.utils import canonicalize_name
 
 import featuremill
 from featuremill.cli import main
-from featuremill.cloud import architecture, dependencies, layers, place
-from featuremill.cloud.architecture import Architecture
-from featuremill.cloud.archive import MANIFEST, WEIGHTS, Recipe, build
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.dependencies import files_needed
-from featuremill.cloud.execute import execute
-from featuremill.cloud.package import package
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.packaging import architecture, dependencies, layers
+from featuremill.cloud.packaging.architecture import Architecture
+from featuremill.cloud.packaging.archive import MANIFEST, WEIGHTS, Recipe, build
+from featuremill.cloud.packaging.dependencies import files_needed
+from featuremill.cloud.packaging.package import package
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ModelError
 from featuremill.models import download, registry
 from scripts import check_locks
@@ -176,7 +177,11 @@ def test_the_archive_holds_packages_code_and_a_label_and_nothing_needless(
         "tiny-1.0.dist-info/licenses/LICENSE",
         "tiny/__init__.py",
     ]
-    assert {"featuremill/job.py", "featuremill/cloud/locks/aarch64.lock", MANIFEST} <= set(names)
+    assert {
+        "featuremill/cli/cluster_job.py",
+        "featuremill/cloud/packaging/locks/aarch64.lock",
+        MANIFEST,
+    } <= set(names)
     assert not any("__pycache__" in name or name.startswith("bin/") for name in names)
     assert built.files == len(names)
 
@@ -235,7 +240,8 @@ def test_the_name_tells_all_that_is_inside(
     ]
     digests = {recipe.digest, *(other.digest for other in others)}
     monkeypatch.setattr(
-        "featuremill.cloud.archive.code_files", lambda: iter([("featuremill/new.py", own)])
+        "featuremill.cloud.packaging.archive.code_files",
+        lambda: iter([("featuremill/new.py", own)]),
     )
     for code in (b"1\n", b"2\n"):
         own.write_bytes(code)
@@ -429,7 +435,7 @@ def stack(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
     outputs = {"Bucket": BUCKET, "Architecture": "x86_64"}
     described = Place("featuremill", aws.region, "123456789012", outputs)
-    place.save(described, tmp_path)
+    project_file.save(described, tmp_path)
     monkeypatch.chdir(tmp_path)
     return described
 
@@ -469,7 +475,7 @@ def test_the_command_prints_what_was_built(
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     lock = wheel(tmp_path, {**TINY, "tiny/data": bytes(20_000_000)})
-    monkeypatch.setattr("featuremill.cloud_cli.archive.get", lambda _: replace(ARM, lock=lock))
+    monkeypatch.setattr("featuremill.cli.cloud.package.get", lambda _: replace(ARM, lock=lock))
     words = ("--architecture", "arm64", "--model", UNTRAINED, "--output", tmp_path / "out")
     said = featuremill_cloud("package", *words)
     assert said.exit_code == 0
