@@ -49,7 +49,7 @@ lint-cloud: .checkov/.stamp ## checkov, without a network: the template for AWS,
 		--file src/featuremill/cloud/stack/templates/featuremill.yaml Dockerfile \
 		$(wildcard infra/terraform/*.tf infra/terraform/examples/*/*.tf)
 
-lock: .venv/.stamp ## resolve all lock files again
+lock: .venv/.stamp ## resolve all lock files again, and check that what the cluster unpacks runs there
 	$(resolve) pyproject.toml --group dev --output-file requirements/dev.lock
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
