@@ -247,7 +247,7 @@ def test_a_csv_that_a_dying_run_left_behind_is_not_kept(spark, few, tmp_path, mo
     (few / "Late").mkdir()
     (few / "Late" / "one.jpg").write_bytes(other_picture())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.matrix, "write_matrix", lambda *_: pytest.fail("killed"))
+        patch.setattr(pipeline.csv_files, "write_matrix", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             run(offline(few, dest, n_components=3), spark=spark)
 
@@ -489,7 +489,7 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
     run(offline(few, dest, reduce=False), spark=spark)
     other = offline(few, dest, reduce=False, model=OTHER_MODEL)
     with monkeypatch.context() as patched:
-        patched.setattr("featuremill.workflows.run.pipeline._drop_other_models", interrupt)
+        patched.setattr("featuremill.workflows.run.pipeline.Run.drop_other_models", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(dataclasses.replace(other, replace_model=True), spark=spark)
     assert len(features(dest)) == 16
