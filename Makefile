@@ -46,7 +46,7 @@ lint: .venv/.stamp ## ruff check, ruff format, mypy
 lint-cloud: .checkov/.stamp ## checkov, without a network: the template for AWS, Terraform, the Dockerfile
 	@.checkov/bin/checkov --skip-download --quiet --compact \
 		--framework cloudformation terraform dockerfile \
-		--file src/featuremill/cloud/templates/featuremill.yaml Dockerfile \
+		--file src/featuremill/cloud/stack/templates/featuremill.yaml Dockerfile \
 		$(wildcard infra/terraform/*.tf infra/terraform/examples/*/*.tf)
 
 lock: .venv/.stamp ## resolve all lock files again
@@ -60,7 +60,7 @@ lock: .venv/.stamp ## resolve all lock files again
 	$(resolve) --constraints requirements/dev.lock training/requirements/torch.in \
 		--output-file training/requirements/torch.lock
 	$(foreach machine,x86_64 aarch64,$(resolve_archive) --python-platform $(machine)-manylinux_2_28 \
-		--output-file src/featuremill/cloud/locks/$(machine).lock &&) :
+		--output-file src/featuremill/cloud/packaging/locks/$(machine).lock &&) :
 	$(foreach name,ray daft torch,$(resolve) --constraints requirements/dev.lock \
 		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measure import BenchmarkError
 from benchmarks.options import Options
-from featuremill.synth import SynthConfig, draw, encode, write
+from featuremill.images.synth import SynthConfig, draw, encode, write
 
 CLASSES = 131  # as in Fruits-360
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.options import Options
-from featuremill.extract import Row, write_features
-from featuremill.references import Reference
-from featuremill.schemas import FEATURES_FOLDER, OK
+from featuremill.dataset.schemas import FEATURES_FOLDER, OK
+from featuremill.dataset.tables import DataFile, features_table
 from featuremill.storage import Store, open_store
-from featuremill.tables import DataFile, features_table
+from featuremill.storage.references import Reference
+from featuremill.workflows.run.task import Row, write_features
 
 N_FEATURES = 1280
 MODEL_ID = "generated"

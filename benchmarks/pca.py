@@ -15,7 +15,7 @@ from benchmarks.feature_tables import MODEL_ID, N_FEATURES, features
 from benchmarks.measure import in_turn, run_measured
 from benchmarks.options import HERE, Options
 from benchmarks.results import Cell, Result
-from featuremill.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
+from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
 
 NAME = "pca"
 TITLE = "Reduce stage: standardise, fit 50 components, project, write"

@@ -107,20 +107,23 @@ from pyspark import TaskContext
 from pyspark.sql import functions as sql
 
 import featuremill
-from featuremill import images, ledger, matrix, reduce, synth, tables
-from featuremill.chunks import task_count
-from featuremill.extract import Task, feature_writer, rejected_rows, run_task
-from featuremill.images import Limits
-from featuremill.isolation import InProcess
-from featuremill.listing import Listing, Selection
+from featuremill.dataset import csv_files, ledger, parquet, tables
+from featuremill.dataset.network import NETWORK
+from featuremill.dataset.parquet import feature_writer
+from featuremill.dataset.schemas import FEATURES_FOLDER
+from featuremill.images import decode, synth
+from featuremill.images.decode import Limits
+from featuremill.images.sandbox import InProcess
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
-from featuremill.pca import PCA, Moments, components_needed
-from featuremill.prepare import NETWORK
-from featuremill.references import Reference, Rejection
-from featuremill.schemas import FEATURES_FOLDER
-from featuremill.session import Attempt, slots, spark_session
+from featuremill.pca import reduce, saved
+from featuremill.pca.model import PCA, Moments, components_needed
 from featuremill.storage import open_store
+from featuremill.storage.listing import Listing, Selection
+from featuremill.storage.references import Reference, Rejection
+from featuremill.workers.spark import Attempt, slots, spark_session
+from featuremill.workflows.run.chunks import task_count
+from featuremill.workflows.run.task import Task, rejected_rows, run_task
 
 jupyter = globals().get("get_ipython")
 if jupyter:
@@ -185,7 +188,7 @@ figure, axes = plt.subplots(each, len(shown), figsize=(9, 4.8), squeeze=False)
 for column, label in zip(axes.T, shown, strict=True):
     some = [item for item in found if isinstance(item, Reference) and item.label == label]
     for axis, reference in zip(column, some[:each], strict=False):
-        axis.imshow(images.decode(source.fetch(reference.path).data, Limits()).pixels)
+        axis.imshow(decode.decode(source.fetch(reference.path).data, Limits()).pixels)
     column[0].set_title(label.replace("-", "\n").replace(" ", "\n"), fontsize=9)
 for axis in axes.flat:
     axis.axis("off")
@@ -217,8 +220,8 @@ figure.tight_layout(pad=0.4)
 # %% [code] pixels
 network = registry.load(MODEL)
 example = next(item for item in found if isinstance(item, Reference))
-decoded = images.decode(source.fetch(example.path).data, Limits())
-pixels = images.resize(decoded.pixels, network.input_size)
+decoded = decode.decode(source.fetch(example.path).data, Limits())
+pixels = decode.resize(decoded.pixels, network.input_size)
 print(f"{example.label}: {example.bytes:,} bytes -> {decoded.pixels.shape} -> {pixels.shape}")
 
 # %% [markdown] layers en
@@ -497,7 +500,7 @@ print(Counter(f"{bad.stage}: {ledger.kind_of(bad.reason)}" for bad in rejections
 def sum_up(batches):
     total = Moments.empty(network_everywhere.value.n_features)
     for name in chain.from_iterable(batch["name"].to_pylist() for batch in batches):
-        for rows in tables.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
+        for rows in parquet.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
             block = rows["features"].flatten().to_numpy().reshape(len(rows), -1)  # (rows, 1280)
             total = total.merge(Moments.of(block))
     yield pa.RecordBatch.from_pylist([{"moments": total.to_bytes()}])
@@ -627,9 +630,9 @@ assert sum(file.rows for file in reduced.files()) == embedded
 # %% [code] outputs
 description = network.description("fp32")
 destination.write(NETWORK, json.dumps(description | {"replacing": False}).encode())
-matrix.write_matrix(destination, pca.n_components_)
-matrix.write_rejects(destination, task.model_id)
-reduce.save_model(destination, pca, description, run)
+csv_files.write_matrix(destination, pca.n_components_)
+csv_files.write_rejects(destination, task.model_id)
+saved.save_model(destination, pca, description, run)
 for line in destination.read("csv/reduced.csv").decode().splitlines()[:3]:
     print(line.removeprefix(f'"{source.url}/')[:90], "…")
 
@@ -682,7 +685,7 @@ nearest, cosines = nearest_to(queries, scores, 7)
 figure, axes = plt.subplots(len(queries), 8, figsize=(9, 4))
 for row, query, near, cosine in zip(axes, queries, nearest, cosines, strict=True):
     for axis, image in zip(row, [query, *near], strict=False):
-        axis.imshow(images.decode(source.fetch(paths[image]).data, Limits()).pixels)
+        axis.imshow(decode.decode(source.fetch(paths[image]).data, Limits()).pixels)
     for axis, likeness in zip(row[1:], cosine, strict=False):
         axis.set_title(f"{likeness:.2f}", fontsize=9)
     row[0].set_title(labels[query], fontsize=9)

@@ -5,9 +5,9 @@ A chunk is minutes of work otherwise: a small one makes a short run commit often
 
 import sys
 
-import featuremill.chunks
+import featuremill.workflows.run.chunks
 from featuremill.cli import main
 
 if __name__ == "__main__":
-    featuremill.chunks.LARGEST = int(sys.argv.pop(1))
+    featuremill.workflows.run.chunks.LARGEST = int(sys.argv.pop(1))
     main(prog_name="featuremill")

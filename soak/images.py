@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featuremill.errors import ImageRejected
-from featuremill.images import FORMATS, Decoded, Limits, stated_pixels
-from featuremill.isolation import InChild
+from featuremill.images.decode import FORMATS, Decoded, Limits, stated_pixels
+from featuremill.images.sandbox import InChild
 from soak.costly import COSTLY
 from soak.mutate import mutant
 from soak.pictures import valid_files
@@ -100,7 +100,7 @@ def soak(format_: str, numbers: Sequence[int], seed: int, limits: Limits, timeou
     Parameters
     ----------
     format_ : str
-        One of :data:`featuremill.images.FORMATS`.
+        One of :data:`featuremill.images.decode.FORMATS`.
     numbers : sequence of int
         Which mutants.
     timeout : float

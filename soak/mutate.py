@@ -27,7 +27,7 @@ def mutant(format_: str, seed: int, number: int) -> bytes:
     Parameters
     ----------
     format_ : str
-        One of :data:`featuremill.images.FORMATS`.
+        One of :data:`featuremill.images.decode.FORMATS`.
     seed, number : int
         The same two give the same file.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from featuremill.images import FORMATS
+from featuremill.images.decode import FORMATS
 
 SIZE = (61, 47)
 """Width and height of every picture: numbers that turn up in a file for no other reason."""
@@ -19,7 +19,7 @@ def valid_files(format_: str) -> list[bytes]:
     Parameters
     ----------
     format_ : str
-        One of :data:`featuremill.images.FORMATS`.
+        One of :data:`featuremill.images.decode.FORMATS`.
     """
     if format_ in _BY_HAND:
         return _BY_HAND[format_]()

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from featuremill.synth import SynthConfig, draw, encode
+from featuremill.images.synth import SynthConfig, draw, encode
 
 BAD = -1
 """Content of a file that is no image."""

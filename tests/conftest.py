@@ -68,7 +68,7 @@ class SharedSpark:
 
     def renewed(self) -> str:
         """Start another session where Java died; how it did, and its own last words."""
-        from featuremill.launch import is_alive, last_words
+        from featuremill.workers.launch import is_alive, last_words
 
         if is_alive(self._session.sparkContext):
             return ""
@@ -82,7 +82,7 @@ class SharedSpark:
         self._ending.close()
 
     def _start(self) -> None:
-        from featuremill.session import spark_session
+        from featuremill.workers.spark import spark_session
 
         self._session = self._ending.enter_context(spark_session("local[2]"))
 
@@ -107,7 +107,7 @@ def the_test_during_which_java_died_says_so() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 60 drawn pictures of 4 classes; not to be changed."""
-    from featuremill.synth import SynthConfig, write
+    from featuremill.images.synth import SynthConfig, write
 
     folder = tmp_path_factory.mktemp("pictures") / "pictures"
     write(folder, SynthConfig(classes=4, per_class=15, seed=1))

@@ -8,25 +8,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from featuremill import matrix
 from featuremill.config import RunConfig
-from featuremill.extract import feature_writer
-from featuremill.ledger import RunRecord, new_run_id
-from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
-from featuremill.reduce import save_model
-from featuremill.report.gather import write_report
-from featuremill.schemas import FEATURES, OK, REDUCED, REJECTED
-from featuremill.storage import Store, open_store
-from featuremill.tables import (
+from featuremill.dataset import csv_files
+from featuremill.dataset.ledger import RunRecord, new_run_id
+from featuremill.dataset.network import NETWORK
+from featuremill.dataset.parquet import feature_writer, reduced_writer
+from featuremill.dataset.schemas import FEATURES, OK, REDUCED, REJECTED
+from featuremill.dataset.tables import (
     DataFile,
     Table,
     drop_paths,
     features_table,
     reduced_table,
-    reduced_writer,
     without_rows,
 )
+from featuremill.pca.model import PCA, Moments
+from featuremill.pca.saved import save_model
+from featuremill.report.gather import write_report
+from featuremill.storage import Store, open_store
 
 MODEL_ID = "made-up-1234"
 WIDTH = 8
@@ -97,8 +96,8 @@ class MadeResult:
         run = new_run_id()
         file = _put(self.reduced, f"{run}-0000", sink, table.num_rows)
         self.reduced.commit(run, 0, [file], overwrite=True)
-        matrix.write_matrix(self.store, pca.n_components_)
-        matrix.write_rejects(self.store, MODEL_ID)
+        csv_files.write_matrix(self.store, pca.n_components_)
+        csv_files.write_rejects(self.store, MODEL_ID)
         self.record.pca = save_model(self.store, pca, NETWORK_OF_ALL, run)
         self.record.ledger.listed = self.record.ledger.embedded = table.num_rows
         self.record.save(self.store)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from featuremill.dispatch import Work
 from featuremill.errors import ImageRejected
-from featuremill.images import Decoded, decode
+from featuremill.images.decode import Decoded, decode
+from featuremill.workflows.run.dispatch import Work
 
 POISON = b"poison"
 WHITE = 255

@@ -12,10 +12,11 @@ from PIL import Image
 
 import poison
 from bad_images import encoded, picture, write_corpus
-from featuremill import RejectLimit, names
-from featuremill.dispatch import Work
+from featuremill import RejectLimit
+from featuremill._utils import paths
 from featuremill.errors import TooManyRejectsError
-from featuremill.pipeline import RunResult, run
+from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, uncommitted
 
 ANY_NUMBER = RejectLimit(share=1)
@@ -43,7 +44,7 @@ def rows(result, corpus) -> dict[str, dict]:
     """Rows of the features table by the file's name below the corpus."""
     folder, _ = corpus
     found = features(Path(result.destination)).to_dict("records")
-    files = [os.fsdecode(names.decode(row["path"])) for row in found]
+    files = [os.fsdecode(paths.decode(row["path"])) for row in found]
     assert len(set(files)) == len(files)
     return {os.path.relpath(file, folder): row for file, row in zip(files, found, strict=True)}
 
@@ -121,7 +122,7 @@ def workers_use(spark, monkeypatch) -> Callable[[Callable[..., Work]], None]:
     spark.sparkContext.addPyFile(poison.__file__)
 
     def use(work: Callable[..., Work]) -> None:
-        monkeypatch.setattr("featuremill.driver.Work", work)
+        monkeypatch.setattr("featuremill.workflows.run.extraction.Work", work)
 
     return use
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from featuremill import bicubic, images
+from featuremill.images import decode, resize
 
 SIDES = st.integers(1, 400)
 
@@ -35,7 +35,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_any_size_becomes_any_other_as_in_pillow(height, width, new_height, new_width, seed):
     rgb = noise(height, width, seed)
     size = (new_height, new_width)
-    np.testing.assert_array_equal(bicubic.resize(rgb, size), pillow(rgb, size))
+    np.testing.assert_array_equal(resize.resize(rgb, size), pillow(rgb, size))
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,12 @@ def test_any_size_becomes_any_other_as_in_pillow(height, width, new_height, new_
 )
 def test_sizes_at_the_edge(height, width):
     rgb = noise(height, width)
-    np.testing.assert_array_equal(bicubic.resize(rgb, (224, 224)), pillow(rgb, (224, 224)))
+    np.testing.assert_array_equal(resize.resize(rgb, (224, 224)), pillow(rgb, (224, 224)))
 
 
 def test_a_large_photograph():
     rgb = noise(1500, 2000)
-    np.testing.assert_array_equal(bicubic.resize(rgb, (224, 224)), pillow(rgb, (224, 224)))
+    np.testing.assert_array_equal(resize.resize(rgb, (224, 224)), pillow(rgb, (224, 224)))
 
 
 def test_pixels_that_are_turned_or_read_only():
@@ -56,12 +56,12 @@ def test_pixels_that_are_turned_or_read_only():
     rgb.flags.writeable = False
     for view in (rgb, np.rot90(rgb), rgb[::-1, ::-1]):
         expected = pillow(np.ascontiguousarray(view), (50, 70))
-        np.testing.assert_array_equal(bicubic.resize(view, (50, 70)), expected)
+        np.testing.assert_array_equal(resize.resize(view, (50, 70)), expected)
 
 
 def test_an_image_of_the_right_size_is_handed_on_as_it_is():
     rgb = noise(224, 224)
-    assert images.resize(rgb, (224, 224)) is rgb
+    assert decode.resize(rgb, (224, 224)) is rgb
 
 
 def test_without_numba_the_pixels_are_the_same():
@@ -73,7 +73,7 @@ def test_without_numba_the_pixels_are_the_same():
     )
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     rgb = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
-    assert without == bicubic.resize(rgb, (56, 48)).tobytes()
+    assert without == resize.resize(rgb, (56, 48)).tobytes()
 
 
 def test_a_package_that_cannot_be_written_to_still_resizes(tmp_path):

@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import featuremill
-from featuremill.checks import CheckConfig, check
 from featuremill.cli import main
-from featuremill.pca import PCA
-from featuremill.pipeline import run
-from featuremill.synth import SynthConfig, draw, encode, write
+from featuremill.images.synth import SynthConfig, draw, encode, write
+from featuremill.pca.model import PCA
+from featuremill.workflows.check import CheckConfig, check
+from featuremill.workflows.run.pipeline import run
 from outputs import everything_in, offline
 from stand_in import REGION, s3_server
 

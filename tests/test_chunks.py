@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featuremill import chunks
-from featuremill.chunks import (
+from featuremill.models.engines import BATCH
+from featuremill.storage.references import Reference, Rejection, pack, unpack
+from featuremill.workflows.run import chunks
+from featuremill.workflows.run.chunks import (
     FIRST_SECONDS,
     LONGEST_SECONDS,
     Cutter,
     split,
     task_count,
 )
-from featuremill.models.engines import BATCH
-from featuremill.references import Reference, Rejection, pack, unpack
 
 
 def reference(number: int) -> Reference:

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.pipeline import run
-from featuremill.synth import SynthConfig, write
+from featuremill.images.synth import SynthConfig, write
+from featuremill.workflows.run.pipeline import run
 from outputs import MODEL, OTHER_MODEL, everything_in, features, offline, uncommitted
 
 OFFLINE = ("--model", MODEL, "--precision", "fp32")
@@ -288,9 +288,10 @@ def test_too_many_rejects_end_with_3_and_everything_written(spark, source, tmp_p
 # Interrupted
 
 _SMALL_CHUNKS = """
-import featuremill.chunks
+import featuremill.workflows.run.chunks
 from featuremill.cli import main
-featuremill.chunks.FIRST_SECONDS = featuremill.chunks.LONGEST_SECONDS = 0.02
+chunks = featuremill.workflows.run.chunks
+chunks.FIRST_SECONDS = chunks.LONGEST_SECONDS = 0.02
 main()
 """
 

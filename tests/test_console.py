@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from featuremill import console
-from featuremill.console import ConsoleProgress
+from featuremill.cli import console
+from featuremill.cli.console import ConsoleProgress
 
 
 class Clock:

@@ -17,10 +17,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from featuremill import chunks
 from featuremill.errors import FeaturemillError
-from featuremill.pipeline import run
-from featuremill.synth import SynthConfig, write
+from featuremill.images.synth import SynthConfig, write
+from featuremill.workflows.run import chunks
+from featuremill.workflows.run.pipeline import run
 from outputs import features, offline, reduced, uncommitted
 from soak import processes, trial
 from soak.disk import small_disk

@@ -10,14 +10,14 @@ from PIL import Image
 
 import poison
 from bad_images import encoded, picture
-from featuremill.decoder_time import Decoding, most_excess
-from featuremill.dispatch import Work
 from featuremill.errors import WorkerError
-from featuremill.extract import Raw, decode
-from featuremill.images import Decoded
-from featuremill.isolation import Decoder
-from featuremill.pipeline import run
-from featuremill.references import Reference, Rejection
+from featuremill.images.decode import Decoded
+from featuremill.images.sandbox import Decoder
+from featuremill.storage.references import Reference, Rejection
+from featuremill.workflows.run.decoder_time import Decoding, most_excess
+from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.pipeline import run
+from featuremill.workflows.run.task import Raw, decode
 from outputs import features, offline
 
 
@@ -27,7 +27,7 @@ class Slow(Decoder):
     def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
         self._seconds, self._now = seconds, 0.0
         clock = SimpleNamespace(perf_counter=lambda: self._now)
-        monkeypatch.setattr("featuremill.extract.time", clock)
+        monkeypatch.setattr("featuremill.workflows.run.task.time", clock)
 
     def decode(self, data: bytes) -> Decoded:
         self._now += self._seconds
@@ -79,13 +79,15 @@ def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypa
         data = encoded("JPEG", picture().rotate(20 * number))
         (source / f"{number:02}.jpg").write_bytes(data + poison.POISON * (number > 1))
     spark.sparkContext.addPyFile(poison.__file__)
-    monkeypatch.setattr("featuremill.driver.Work", partial(Work, decoder="poison:hang"))
-    monkeypatch.setattr("featuremill.decoder_time._TIMEOUTS", 0)
+    monkeypatch.setattr(
+        "featuremill.workflows.run.extraction.Work", partial(Work, decoder="poison:hang")
+    )
+    monkeypatch.setattr("featuremill.workflows.run.decoder_time._TIMEOUTS", 0)
     config = offline(source, dest, reduce=False, image_timeout=1.5, max_rejects="100%")
     with pytest.raises(WorkerError, match="longer to decode"):
         run(config, spark=spark)
     assert 0 < len(features(dest)) < 12
-    monkeypatch.setattr("featuremill.decoder_time._TIMEOUTS", 1_000)
+    monkeypatch.setattr("featuremill.workflows.run.decoder_time._TIMEOUTS", 1_000)
     run(config, spark=spark)
     assert len(features(dest)) == 12
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bad_images import encoded, picture
-from featuremill.detail import fine_detail
+from featuremill.images.jpeg_detail import fine_detail
 
 EDGE = 640
 

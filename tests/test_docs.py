@@ -16,11 +16,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from featuremill.cells import text_of
+from featuremill._utils.csv_cells import text_of
 from featuremill.cli import main
-from featuremill.clutter import NEVER_IMAGES, NEVER_NAMES, SYSTEM_FOLDERS, SYSTEM_SUFFIXES
 from featuremill.models import registry
 from featuremill.storage import open_store
+from featuremill.storage.ignored_files import (
+    NEVER_IMAGES,
+    NEVER_NAMES,
+    SYSTEM_FOLDERS,
+    SYSTEM_SUFFIXES,
+)
 from made_results import MadeResult
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +57,12 @@ def test_the_help_pages_are_the_programs_own() -> None:
     pages = subprocess.run(shown, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
     written = (ROOT / "docs" / "cli.md").read_text()
     assert written == pages.stdout, "run scripts/help_pages.py"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_tables_of_modules_are_those_of_the_code(page: str) -> None:
+    written = load_script("module_tables").written(page)
+    assert (ROOT / page).read_text() == written, "run scripts/module_tables.py"
 
 
 def test_what_is_promised_is_shown_by_tests_that_exist() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from featuremill import machine
+from featuremill._utils import hardware
 from featuremill.cli import main
-from featuremill.doctor import diagnose
-from featuremill.findings import Finding
 from featuremill.models import registry
 from featuremill.models.engines import ENGINES
+from featuremill.workflows.doctor import diagnose
+from featuremill.workflows.findings import Finding
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -51,15 +51,15 @@ def test_without_java_it_says_how_to_get_one_and_exits_with_1(
 
 
 def test_memory_for_fewer_tasks_than_cores_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: 16)
-    monkeypatch.setattr(machine, "usable_memory", lambda: 2_700_000_000)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 16)
+    monkeypatch.setattr(hardware, "usable_memory", lambda: 2_700_000_000)
     memory = found("memory")
     assert memory.level == "warn"
     assert "16 tasks at once want 7.4 GB; --master local[*] means 4 here" in memory.said
 
 
 def test_memory_for_no_run_at_all_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "usable_memory", lambda: 500_000_000)
+    monkeypatch.setattr(hardware, "usable_memory", lambda: 500_000_000)
     memory = found("memory")
     assert (memory.level, memory.remedy) == (
         "fail",
@@ -73,8 +73,8 @@ def test_memory_for_no_run_at_all_fails(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_limit_of_threads_that_a_run_would_meet(
     most: int | None, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
-    monkeypatch.setattr(machine, "usable_threads", lambda: most)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 2)
+    monkeypatch.setattr(hardware, "usable_threads", lambda: most)
     threads = found("threads")
     assert threads.level == level
     assert ("ulimit -u" in threads.remedy) == (level != "ok")
@@ -86,7 +86,7 @@ def test_threads_that_a_control_group_withholds_do_not_count(tmp_path: Path) -> 
     (group / "pids.max").write_text("77\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("0::/pod\n")
-    assert machine.usable_threads(tmp_path) == 77
+    assert hardware.usable_threads(tmp_path) == 77
 
 
 @pytest.mark.parametrize(("free", "level"), [(0, "fail"), (10_000_000, "warn"), (10**12, "ok")])

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from featuremill.drift import SHIFT_BOUND, Beyond, Drift, drift
-from featuremill.moments import Moments
-from featuremill.pca import PCA
+from featuremill.pca.drift import SHIFT_BOUND, Beyond, Drift, drift
+from featuremill.pca.model import PCA
+from featuremill.pca.moments import Moments
 
 D = 12
 

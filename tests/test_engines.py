@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from featuremill.errors import PrecisionError
-from featuremill.images import resize
+from featuremill.images.decode import resize
+from featuremill.images.synth import SynthConfig, draw
 from featuremill.models import correction, embedded, engines, mixed, registry
 from featuremill.models.engines import BATCH, native_bf16, open_engine
 from featuremill.models.network import BOUNDS, Network
 from featuremill.models.parity import smallest_cosine
-from featuremill.synth import SynthConfig, draw
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from featuremill import RunConfig, estimate, run
 from featuremill.cli import main
 from featuremill.errors import ConfigError, SourceError
-from featuremill.estimation import choose
-from featuremill.forecast import Line, Measurement, largest_task
-from featuremill.references import Reference
+from featuremill.storage.references import Reference
+from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
+from featuremill.workflows.estimate.measure import choose
 from outputs import MODEL, everything_in, offline
 
 OFFLINE = ("--model", MODEL, "--precision", "fp32")

@@ -26,17 +26,18 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 
-from featuremill import explore, names
+from featuremill._utils import paths
+from featuremill._utils.progress import Silent
 from featuremill.cli import main
+from featuremill.dataset.network import NETWORK
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
-from featuremill.export import FORMS, export, huggingface, rows
+from featuremill.export import FORMS, explore, export, huggingface
+from featuremill.export import results as rows
 from featuremill.export.onnx import build
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.parity import smallest_cosine
-from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
-from featuremill.progress import Silent
+from featuremill.pca.model import PCA, Moments
 from featuremill.storage import open_store
 from outputs import MODEL, everything_in, features, reduced
 from stand_in import REGION, s3_server
@@ -102,7 +103,7 @@ def output_of(form: str, folder: Path) -> Path:
 
 def as_the_page_says(path: str, size: tuple[int, int]) -> np.ndarray:
     """Pixels by Pillow alone, as docs/export.md tells who has no featuremill."""
-    with Image.open(os.fsdecode(names.decode(path))) as image:
+    with Image.open(os.fsdecode(paths.decode(path))) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
         return np.asarray(upright.resize(size[::-1], Image.Resampling.BICUBIC))
 

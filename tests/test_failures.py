@@ -2,7 +2,7 @@
 
 import pytest
 
-from featuremill.failures import root_cause, translated
+from featuremill.workers.failures import root_cause, translated
 
 SHADOWED = """\
 An error occurred while calling o77.collectToPython.

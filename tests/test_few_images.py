@@ -12,8 +12,8 @@ from PIL import Image
 import featuremill
 from featuremill.cli import main
 from featuremill.export import FORMS
-from featuremill.pipeline import run
 from featuremill.storage.local import LocalStore
+from featuremill.workflows.run.pipeline import run
 from outputs import offline
 
 ANYTHING = featuremill.RejectLimit(share=1)

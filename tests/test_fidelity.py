@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featuremill import images
-from featuremill.images import Limits
+from featuremill.images import decode
+from featuremill.images.decode import Limits
 from featuremill.models import registry
 from featuremill.models.engines import native_bf16, open_engine
 from featuremill.models.parity import smallest_cosine
-from featuremill.pipeline import RunResult, run
+from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, reduced
 
 K = 10
@@ -83,7 +83,9 @@ def test_fp32_is_keras(fp32, keras, shared_data):
 
 
 def test_auto_keeps_its_promise_for_every_photograph(run_at, keras, shared_data, monkeypatch):
-    monkeypatch.setattr("featuremill.probe._WORTHWHILE", 0)  # whatever else this machine does
+    monkeypatch.setattr(
+        "featuremill.workflows.run.probe._WORTHWHILE", 0
+    )  # whatever else this machine does
     result = run_at("auto", reduce=False)
     assert result.record.warnings == []
     assert cosines(result, keras, shared_data).min() >= 0.999
@@ -167,7 +169,7 @@ def test_the_worst_textures_keep_the_promise_of_auto(weights, texture):
     engine = open_engine(registry.load("mobilenetv2", Path(weights)), "fp32")
     jpeg = as_jpeg(TEXTURES[texture])
     smaller, exact = (
-        engine.embed(images.resize(images.decode(jpeg, Limits(), target).pixels, (224, 224))[None])
+        engine.embed(decode.resize(decode.decode(jpeg, Limits(), target).pixels, (224, 224))[None])
         for target in ((224, 224), None)
     )
     assert smallest_cosine(smaller, exact) >= 0.999

@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from featuremill.neighbours import LeaveOneOut, outlyingness, pairs_above, unit_rows
-from featuremill.pca import PCA, Moments
-from featuremill.report import alike, analysis, findings
+from featuremill.images.thumbnails import Wanted
+from featuremill.pca.model import PCA, Moments
+from featuremill.report import feature_summary
+from featuremill.report.class_styles import COLOURS, SHAPES, Look, looks
 from featuremill.report.explorer import pack
-from featuremill.report.looks import COLOURS, SHAPES, Look, looks
 from featuremill.report.rows import Rows
-from featuremill.thumbnails import Wanted
+from featuremill.search import alike, analysis
+from featuremill.search.neighbors import LeaveOneOut, outlyingness, pairs_above, unit_rows
 
 
 def clusters(classes=12, each=400, d=24, seed=0):
@@ -280,7 +281,7 @@ def test_paths_are_told_by_what_differs_in_a_folder():
 def test_everything_is_found_at_once():
     features, labels = clusters()
     pca = PCA.fit(Moments.of(features), n_components=10)
-    found, explorer = findings.find(rows_of(features, labels), pca)
+    found, explorer = feature_summary.find(rows_of(features, labels), pca)
     assert (found.shown, found.total, found.labels, found.asked) == (4800, 4800, 12, 2000)
     assert [accuracy.of for accuracy in found.accuracy] == ["24 features", "10 components"]
     for accuracy in found.accuracy:
@@ -296,7 +297,7 @@ def test_everything_is_found_at_once():
 def test_the_reduction_shows_its_cost():
     features, labels = clusters()
     pca = PCA.fit(Moments.of(features), n_components=2)
-    found, _ = findings.find(rows_of(features, labels), pca)
+    found, _ = feature_summary.find(rows_of(features, labels), pca)
     full, reduced = found.accuracy
     assert reduced.share < full.share - 0.1
     assert found.left_out == {
@@ -307,7 +308,7 @@ def test_the_reduction_shows_its_cost():
 
 def test_without_components_classes_are_still_told_apart():
     features, labels = clusters(each=20)
-    found, explorer = findings.find(rows_of(features, labels), None)
+    found, explorer = feature_summary.find(rows_of(features, labels), None)
     assert explorer is None
     assert [accuracy.of for accuracy in found.accuracy] == ["24 features"]
     assert found.classes[0].nearest is not None
@@ -317,14 +318,14 @@ def test_without_components_classes_are_still_told_apart():
 def test_one_class_is_told_apart_from_nothing():
     features, _ = clusters(classes=1, each=30)
     pca = PCA.fit(Moments.of(features), n_components=4)
-    found, _ = findings.find(rows_of(features, ["a"] * 30), pca)
+    found, _ = feature_summary.find(rows_of(features, ["a"] * 30), pca)
     assert found.accuracy == []
     assert found.left_out == {"neighbours": "all images are of one class"}
     assert (found.classes[0].nearest, found.classes[0].asked) == (None, 0)
 
 
 def test_no_rows_tell_nothing():
-    found, explorer = findings.find(rows_of(np.empty((0, 24), np.float32), []), None)
+    found, explorer = feature_summary.find(rows_of(np.empty((0, 24), np.float32), []), None)
     assert (found.labels, found.classes, explorer) == (0, (), None)
 
 
@@ -333,7 +334,7 @@ def test_a_class_for_every_image_is_bounded(monkeypatch):
     features, _ = clusters(classes=4, each=50)
     labels = [f"{n:03}" for n in range(200)]
     pca = PCA.fit(Moments.of(features), n_components=4)
-    found, explorer = findings.find(rows_of(features, labels), pca)
+    found, explorer = feature_summary.find(rows_of(features, labels), pca)
     assert (len(found.classes), found.labels) == (50, 200)
     assert all(facts.nearest is None for facts in found.classes)
     assert len(explorer.looks) == 200

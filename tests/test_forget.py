@@ -23,24 +23,32 @@ from deltalake import DeltaTable
 from PIL import ExifTags, Image
 
 import featuremill
-from featuremill import explore, names
-from featuremill.checks import CheckConfig, check
+from featuremill._utils import paths as names
 from featuremill.cli import main
-from featuremill.erasure import job
-from featuremill.erasure.targets import Unfinished
-from featuremill.errors import (
-    ConfigError,
-    DestinationBusyError,
-    DestinationError,
-    StorageError,
+from featuremill.dataset.exclusions import (
+    FORGOTTEN,
+    UNFINISHED,
+    Forgotten,
+    read_forgotten,
+    require_finished,
 )
-from featuremill.forgotten import FORGOTTEN, UNFINISHED, Forgotten, read_forgotten, require_finished
-from featuremill.lease import LOCK, Holder, Lease, hold
-from featuremill.pipeline import run
-from featuremill.reduce import still_fits
+from featuremill.dataset.lock import LOCK, Holder, Lease, hold
+from featuremill.dataset.pca_files import still_fits
+from featuremill.dataset.tables import (
+    Table,
+    drop_paths,
+    features_table,
+    reduced_table,
+    without_rows,
+)
+from featuremill.errors import ConfigError, DestinationBusyError, DestinationError, StorageError
+from featuremill.export import explore
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
-from featuremill.tables import Table, drop_paths, features_table, reduced_table, without_rows
+from featuremill.workflows.check import CheckConfig, check
+from featuremill.workflows.forget import steps as job
+from featuremill.workflows.forget.targets import Unfinished
+from featuremill.workflows.run.pipeline import run
 from made_results import MadeResult, numbered, paths_in
 from outputs import everything_in, features, offline
 from remains import files_of, remains, versions_of

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 import poison
 import soak.images
 from bad_images import encoded, picture, png
-from featuremill import cells
-from featuremill.checks import CheckConfig, check
-from featuremill.dispatch import Work
+from featuremill._utils import csv_cells
 from featuremill.errors import ImageRejected, WorkerError
 from featuremill.export import export
-from featuremill.images import FORMATS, Limits
-from featuremill.isolation import InChild
-from featuremill.pipeline import run
+from featuremill.images.decode import FORMATS, Limits
+from featuremill.images.sandbox import InChild
 from featuremill.storage import open_store
+from featuremill.workflows.check import CheckConfig, check
+from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.pipeline import run
 from made_results import MadeResult
 from outputs import everything_in, features, offline
 from soak.costly import COSTLY
@@ -200,7 +200,9 @@ SCRIPT = "<script>alert(1)<"
 @pytest.fixture
 def workers_die_on_poison(spark, monkeypatch):
     spark.sparkContext.addPyFile(poison.__file__)
-    monkeypatch.setattr("featuremill.driver.Work", partial(Work, decoder="poison:segfault"))
+    monkeypatch.setattr(
+        "featuremill.workflows.run.extraction.Work", partial(Work, decoder="poison:segfault")
+    )
 
 
 @pytest.fixture
@@ -245,7 +247,7 @@ def test_a_source_that_means_harm_does_none(spark, hostile, workers_die_on_poiso
         texts = [text for row in table for key, text in row.items() if not key.startswith("pc_")]
         assert table
         assert not [text for text in texts if re.match(r"[=+@\t\r]|-(?!\d+$)", text)]
-        assert {cells.text_of(row["label"]) for row in table} <= set(rows.label)
+        assert {csv_cells.text_of(row["label"]) for row in table} <= set(rows.label)
 
     page = (dest / "report.html").read_text()
     assert SCRIPT not in page
@@ -272,11 +274,11 @@ FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\.\d+)?$))
 
 @given(st.text(alphabet="'=+-@\t\r 15.ab;|\"\u3000＝－", max_size=7))
 def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
-    cell = cells.cell(text)
-    assert cells.text_of(cell) == text
-    column = cells.cells(pa.array([text, None, "plain"]))
+    cell = csv_cells.cell(text)
+    assert csv_cells.text_of(cell) == text
+    column = csv_cells.cells(pa.array([text, None, "plain"]))
     assert column.to_pylist() == [cell, None, "plain"]
-    assert cells.texts_of(column).to_pylist() == [text, None, "plain"]
+    assert csv_cells.texts_of(column).to_pylist() == [text, None, "plain"]
     assert WRITTEN_BY_THE_PAGE.sub(r"\1'", text) == cell or NUMBER.fullmatch(text)
     # also not for a spreadsheet that separates cells by semicolons, as where 0,5 is a half
     for part in re.split(r"[;|\t\r\n]", cell):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bad_images import encoded, picture
-from featuremill import images
 from featuremill.errors import ImageRejected
-from featuremill.images import Limits, decode
+from featuremill.images import decode as decoding
+from featuremill.images.decode import Limits, decode
 from soak.costly import tiff
 
 HEIC = base64.b64decode(
@@ -109,8 +109,8 @@ def test_a_damaged_file_of_a_kind_that_is_decoded_stays_damaged():
 
 
 def without_heif(monkeypatch: pytest.MonkeyPatch) -> None:
-    formats = [name for name in images._formats() if name != "HEIF"]
-    monkeypatch.setattr(images, "_formats", lambda: formats)
+    formats = [name for name in decoding._formats() if name != "HEIF"]
+    monkeypatch.setattr(decoding, "_formats", lambda: formats)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pi_heif") is None, reason="the extra heif is missing")

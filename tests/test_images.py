@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from bad_images import encoded, exif, picture, write_corpus
 from featuremill.errors import ConfigError, ImageRejected
-from featuremill.images import Limits, decode, resize, thumbnail
+from featuremill.images.decode import Limits, decode, resize, thumbnail
 
 LIMITS = Limits()
 
@@ -89,7 +89,7 @@ def test_other_formats_and_modes_are_as_pillow_converts_them(corpus):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "1", "CMYK"])
 def test_a_large_picture_is_converted_part_by_part_to_the_same(mode, monkeypatch):
     data = encoded("TIFF" if mode == "CMYK" else "PNG", picture(mode))
-    monkeypatch.setattr("featuremill.images._PIXELS_AT_ONCE", 500)
+    monkeypatch.setattr("featuremill.images.decode._PIXELS_AT_ONCE", 500)
     assert_array_equal(pixels(data), by_pillow(data))
 
 

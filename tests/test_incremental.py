@@ -17,30 +17,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import featuremill
-from featuremill import CheckConfig, RejectLimit, growth, pipeline, reduce
+from featuremill import CheckConfig, RejectLimit
+from featuremill._utils.progress import Silent
 from featuremill.cli import main
 from featuremill.config import RunConfig
-from featuremill.drift import drift
-from featuremill.erasure.past import expunge
+from featuremill.dataset.exclusions import FORGOTTEN, Forgotten
+from featuremill.dataset.known_images import Known, gone_images
+from featuremill.dataset.ledger import RunRecord
+from featuremill.dataset.parquet import feature_writer
+from featuremill.dataset.schemas import FEATURES
+from featuremill.dataset.source_aliases import OtherName, other_name
+from featuremill.dataset.tables import DataFile, drop_paths, features_table, without_rows
 from featuremill.errors import ConfigError, DestinationError, RunError, SourceError
-from featuremill.extract import feature_writer
-from featuremill.forgotten import FORGOTTEN, Forgotten
-from featuremill.growth import Kept, changed_since, load_kept
-from featuremill.known import Known, gone_images
-from featuremill.ledger import RunRecord
-from featuremill.listing import Listing, Selection
-from featuremill.moments import Moments
-from featuremill.pca import PCA
-from featuremill.pipeline import run
-from featuremill.prepare import prepare
-from featuremill.progress import Silent
-from featuremill.schemas import FEATURES
-from featuremill.session import Attempt
-from featuremill.spelling import OtherName, other_name
+from featuremill.images.synth import SynthConfig, draw, encode, write
+from featuremill.pca import incremental, reduce, saved
+from featuremill.pca.drift import drift
+from featuremill.pca.incremental import Kept, changed_since, load_kept
+from featuremill.pca.model import PCA
+from featuremill.pca.moments import Moments
 from featuremill.storage import Listed
+from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.local import LocalStore
-from featuremill.synth import SynthConfig, draw, encode, write
-from featuremill.tables import DataFile, drop_paths, features_table, without_rows
+from featuremill.workers.spark import Attempt
+from featuremill.workflows.forget.history import expunge
+from featuremill.workflows.run import pipeline
+from featuremill.workflows.run.pipeline import run
+from featuremill.workflows.run.prepare import prepare
 from outputs import everything_in, features, offline, reduced
 
 MODEL_ID = "0123456789abcdef"
@@ -236,15 +238,15 @@ class Growing:
         rows = reduce.Rows(MODEL_ID)
         pca = PCA.fit(reduce.compute_moments(self.spark, self.store, rows, 4), n_components=2)
         reduce.project(self.spark, self.store, rows, pca, run)
-        reduce.save_model(self.store, pca, NETWORK, run)
+        saved.save_model(self.store, pca, NETWORK, run)
 
     def kept(self) -> Kept:
         return load_kept(self.store, NETWORK, {}, "")
 
     def keep(self, run: str) -> Kept:
         kept = self.kept()
-        growth.extend(self.spark, self.store, kept, MODEL_ID, run)
-        growth.save_kept(self.store, kept, None, run)
+        incremental.extend(self.spark, self.store, kept, MODEL_ID, run)
+        incremental.save_kept(self.store, kept, None, run)
         return kept
 
     def scores(self) -> dict[str, bytes]:
@@ -311,7 +313,7 @@ def test_scores_far_beyond_those_fitted_are_counted_whenever_they_came(growing):
 def test_without_a_largest_score_what_no_image_fitted_can_have_is_far(growing):
     kept = growing.kept()
     old = {name: kept.description[name] for name in kept.description if name != "largest_score"}
-    found = growth.far_beyond(growing.store, dataclasses.replace(kept, description=old))
+    found = incremental.far_beyond(growing.store, dataclasses.replace(kept, description=old))
     assert found.rows == 0
     assert found.largest >= kept.description["largest_score"]
 
@@ -332,7 +334,7 @@ def test_a_damaged_pca_is_refused_by_all_who_read_it(growing, bit):
     with pytest.raises(DestinationError, match=r"damaged|do not belong together"):
         growing.kept()
     with pytest.raises(DestinationError, match=r"damaged|do not belong together") as error:
-        reduce.load_model(growing.store)
+        saved.load_model(growing.store)
     assert "Bring that file back" in error.value.remedy
 
 
@@ -368,13 +370,13 @@ def test_where_the_log_has_forgotten_what_was_reduced_all_is_projected_again(gro
     assert changed_since(growing.table, 1, MODEL_ID) is None
     growing.keep(growing.embed({"h": 104}))
     assert growing.scores().keys() == growing.held.keys()
-    assert growth.measure_drift(growing.spark, growing.store, kept, MODEL_ID) is None
+    assert incremental.measure_drift(growing.spark, growing.store, kept, MODEL_ID) is None
 
 
 def test_drift_is_of_all_that_came_since_the_fit(growing):
     growing.keep(growing.embed({"g": 101, "h": 102}))
     growing.keep(growing.embed({"i": 103, "a": 104}, prune=("b",)))
-    found = growth.measure_drift(growing.spark, growing.store, growing.kept(), MODEL_ID)
+    found = incremental.measure_drift(growing.spark, growing.store, growing.kept(), MODEL_ID)
     assert found is not None
     assert found.rows == 4
     came = [np.random.default_rng(seed).normal(size=4).astype("f4") for seed in range(101, 105)]
@@ -391,10 +393,10 @@ def account(growing) -> tuple[SimpleNamespace, RunRecord]:
 def test_the_warning_of_a_drift_stands_as_long_as_the_result_does(growing):
     new = growing.embed({"g": 101, "h": 102})
     kept = growing.kept()
-    found = growth.measure_drift(growing.spark, growing.store, kept, MODEL_ID)
+    found = incremental.measure_drift(growing.spark, growing.store, kept, MODEL_ID)
     far = dataclasses.replace(found, shift=99.0)
-    growth.extend(growing.spark, growing.store, kept, MODEL_ID, new)
-    growth.save_kept(growing.store, kept, far.description(), new)
+    incremental.extend(growing.spark, growing.store, kept, MODEL_ID, new)
+    incremental.save_kept(growing.store, kept, far.description(), new)
     growing.store.write("csv/reduced.csv", b"path,label,pc_1,pc_2")
 
     job, record = account(growing)
@@ -613,10 +615,10 @@ def test_every_output_is_without_the_image_that_is_gone(grown):
 def test_where_nothing_has_changed_a_kept_pca_needs_no_spark(grown, tmp_path, monkeypatch):
     dest = tmp_path / "results"
     shutil.copytree(grown.dest, dest)
-    started = "featuremill.pipeline.spark_session"
+    started = "featuremill.workflows.run.pipeline.spark_session"
     monkeypatch.setattr(started, lambda *_: pytest.fail("Spark was started"))
     other = OtherName("/link", "/pictures")
-    monkeypatch.setattr("featuremill.pipeline.other_name", lambda *_: other)
+    monkeypatch.setattr("featuremill.workflows.run.pipeline.other_name", lambda *_: other)
     config = offline(grown.source, dest, prune=True, keep_pca=True, max_rejects=ANYTHING)
     record = run(config).record
     assert other.warning(str(grown.source)) in record.warnings

@@ -19,10 +19,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from bad_images import encoded, picture
-from featuremill import images
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
-from featuremill.images import Decoded, Limits
-from featuremill.isolation import InChild, InProcess
+from featuremill.images import decode
+from featuremill.images.decode import Decoded, Limits
+from featuremill.images.sandbox import InChild, InProcess
 
 LIMITS = Limits(max_pixels=10_000)
 SHORT = 0.5  # seconds, for hangs that would last a minute
@@ -42,7 +42,7 @@ def poisoned(data: bytes, limits: Limits, target: tuple[int, int] | None) -> Dec
     failures.get(data, lambda: None)()
     if data == b"print":
         return Decoded(np.zeros((1, 2, 3), np.uint8), 1, 2)
-    return images.decode(data, limits, target)
+    return decode.decode(data, limits, target)
 
 
 POISONED = f"{__name__}:poisoned"
@@ -65,7 +65,7 @@ def children() -> set[psutil.Process]:
 def test_pixels_and_rejections_are_those_of_the_decoder(kind):
     jpeg = encoded("JPEG")
     with kind(LIMITS) as decoder:
-        assert_array_equal(decoder.decode(jpeg).pixels, images.decode(jpeg, LIMITS).pixels)
+        assert_array_equal(decoder.decode(jpeg).pixels, decode.decode(jpeg, LIMITS).pixels)
         large = encoded("PNG", picture(size=(120, 100)))
         for bad, stage, reason in [
             (b"", "decode", "the file is empty"),
@@ -90,7 +90,7 @@ def test_a_timeout_must_be_above_zero(kind):
 @pytest.mark.parametrize("failure", ["hang", "spin"])
 def test_a_hang_ends_the_process_even_while_it_keeps_the_gil(failure):
     code = (
-        "from featuremill.isolation import InProcess, Limits\n"
+        "from featuremill.images.sandbox import InProcess, Limits\n"
         f"with InProcess(Limits(), {SHORT}, {POISONED!r}) as decoder: decoder.decode(b'{failure}')"
     )
     began = time.monotonic()
@@ -146,7 +146,7 @@ def test_an_image_that_ends_the_child_is_rejected_and_the_next_one_decoded(
         child.decode(failure)
     expected = (stage, f"the decoder died ({fate}) on this image")
     assert (rejected.value.stage, rejected.value.reason) == expected
-    assert_array_equal(child.decode(jpeg).pixels, images.decode(jpeg, LIMITS).pixels)
+    assert_array_equal(child.decode(jpeg).pixels, decode.decode(jpeg, LIMITS).pixels)
 
 
 def test_an_image_that_hangs_the_child_is_rejected_and_the_next_one_decoded():
@@ -180,7 +180,7 @@ def test_one_child_serves_many_images_and_none_is_left_behind():
 
 def test_an_interrupted_answer_is_not_taken_for_the_next(child, monkeypatch):
     child.decode(encoded("JPEG"))
-    monkeypatch.setattr("featuremill.isolation.json.loads", interrupted)
+    monkeypatch.setattr("featuremill.images.sandbox.json.loads", interrupted)
     with pytest.raises(KeyboardInterrupt):
         child.decode(encoded("PNG"))
     monkeypatch.undo()

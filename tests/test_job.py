@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from featuremill import job, pipeline
-from featuremill.cloud import manifest
+from featuremill.cli import cluster_job
+from featuremill.cloud.packaging import manifest
 from featuremill.errors import TooManyRejectsError
+from featuremill.workflows.run import pipeline
 
 UNTRAINED = "mobilenetv2-untrained"
 
@@ -27,8 +28,8 @@ class Session:
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A session, for a job in an archive that was unpacked to ``tmp_path``."""
     spark = Session()
-    monkeypatch.setattr(job, "_session", lambda: spark)
-    monkeypatch.setattr(job, "UNPACKED", tmp_path)
+    monkeypatch.setattr(cluster_job, "_session", lambda: spark)
+    monkeypatch.setattr(cluster_job, "UNPACKED", tmp_path)
     # what main sets is taken back
     monkeypatch.setenv("FEATUREMILL_CACHE", "x")
     monkeypatch.delenv("FEATUREMILL_CACHE")
@@ -47,7 +48,7 @@ def run_with(
 
     monkeypatch.setattr(pipeline, "run", run)
     with pytest.raises(SystemExit) as ended:
-        job.main(arguments)
+        cluster_job.main(arguments)
     assert isinstance(ended.value.code, int)
     return asked, ended.value.code
 
@@ -82,5 +83,5 @@ def test_a_job_says_that_its_archive_is_for_another_machine(
 ) -> None:
     (tmp_path / manifest.FILE).write_text(label("riscv64"))
     with pytest.raises(SystemExit) as ended:
-        job.main(["in", "out"])
+        cluster_job.main(["in", "out"])
     assert "built for riscv64, this machine is" in str(ended.value.code)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from featuremill import jvm
 from featuremill.errors import JavaError
-from featuremill.jvm import check_java
+from featuremill.workers import java
+from featuremill.workers.java import check_java
 
 
 def fake_java(home: Path, script: str) -> Path:
@@ -123,7 +123,7 @@ def test_where_no_more_processes_may_be_started_that_is_the_cause(tmp_path, monk
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "java", "")))
-    monkeypatch.setattr(jvm, "subprocess", SimpleNamespace(run=refuse))
+    monkeypatch.setattr(java, "subprocess", SimpleNamespace(run=refuse))
     with pytest.raises(JavaError, match="temporarily unavailable") as refused:
         check_java()
     assert "ulimit -u" in refused.value.remedy

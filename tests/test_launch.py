@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from featuremill import environment, launch
-from featuremill.environment import check_pyspark, own_environment, unused
 from featuremill.errors import ConfigError
-from featuremill.session import spark_session
+from featuremill.workers import environment, launch
+from featuremill.workers.environment import check_pyspark, own_environment, unused
+from featuremill.workers.spark import spark_session
 
 if TYPE_CHECKING:
     from tests.conftest import SharedSpark

@@ -14,7 +14,8 @@ from dataclasses import asdict, replace
 import psutil
 import pytest
 
-from featuremill import lease
+from featuremill.dataset import lock
+from featuremill.dataset.lock import DEAD_AFTER_SECONDS, LOCK, Holder, Lease, confirm, hold
 from featuremill.errors import (
     ConfigError,
     DestinationBusyError,
@@ -22,7 +23,6 @@ from featuremill.errors import (
     LeaseLostError,
     StorageError,
 )
-from featuremill.lease import DEAD_AFTER_SECONDS, LOCK, Holder, Lease, confirm, hold
 from featuremill.storage.local import LocalStore
 
 
@@ -105,7 +105,7 @@ class TestTakeOver:
     def test_a_run_on_another_machine_is_dead_after_a_quarter_of_an_hour(
         self, destination, silent_for, dead, monkeypatch
     ):
-        monkeypatch.setattr(lease, "WATCH_SECONDS", 0.01)
+        monkeypatch.setattr(lock, "WATCH_SECONDS", 0.01)
         seen = time.time() - DEAD_AFTER_SECONDS - silent_for
         destination.write(LOCK, Holder("far", "elsewhere", 1, 0.0, seen).to_bytes())
         if dead:
@@ -134,7 +134,7 @@ class TestTakeOver:
 
     def test_a_process_that_ended_and_was_not_yet_waited_for_is_dead(self, destination):
         with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-            started = lease._started(process.pid)
+            started = lock._started(process.pid)
             zombie = replace(
                 Holder.this_process("zombie"), pid=process.pid, process_started=started
             )
@@ -154,7 +154,7 @@ class TestTakeOver:
 
     def test_a_clock_that_is_wrong_by_hours_kills_no_run(self, destination, monkeypatch):
         """The lock says it was last refreshed long ago, and is refreshed while it is watched."""
-        monkeypatch.setattr(lease, "WATCH_SECONDS", 3.0)
+        monkeypatch.setattr(lock, "WATCH_SECONDS", 3.0)
         behind = time.time() - 10 * DEAD_AFTER_SECONDS
         far = Holder("far", "elsewhere", 1, 0.0, behind)
         destination.write(LOCK, far.to_bytes())
@@ -250,7 +250,7 @@ class TestALeaseThatWasLost:
 
 class TestHeartbeat:
     def test_the_lock_shows_signs_of_life(self, destination, monkeypatch):
-        monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.001)
+        monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.001)
         with hold(destination, "mine"):
             first = held_by(destination)
             later = until(lambda: held_by(destination), lambda holder: holder.seen > first.seen)
@@ -265,7 +265,7 @@ class TestHeartbeat:
             tried.set()
             raise StorageError("no space left")
 
-        monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.001)
+        monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.001)
         with hold(destination, "mine"):
             monkeypatch.setattr(LocalStore, "write", fail)
             assert tried.wait(5)

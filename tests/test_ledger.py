@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featuremill import ledger
-from featuremill.errors import LedgerError
-from featuremill.ledger import (
+from featuremill.dataset import ledger
+from featuremill.dataset.ledger import (
     Ledger,
     RunRecord,
     kind_of,
@@ -19,8 +18,9 @@ from featuremill.ledger import (
     load_latest,
     new_run_id,
 )
-from featuremill.references import Reference, Rejection
+from featuremill.errors import LedgerError
 from featuremill.storage.local import LocalStore
+from featuremill.storage.references import Reference, Rejection
 
 COUNTS = [field.name for field in dataclasses.fields(Ledger)]
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 
 from featuremill.errors import SourceError
-from featuremill.listing import Listing, Selection
-from featuremill.references import Reference, Rejection
 from featuremill.storage import Listed
+from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.local import LocalStore
+from featuremill.storage.references import Reference, Rejection
 
 
 class ListOnly:

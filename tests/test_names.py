@@ -9,25 +9,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from featuremill import names
+from featuremill._utils import paths
 
 
 @given(st.binary())
 @example(b"%41")
 @example(b"\xed\xb3\xbf")  # how a lone surrogate would look in UTF-8
 def test_the_text_of_a_name_gives_back_exactly_the_name(name):
-    assert names.decode(names.encode(name)) == name
+    assert paths.decode(paths.encode(name)) == name
 
 
 @given(st.binary(), st.binary())
 def test_two_names_never_share_a_text(one, other):
-    assert (names.encode(one) == names.encode(other)) == (one == other)
+    assert (paths.encode(one) == paths.encode(other)) == (one == other)
 
 
 @given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "ignore"))))
 @example("a\x85b\u2028c\u2029d\x7f".encode())
 def test_no_text_breaks_a_line_or_moves_a_cursor(name):
-    text = names.encode(name)
+    text = paths.encode(name)
     assert not {"Cc", "Cs", "Zl", "Zp"} & {unicodedata.category(character) for character in text}
     assert len(text.splitlines()) <= 1
     text.encode("utf-8")
@@ -37,7 +37,7 @@ def test_no_text_breaks_a_line_or_moves_a_cursor(name):
     "name", ["fruits/Apple Braeburn/0_100.jpg", "épi 1.jpg", "りんご/🍎.jpg", "a#b?c&d=e+f.jpg", ""]
 )
 def test_a_name_that_people_can_read_stays_as_it_is(name):
-    assert names.encode(name.encode()) == name
+    assert paths.encode(name.encode()) == name
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_name_that_people_can_read_stays_as_it_is(name):
     ],
 )
 def test_what_is_not_plain_text_is_percent_encoded(name, text):
-    assert names.encode(name) == text
+    assert paths.encode(name) == text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_not_plain_text_is_percent_encoded(name, text):
     ],
 )
 def test_the_label_is_the_parent_folder(path, label):
-    assert names.label(path) == label
+    assert paths.label(path) == label
 
 
 @given(st.text().map(lambda text: text.encode("utf-8", "ignore")))
@@ -71,9 +71,9 @@ def test_the_label_is_the_parent_folder(path, label):
 def test_every_unicode_spelling_of_a_folder_is_one_label(name):
     text = name.decode()
     spelt = [unicodedata.normalize(form, text).encode() for form in ("NFC", "NFD")]
-    one, other = (names.composed(names.encode(name)) for name in spelt)
+    one, other = (paths.composed(paths.encode(name)) for name in spelt)
     assert one == other
-    assert names.decode(one) == spelt[0]
+    assert paths.decode(one) == spelt[0]
 
 
 @pytest.mark.parametrize("name", ["50% ripe", "pommé", "pomme\u0301", "\udcc3\udca9"])

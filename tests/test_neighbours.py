@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featuremill.errors import InputError
-from featuremill.neighbours import (
+from featuremill.search.neighbors import (
     leaders,
     leave_one_out,
     majority,

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from featuremill.cloud import serverless
+from featuremill.cloud.jobs import serverless
 
 ROOT = Path(__file__).parents[1]
 JUPYTER = Path(sys.executable).with_name("jupyter-execute")

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 import featuremill
 from faults import Fault, FaultyServer, faulty
 from featuremill.cli import main
+from featuremill.dataset.lock import LOCK, hold
+from featuremill.dataset.tables import features_table
 from featuremill.errors import ConfigError, DestinationError, FeaturemillError, StorageError
-from featuremill.export.rows import open_results
-from featuremill.lease import LOCK, hold
+from featuremill.export.results import open_results
 from featuremill.report.gather import REPORT, rewrite_report
-from featuremill.search.table import load
+from featuremill.search.embedded import load
 from featuremill.storage import open_store
-from featuremill.tables import features_table
 from made_results import MadeResult, numbered, paths_in
 from stand_in import REGION, maker_of_buckets, s3_server
 
@@ -268,7 +268,7 @@ class TestAPassword:
 
     def test_of_the_environment_stands_in_no_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://jane:hunter2@127.0.0.1:9")
-        monkeypatch.setattr("featuremill.storage.patience._PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr("featuremill.storage.retry._PATIENCE_SECONDS", 0.0)
         with pytest.raises(FeaturemillError) as failed:
             list(open_store("s3://photos").list())
         assert "hunter2" not in str(failed.value)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import decomposition
 
-from featuremill import moments as moments_module
 from featuremill.errors import ConfigError, InputError, RunError
-from featuremill.pca import PCA, Moments, components_needed
+from featuremill.pca import moments as moments_module
+from featuremill.pca.model import PCA, Moments, components_needed
 
 GAP = 1e-6  # components are only determined where neighbouring eigenvalues differ by more
 

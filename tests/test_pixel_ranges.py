@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from bad_images import encoded, picture
 from featuremill.errors import ImageRejected
-from featuremill.images import Limits, decode
+from featuremill.images.decode import Limits, decode
 from soak.costly import tiff
 
 GRAY = np.array(picture("L"))

@@ -9,16 +9,16 @@ from click.testing import CliRunner, Result
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.cli import main
-from featuremill.doctor import diagnose
+from featuremill.dataset.ledger import load_latest
+from featuremill.dataset.pca_files import still_fits
 from featuremill.errors import DestinationError
-from featuremill.growth import load_kept
-from featuremill.ledger import load_latest
-from featuremill.places import require_folder, require_readable
-from featuremill.reduce import still_fits
+from featuremill.pca.incremental import load_kept
 from featuremill.report.gather import REPORT, rewrite_report
+from featuremill.storage.destination import require_folder, require_readable
 from featuremill.storage.local import LocalStore
+from featuremill.workflows.doctor import diagnose
 from made_results import NETWORK_OF_ALL, MadeResult, numbered
 
 NOT_UTF_8 = os.fsdecode(b"b\xff%41 src")
@@ -41,7 +41,7 @@ def refused(*arguments: str | Path) -> str:
 def made(folder: Path, source: str | Path = "/pictures") -> MadeResult:
     """A result of twelve images that are not there."""
     result = MadeResult(LocalStore(str(folder)), str(source))
-    result.commit(0, numbered(names.of_place(str(source)), 12))
+    result.commit(0, numbered(paths.of_place(str(source)), 12))
     result.report(result.reduce())
     return result
 

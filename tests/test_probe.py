@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 from bad_images import encoded, picture
-from featuremill import probe
-from featuremill.dispatch import Work
 from featuremill.errors import PrecisionError
-from featuremill.extract import Task
-from featuremill.images import Limits
+from featuremill.images.decode import Limits
 from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
-from featuremill.references import Reference
-from featuremill.session import Attempt
 from featuremill.storage import open_store
+from featuremill.storage.references import Reference
+from featuremill.workers.spark import Attempt
+from featuremill.workflows.run import probe
+from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.task import Task
 
 needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
 

@@ -22,89 +22,9 @@ PACKAGE = ROOT / "src" / "featuremill"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LOCKS = sorted(ROOT.glob("**/requirements/*.lock"))
 
-# Bottom first: a module imports only what stands before it, also inside its functions.
-LAYERS = [
-    "errors",
-    "schemas",
-    "names",
-    "words",
-    "cells",
-    "findings",
-    "machine",
-    "oom",
-    "config",
-    "environment",
-    "jvm",
-    "sizing",
-    "interrupts",
-    "storage",
-    "places",
-    "references",
-    "clutter",
-    "listing",
-    "lease",
-    "forgotten",
-    "bicubic",
-    "detail",
-    "scaled_jpeg",
-    "tiff_tags",
-    "libtiff",
-    "image_costs",
-    "image_kinds",
-    "pixel_ranges",
-    "raw_pixels",
-    "images",
-    "isolation",
-    "synth",
-    "models",
-    "moments",
-    "pca",
-    "neighbours",
-    "decoder_time",
-    "extract",
-    "tables",
-    "spelling",
-    "known",
-    "reuse",
-    "failures",
-    "launch",
-    "session",
-    "chunks",
-    "dispatch",
-    "probe",
-    "drift",
-    "reduce",
-    "growth",
-    "matrix",
-    "ledger",
-    "half_written",
-    "thumbnails",
-    "report",
-    "progress",
-    "prepare",
-    "driver",
-    "pipeline",
-    "transformation",
-    "forecast",
-    "estimation",
-    "results",
-    "doctor",
-    "search",
-    "erasure",
-    "checks",
-    "export",
-    "explore",
-    "cloud",
-    "slides",
-    "sampling",
-    "commands",
-    "console",
-    "cloud_cli",
-    "cli",
-    "job",
-    "__init__",
-    "__main__",
-]
+ROOMS: list[list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
+    "featuremill"
+]["rooms"]
 
 HEAVY = [
     "boto3",
@@ -125,13 +45,28 @@ HEAVY = [
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def module_of(source: Path) -> str:
-    """The layer that a source file belongs to: ``models/engines.py`` is part of ``models``."""
-    return source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def dotted(source: Path) -> str:
+    """Name of a module below the package: ``models.engines``; of a package, ``models.__init__``."""
+    return ".".join(source.relative_to(PACKAGE).with_suffix("").parts)
+
+
+MODULES = {dotted(source): source for source in SOURCES}
+
+
+def module_named(name: str) -> str | None:
+    """The module of the package that a dotted name is, or is something in."""
+    parts = name.split(".")
+    if parts[0] != "featuremill":
+        return None
+    for end in range(len(parts), 0, -1):
+        for found in (".".join(parts[1:end]), ".".join([*parts[1:end], "__init__"])):
+            if found in MODULES:
+                return found
+    return None
 
 
 def imports_of(source: Path) -> Iterator[str]:
-    """Every module that a source file imports, as a dotted name."""
+    """Every module that a source file imports, as a dotted name; also in functions, by string."""
     package = ["featuremill", *source.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
@@ -141,13 +76,29 @@ def imports_of(source: Path) -> Iterator[str]:
             origin = ".".join([*above, *([node.module] if node.module else [])])
             # the name imported may be a module itself, as in `from featuremill import images`
             yield from (f"{origin}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # a package is named for the data that lie in it
+            name = node.value.partition(":")[0]
+            if name.removeprefix("featuremill.") in MODULES and name.startswith("featuremill."):
+                yield name
 
 
-def layers_below(source: Path) -> set[str]:
-    """The layers of the package that a source file imports from."""
-    dotted = ([*name.split("."), "__init__"] for name in imports_of(source))
-    inside = {name[1] for name in dotted if name[0] == "featuremill"}
-    return inside - {module_of(source), "__version__"}
+def imported_modules(source: Path) -> set[str]:
+    """The other modules of the package that a source file imports from."""
+    # the version alone may be asked for from anywhere
+    names = (name for name in imports_of(source) if name != "featuremill.__version__")
+    return {module for module in map(module_named, names) if module} - {dotted(source)}
+
+
+def rank(module: str) -> tuple[int, int]:
+    """Where a module stands: its room, and its place in that room."""
+    parts = module.split(".")
+    if parts == ["__init__"]:
+        return len(ROOMS), 0
+    for at, (room, *inside) in enumerate(ROOMS):
+        if parts[0] == room:
+            return at, inside.index(parts[1]) if len(parts) > 1 and inside else 0
+    raise ValueError(f"{module} stands in no room")
 
 
 def lines_of(function: Function) -> int:
@@ -182,19 +133,23 @@ def modules_loaded_by(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in loaded.split()}
 
 
-def test_every_module_has_its_layer() -> None:
-    assert {module_of(source) for source in SOURCES} <= set(LAYERS)
+def test_the_rooms_are_the_package() -> None:
+    found = {tuple(module.split(".")[:2]) for module in MODULES if module != "__init__"}
+    listed = {(room, name) for room, *inside in ROOMS for name in inside or ["__init__"]}
+    assert {pair if len(pair) == 2 else (*pair, "__init__") for pair in found} == listed
+    assert len(list(PACKAGE.glob("[!_]*"))) + len(list(PACKAGE.glob("_[!_]*"))) <= 17  # py.typed
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(source: Path) -> None:
-    allowed = set(LAYERS[: LAYERS.index(module_of(source))])
-    assert layers_below(source) <= allowed
+@pytest.mark.parametrize("source", SOURCES, ids=dotted)
+def test_imports_point_to_what_stands_before(source: Path) -> None:
+    own = dotted(source).split(".")
+    others = (module for module in imported_modules(source) if module.split(".")[:2] != own[:2])
+    assert [module for module in others if rank(module) >= rank(dotted(source))] == []
 
 
-@pytest.mark.parametrize("module", ["extract", "pca"])
+@pytest.mark.parametrize("module", ["workflows.run.task", "pca.model"])
 def test_the_work_itself_knows_no_spark(module: str) -> None:
-    imported = {name.partition(".")[0] for name in imports_of(PACKAGE / f"{module}.py")}
+    imported = {name.partition(".")[0] for name in imports_of(MODULES[module])}
     assert "pyspark" not in imported
     assert "pyspark" not in modules_loaded_by(f"import featuremill.{module}")
 

@@ -12,7 +12,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from featuremill._utils.formatting import cosine, hours
+from featuremill.images.thumbnails import Sheets, Tile
 from featuremill.report import ReportData, render
+from featuremill.report.class_styles import Look
 from featuremill.report.data import (
     Accuracy,
     Alike,
@@ -26,9 +29,6 @@ from featuremill.report.data import (
     Rejected,
 )
 from featuremill.report.explorer import pack
-from featuremill.report.looks import Look
-from featuremill.thumbnails import Sheets, Tile
-from featuremill.words import cosine, hours
 
 WEBP = b"RIFF \x00\x00 not a real picture WEBP"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"

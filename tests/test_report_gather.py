@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from featuremill import load_features
+from featuremill.dataset.ledger import Ledger, load_latest
 from featuremill.errors import DestinationError
-from featuremill.ledger import Ledger, load_latest
 from featuremill.report import gather
 from featuremill.report.rows import read_rows
 from featuremill.storage import open_store

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import featuremill
-from featuremill import pipeline
 from featuremill.errors import DestinationError, PrecisionError
-from featuremill.pca import PCA
-from featuremill.pipeline import RunResult, run
-from featuremill.synth import SynthConfig, draw, encode, write
+from featuremill.images.synth import SynthConfig, draw, encode, write
+from featuremill.pca.model import PCA
+from featuremill.workflows.run import pipeline
+from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL, OTHER_MODEL, everything_in, features, offline, reduced, uncommitted
 
 
@@ -472,7 +472,7 @@ def test_a_precision_that_workers_refuse_leaves_the_destination_as_it_was(
     def refuse(*_):
         raise PrecisionError("--precision is bf16, but a worker refuses it")
 
-    monkeypatch.setattr("featuremill.driver.examine", refuse)
+    monkeypatch.setattr("featuremill.workflows.run.extraction.examine", refuse)
     options = {"model": OTHER_MODEL, "precision": "bf16", "replace_model": True}
     for target, expected in ((dest, before), (tmp_path / "new", {})):
         with pytest.raises(PrecisionError):
@@ -491,7 +491,7 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
     run(offline(few, dest, reduce=False), spark=spark)
     other = offline(few, dest, reduce=False, model=OTHER_MODEL)
     with monkeypatch.context() as patched:
-        patched.setattr("featuremill.pipeline._drop_other_models", interrupt)
+        patched.setattr("featuremill.workflows.run.pipeline._drop_other_models", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(dataclasses.replace(other, replace_model=True), spark=spark)
     assert len(features(dest)) == 16
@@ -517,7 +517,9 @@ def test_auto_keeps_the_precision_that_the_destination_holds(spark, few, tmp_pat
 
 
 def test_auto_proves_itself_where_it_is_faster(spark, few, tmp_path, monkeypatch):
-    monkeypatch.setattr("featuremill.probe._WORTHWHILE", 0)  # whatever else this machine does
+    monkeypatch.setattr(
+        "featuremill.workflows.run.probe._WORTHWHILE", 0
+    )  # whatever else this machine does
     record = run(
         offline(few, tmp_path / "results", reduce=False, precision="auto"), spark=spark
     ).record

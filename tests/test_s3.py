@@ -16,22 +16,17 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from featuremill import load_features, names
+from featuremill import load_features
+from featuremill._utils import paths
 from featuremill.cli import main
 from featuremill.config import RunConfig
-from featuremill.errors import (
-    ConfigError,
-    DestinationError,
-    InputError,
-    SourceError,
-    StorageError,
-)
-from featuremill.lease import LOCK
-from featuremill.listing import Listing, Selection
-from featuremill.pipeline import RunResult, run
-from featuremill.references import Reference
+from featuremill.dataset.lock import LOCK
+from featuremill.dataset.tables import DataFile, features_table, reduced_table
+from featuremill.errors import ConfigError, DestinationError, InputError, SourceError, StorageError
 from featuremill.storage import Store, open_store, s3_clients
-from featuremill.tables import DataFile, features_table, reduced_table
+from featuremill.storage.listing import Listing, Selection
+from featuremill.storage.references import Reference
+from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL
 from stand_in import REGION, maker_of_buckets, s3_server
 
@@ -105,12 +100,12 @@ def keys(store: Store) -> list[str]:
     """Keys of all that a store lists."""
     bucket = f"{store.url}/".split("/")[2]
     return [
-        names.decode(entry.path).decode().removeprefix(f"s3://{bucket}/") for entry in store.list()
+        paths.decode(entry.path).decode().removeprefix(f"s3://{bucket}/") for entry in store.list()
     ]
 
 
 def path_of(bucket: str, key: str) -> str:
-    return names.encode(f"s3://{bucket}/{key}".encode())
+    return paths.encode(f"s3://{bucket}/{key}".encode())
 
 
 class TestTheUrl:
@@ -186,11 +181,11 @@ class TestFetching:
             client.put_object(Bucket=bucket, Key=key, Body=f"bytes of {key}".encode())
         store = open_store(f"s3://{bucket}", endpoint_url=endpoint)
         entries = list(store.list())
-        assert {names.decode(entry.path).decode() for entry in entries} == {
+        assert {paths.decode(entry.path).decode() for entry in entries} == {
             f"s3://{bucket}/{key}" for key in wanted
         }
         for entry in entries:
-            key = names.decode(entry.path).decode().removeprefix(f"s3://{bucket}/")
+            key = paths.decode(entry.path).decode().removeprefix(f"s3://{bucket}/")
             assert store.fetch(entry.path) == (f"bytes of {key}".encode(), entry.version)
 
     @pytest.mark.parametrize("key", ["none.jpg", "a//none.jpg"])

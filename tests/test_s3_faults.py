@@ -26,14 +26,14 @@ import pytest
 from benchmarks.contenders.delayed_s3 import BUCKET as FOLDER_BUCKET
 from benchmarks.options import HERE as BENCHMARKS
 from faults import Fault, FaultyServer, faulty
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.config import RunConfig
+from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import SourceError, StorageError
-from featuremill.listing import Listing, Selection
-from featuremill.pipeline import RunResult, run
-from featuremill.storage import Store, open_store, patience, s3_clients
+from featuremill.storage import Store, open_store, retry, s3_clients
+from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.s3 import S3Store
-from featuremill.tables import DataFile, features_table
+from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL
 from stand_in import REGION, maker_of_buckets, s3_server
 
@@ -129,11 +129,11 @@ def hasty_bucket(new_bucket: Callable[[], str], behind: FaultyServer) -> str:
 @pytest.fixture
 def impatient(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing is tried again for long."""
-    monkeypatch.setattr(patience, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retry, "_PATIENCE_SECONDS", 0.5)
 
 
 def path_of(bucket: str, key: str) -> str:
-    return names.encode(f"s3://{bucket}/{key}".encode())
+    return paths.encode(f"s3://{bucket}/{key}".encode())
 
 
 def put(client: Any, bucket: str, key: str, content: bytes = CONTENT) -> str:
@@ -144,11 +144,11 @@ def put(client: Any, bucket: str, key: str, content: bytes = CONTENT) -> str:
 class TestPatience:
     def test_pauses_grow_differ_and_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
-        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now))
         runs = []
         for _ in range(20):
             now, waited = 0.0, []
-            for pause in patience.pauses():
+            for pause in retry.pauses():
                 now += pause
                 waited.append(pause)
             runs.append(waited)
@@ -160,8 +160,8 @@ class TestPatience:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 0.0
-        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: now))
-        pauses = patience.pauses()
+        monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now))
+        pauses = retry.pauses()
         now = 300.0
         assert next(pauses) < 1
         assert next(pauses, None) is None

@@ -21,10 +21,10 @@ from obstore.exceptions import GenericError
 
 from featuremill.cli import main
 from featuremill.errors import DestinationError, RunError, SourceError, StorageError
-from featuremill.sampling import SampleConfig, choice, sample
-from featuremill.sampling.transfer import MARKER
 from featuremill.storage.local import LocalStore
 from featuremill.storage.s3 import S3Store
+from featuremill.workflows.sample import SampleConfig, choice, sample
+from featuremill.workflows.sample.transfer import MARKER
 from outputs import everything_in
 from stand_in import REGION, s3_server
 
@@ -436,7 +436,7 @@ def test_links_need_folders_on_both_sides_and_hard_links_one_file_system(source,
         refused = featuremill("sample", *where, "--total", "1", "--mode", "symlink")
         assert_refused(refused, "not both folders", "--mode copy")
     devices = iter([1, 2])
-    monkeypatch.setattr("featuremill.sampling.job._device", lambda _: next(devices))
+    monkeypatch.setattr("featuremill.workflows.sample.steps._device", lambda _: next(devices))
     refused = featuremill("sample", source, dest, "--total", "1", "--mode", "hardlink")
     assert_refused(refused, "different file systems", "--mode symlink")
 

@@ -22,13 +22,13 @@ from PIL import Image
 
 import featuremill
 from featuremill.cli import main
+from featuremill.dataset.ledger import Ledger, load_latest
 from featuremill.errors import ConfigError, DestinationError
-from featuremill.images import Limits, decode
-from featuremill.ledger import Ledger, load_latest
+from featuremill.images.decode import Limits, decode
 from featuremill.models import registry
 from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
-from featuremill.search import REDUCED, duplicates, load, outliers, query, table
+from featuremill.search import REDUCED, duplicates, embedded, load, outliers, query
 from featuremill.storage import open_store
 from stand_in import REGION, s3_server
 from without_spark import embed_part, results_of
@@ -130,7 +130,7 @@ def some_image(source: Path, label: str) -> Path:
 class TestSimilar:
     @pytest.mark.parametrize("on", ["features", "reduced"])
     def test_the_neighbours_are_those_of_the_plain_product(self, dest, source, names, on) -> None:
-        loaded = table.load(dest, on=on)
+        loaded = embedded.load(dest, on=on)
         paths = loaded.images["path"].to_pylist()
         assert paths == sorted(paths)
         asked = paths.index(str(some_image(source, names[0])))
@@ -345,7 +345,7 @@ class TestLoading:
         other = registry.load("mobilenetv2-untrained")
         some = open_store(sorted(path for path in source.iterdir())[-1])
         embed_part(some, open_store(copy), other, "other")
-        assert len(table.load(copy)) == len(table.load(dest)) == 62
+        assert len(embedded.load(copy)) == len(embedded.load(dest)) == 62
 
     def test_images_without_reduced_features_are_left_out_and_counted(
         self, copy, source, tmp_path
@@ -356,21 +356,21 @@ class TestLoading:
         result = command("outliers", copy, "--on", "reduced", "--json")
         assert "1 images have features but no reduced ones" in result.stderr
         assert json.loads(result.stdout)["searched"] == 62
-        assert len(table.load(copy)) == 63
+        assert len(embedded.load(copy)) == 63
 
     def test_what_does_not_fit_memory_lies_in_a_file_and_gives_the_same(
         self, dest, monkeypatch
     ) -> None:
-        expected = table.load(dest).vectors
-        monkeypatch.setattr(table, "_MEMORY_SHARE", 0)
-        mapped = table.load(dest)
+        expected = embedded.load(dest).vectors
+        monkeypatch.setattr(embedded, "_MEMORY_SHARE", 0)
+        mapped = embedded.load(dest)
         assert isinstance(mapped.vectors, np.memmap)
         np.testing.assert_array_equal(mapped.vectors, expected)
         assert featuremill.outliers(mapped) == featuremill.outliers(dest)
 
     def test_what_fits_neither_memory_nor_the_disk_is_refused(self, dest, monkeypatch) -> None:
-        monkeypatch.setattr(table, "_MEMORY_SHARE", 0)
-        monkeypatch.setattr(table.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**5))
+        monkeypatch.setattr(embedded, "_MEMORY_SHARE", 0)
+        monkeypatch.setattr(embedded.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**5))
         result = command("outliers", dest)
         assert result.exit_code == 1
         assert "0.0 GB of features fit neither memory nor" in result.stderr
@@ -385,7 +385,7 @@ class TestLoading:
 @pytest.fixture(scope="module")
 def copies(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three large drawings, two of them several times, and one picture of a folder `=1+1`."""
-    from featuremill.synth import SynthConfig, write
+    from featuremill.images.synth import SynthConfig, write
 
     drawn = tmp_path_factory.mktemp("drawn")
     write(drawn, SynthConfig(classes=3, per_class=1, seed=5, size=320), workers=1)
@@ -511,7 +511,7 @@ class TestDuplicates:
         assert command("duplicates", copy, "--threshold", "0.97").exit_code == 0
 
 
-def made(rows: list[tuple[str, float]]) -> table.Embedded:
+def made(rows: list[tuple[str, float]]) -> embedded.Embedded:
     """Images of these labels at these angles, in degrees, as if a run had embedded them."""
     angles = np.radians([angle for _, angle in rows])
     images = {
@@ -524,7 +524,7 @@ def made(rows: list[tuple[str, float]]) -> table.Embedded:
     }
     vectors = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     network = {"name": "embedded"}
-    return table.Embedded(
+    return embedded.Embedded(
         open_store("nowhere"), "features", network, pa.table(images), vectors, None
     )
 
@@ -555,7 +555,7 @@ class TestOutliers:
         assert sum(stray.labels.values()) == found.k == 10
 
     def test_the_accuracy_is_that_of_leaving_one_out(self, dest) -> None:
-        loaded = table.load(dest)
+        loaded = embedded.load(dest)
         cosines = loaded.vectors @ loaded.vectors.T
         np.fill_diagonal(cosines, -1)
         labels = np.array(loaded.labels())
@@ -662,7 +662,7 @@ class TestRealPhotographs:
         assert len(together) - len(right) <= 1
 
     def test_the_neighbours_of_apples_are_apples(self, of_photos, variants) -> None:
-        loaded = table.load(of_photos)
+        loaded = embedded.load(of_photos)
         apples = sorted(path.name for path in (variants / "apple").glob("apple_??.jpg"))
         found = [featuremill.similar(loaded, name, count=5).neighbours for name in apples]
         labels = [each.label for neighbours in found for each in neighbours]

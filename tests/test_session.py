@@ -8,9 +8,9 @@ import pyspark
 import pytest
 
 from featuremill.errors import RunError
-from featuremill.failures import AnswersLostError
-from featuremill.launch import _gateway_process
-from featuremill.session import FAN_IN, Attempt, Background, map_tasks, reduce_tasks
+from featuremill.workers.failures import AnswersLostError
+from featuremill.workers.launch import _gateway_process
+from featuremill.workers.spark import FAN_IN, Attempt, Background, map_tasks, reduce_tasks
 
 if TYPE_CHECKING:
     from tests.conftest import SharedSpark

@@ -21,13 +21,13 @@ from pptx import Presentation
 from pptx.enum.chart import XL_CHART_TYPE
 
 from featuremill.cli import main
-from featuremill.cloud.prices import load
+from featuremill.cloud.pricing.prices import load
+from featuremill.dataset.ledger import Ledger, RunRecord, load_latest
 from featuremill.errors import ConfigError, DestinationError
-from featuremill.ledger import Ledger, RunRecord, load_latest
-from featuremill.slides import LANGUAGES, write_slides
-from featuremill.slides import results as figures
-from featuremill.slides.facts import gather
-from featuremill.slides.wording import Words
+from featuremill.export.slides import LANGUAGES, write_slides
+from featuremill.export.slides import results as figures
+from featuremill.export.slides.facts import gather
+from featuremill.export.slides.wording import Words
 from featuremill.storage import open_store
 from outputs import features
 from stand_in import REGION, s3_server

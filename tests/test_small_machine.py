@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from featuremill import machine, sizing
+from featuremill._utils import hardware
 from featuremill.cli import main
 from featuremill.errors import ConfigError
-from featuremill.images import Decoded, Limits
-from featuremill.isolation import InChild
-from featuremill.session import Attempt, map_tasks
+from featuremill.images.decode import Decoded, Limits
+from featuremill.images.sandbox import InChild
+from featuremill.workers import memory as sizing
+from featuremill.workers.spark import Attempt, map_tasks
 
 ONLY_LINUX = pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="no Linux")
 OWN_SCORE = Path("/proc/self/oom_score_adj")
@@ -24,8 +25,8 @@ def this_machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     """Makes this machine one of so many cores and bytes of memory."""
 
     def be(cores: int, memory: int) -> None:
-        monkeypatch.setattr(machine, "usable_cores", lambda: cores)
-        monkeypatch.setattr(machine, "usable_memory", lambda: memory)
+        monkeypatch.setattr(hardware, "usable_cores", lambda: cores)
+        monkeypatch.setattr(hardware, "usable_memory", lambda: memory)
 
     return be
 
@@ -40,7 +41,7 @@ def test_memory_that_a_control_group_withholds_does_not_count(tmp_path: Path) ->
     (group.parent / "memory.max").write_text("2000000000\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("0::/pod/container\n")
-    assert machine.usable_memory(tmp_path) == 2_000_000_000
+    assert hardware.usable_memory(tmp_path) == 2_000_000_000
 
 
 def test_memory_of_the_older_kind_of_control_group(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_memory_of_the_older_kind_of_control_group(tmp_path: Path) -> None:
     (group / "memory.limit_in_bytes").write_text("1500000000\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("9:cpu:/\n4:memory:/docker\n")
-    assert machine.usable_memory(tmp_path) == 1_500_000_000
+    assert hardware.usable_memory(tmp_path) == 1_500_000_000
 
 
 # What fits

@@ -22,12 +22,12 @@ from deltalake.exceptions import DeltaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featuremill import names
+from featuremill._utils import paths
+from featuremill.dataset.half_written import remove_half_written
 from featuremill.errors import ConfigError, SourceError, StorageError
-from featuremill.half_written import remove_half_written
 from featuremill.storage import Listed, open_store
+from featuremill.storage.disk_full import no_room
 from featuremill.storage.local import LocalStore
-from featuremill.storage.room import no_room
 from featuremill.storage.s3 import S3Store
 
 
@@ -300,7 +300,7 @@ class TestFetch:
         (folder / os.fsdecode(name)).write_bytes(name)
         store = LocalStore(str(tmp_path))
         (entry,) = store.list()
-        assert entry.path == f"{tmp_path}/{names.encode(name)}/{names.encode(name)}"
+        assert entry.path == f"{tmp_path}/{paths.encode(name)}/{paths.encode(name)}"
         assert store.fetch(entry.path) == (name, entry.version)
 
     @settings(max_examples=50)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from featuremill.errors import ConfigError, DestinationError, StorageError
-from featuremill.synth import SynthConfig, class_names, draw, encode, write
-from featuremill.synth.vocabulary import FORMS
+from featuremill.images.synth import SynthConfig, class_names, draw, encode, write
+from featuremill.images.synth.vocabulary import FORMS
 
 SUFFIXES = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 

@@ -18,13 +18,11 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featuremill import tables
-from featuremill.errors import CommitError, DestinationError
-from featuremill.extract import feature_writer
-from featuremill.known import Known, known_images
-from featuremill.schemas import FEATURES, OK, REDUCED, REJECTED
-from featuremill.storage.local import LocalStore
-from featuremill.tables import (
+from featuremill.dataset import tables
+from featuremill.dataset.known_images import Known, known_images
+from featuremill.dataset.parquet import feature_writer
+from featuremill.dataset.schemas import FEATURES, OK, REDUCED, REJECTED
+from featuremill.dataset.tables import (
     DataFile,
     Table,
     drop_other_models,
@@ -33,6 +31,8 @@ from featuremill.tables import (
     reduced_table,
     without_rows,
 )
+from featuremill.errors import CommitError, DestinationError
+from featuremill.storage.local import LocalStore
 
 MODEL = "mobilenetv2-1a2b"
 IMPATIENT = SimpleNamespace(sleep=lambda seconds: None, time=time.time)

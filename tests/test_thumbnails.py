@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from featuremill import thumbnails
 from featuremill.errors import StorageError
-from featuremill.storage import open_store
-from featuremill.storage.base import Fetched
-from featuremill.thumbnails import (
+from featuremill.images import thumbnails
+from featuremill.images.thumbnails import (
     CHANGED,
     GONE,
     LARGE,
@@ -23,6 +21,8 @@ from featuremill.thumbnails import (
     Thumbnails,
     Wanted,
 )
+from featuremill.storage import open_store
+from featuremill.storage.base import Fetched
 
 HUES = [(int(n * 2.5), 255 - int(n * 2.5), 40 + n) for n in range(100)]
 PLENTY = 10_000_000

@@ -17,17 +17,19 @@ from typing import IO, cast
 import pytest
 from click.testing import CliRunner
 
-from featuremill import CheckConfig, check, pipeline, tables
+from featuremill import CheckConfig, check
+from featuremill._utils.progress import Silent
 from featuremill.cli import main
+from featuremill.dataset import tables
+from featuremill.dataset.ledger import RunRecord
+from featuremill.dataset.lock import LOCK, Holder, hold
+from featuremill.dataset.pca_files import MODEL_DESCRIPTION, still_fits, table_versions
+from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import LeaseLostError
-from featuremill.lease import LOCK, Holder, hold
-from featuremill.ledger import RunRecord
-from featuremill.prepare import Job
-from featuremill.progress import Silent
-from featuremill.reduce import MODEL_DESCRIPTION, still_fits, table_versions
 from featuremill.report.gather import REPORT
 from featuremill.storage import Store, open_store
-from featuremill.tables import DataFile, features_table
+from featuremill.workflows.run import pipeline
+from featuremill.workflows.run.prepare import Job
 from made_results import MadeResult, numbered, paths_in
 from outputs import MODEL, features, uncommitted
 

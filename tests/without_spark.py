@@ -6,20 +6,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from featuremill import images, names, reduce
+from featuremill._utils import paths
 from featuremill.config import RunConfig
-from featuremill.extract import Task, run_task
-from featuremill.images import Limits
-from featuremill.ledger import RunRecord
+from featuremill.dataset.ledger import RunRecord
+from featuremill.dataset.network import NETWORK
+from featuremill.dataset.tables import DataFile, features_table, reduced_table
+from featuremill.images import decode as images
+from featuremill.images.decode import Limits
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.network import Network
-from featuremill.pca import PCA, Moments
-from featuremill.prepare import NETWORK
-from featuremill.references import Reference
-from featuremill.session import Attempt
+from featuremill.pca import reduce, saved
+from featuremill.pca.model import PCA, Moments
 from featuremill.storage import Store, open_store
-from featuremill.tables import DataFile, features_table, reduced_table
+from featuremill.storage.references import Reference
+from featuremill.workers.spark import Attempt
+from featuremill.workflows.run.task import Task, run_task
 from outputs import MODEL
 
 
@@ -58,7 +60,7 @@ def results_of(
 def embed_part(origin: Store, store: Store, network: Network, run: str) -> None:
     """Add the rows of a source to a destination's features, in two files and one commit."""
     references = [
-        Reference(found.path, names.label(found.path), found.version, found.size)
+        Reference(found.path, paths.label(found.path), found.version, found.size)
         for found in origin.list()
     ]
     model_id = network.model_id("fp32")
@@ -84,4 +86,4 @@ def _reduce(store: Store, network: Network, components: int) -> None:
     scores = reduced_table(store)
     scores.create()
     scores.commit("run", 0, [DataFile(**json.loads(answer))], overwrite=True)
-    reduce.save_model(store, pca, network.description("fp32"), "run")
+    saved.save_model(store, pca, network.description("fp32"), "run")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from crops import EVALUATION, TRAINING, Recipe, cut, open_photograph, random_for, seen_at
-from featuremill.machine import usable_cores
+from featuremill._utils.hardware import usable_cores
 from featuremill.models import embedded, engines, registry
 
 SHARD = 64

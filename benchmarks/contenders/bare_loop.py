@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Barrier
 
 from benchmarks.contenders.embedding import pixels_of
-from featuremill import machine
+from featuremill._utils import hardware
 from featuremill.models import registry
 from featuremill.models.engines import BATCH, open_engine
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Embed all pictures of a folder and print images per second."""
     options = _options()
     paths = sorted(map(str, options.folder.rglob("*.jpg")))
-    cores = machine.usable_cores()
+    cores = hardware.usable_cores()
     context = multiprocessing.get_context("spawn")
     barrier = context.Manager().Barrier(cores)
     with ProcessPoolExecutor(cores, context) as pool:

@@ -5,12 +5,12 @@ import pyarrow as pa
 from daft import DataType, Series, col
 
 from benchmarks.contenders.embedding import ROWS_PER_CALL, Embedder, Job, label_of, read_job
-from featuremill import machine
+from featuremill._utils import hardware
 
 N_FEATURES = 1280
 
 
-@daft.cls(max_concurrency=machine.usable_cores(), use_process=True)
+@daft.cls(max_concurrency=hardware.usable_cores(), use_process=True)
 class Embed:
     """A process that holds a compiled network."""
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featuremill import images, machine
-from featuremill.images import Limits
+from featuremill._utils import hardware
+from featuremill.images import decode
+from featuremill.images.decode import Limits
 from featuremill.models import registry
 from featuremill.models.engines import BATCH, open_engine
 
@@ -73,7 +74,7 @@ class Embedder:
         self._engine = open_engine(network, job.precision)
         # what compiles at its first use does so now, as featuremill's probe has it
         gray = np.full((100, 100, 3), 128, np.uint8)
-        self._engine.embed(images.resize(gray, self._size)[np.newaxis])
+        self._engine.embed(decode.resize(gray, self._size)[np.newaxis])
         self._times = job.times / f"{os.getpid()}.json"
         self._first = 0.0
 
@@ -90,8 +91,8 @@ class Embedder:
 
 def pixels_of(paths: Sequence[str], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Files read, decoded and resized, shape (len(paths), *size, 3)."""
-    decoded = (images.decode(Path(path).read_bytes(), LIMITS, size).pixels for path in paths)
-    return np.stack([images.resize(rgb, size) for rgb in decoded])
+    decoded = (decode.decode(Path(path).read_bytes(), LIMITS, size).pixels for path in paths)
+    return np.stack([decode.resize(rgb, size) for rgb in decoded])
 
 
 def label_of(path: str) -> str:
@@ -111,4 +112,4 @@ def read_job(description: str | None) -> Job:
     given["dest"].mkdir()
     times = given["dest"].with_name(given["dest"].name + ".times")
     times.mkdir()
-    return Job(**given, cores=machine.usable_cores(), times=times)
+    return Job(**given, cores=hardware.usable_cores(), times=times)

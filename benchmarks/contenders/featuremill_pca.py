@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from benchmarks.contenders.peaks import peak_bytes
-from featuremill.ledger import new_run_id
-from featuremill.pca import PCA
-from featuremill.reduce import Rows, compute_moments, project
-from featuremill.session import Attempt, map_tasks, slots, spark_session
+from featuremill.dataset.ledger import new_run_id
+from featuremill.pca.model import PCA
+from featuremill.pca.reduce import Rows, compute_moments, project
 from featuremill.storage import open_store
+from featuremill.workers.spark import Attempt, map_tasks, slots, spark_session
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _warm_up(payload: bytes, _: Attempt) -> bytes:
     # a run's workers have embedded before they reduce
-    import featuremill.dispatch  # noqa: F401
+    import featuremill.workflows.run.dispatch  # noqa: F401
 
     return payload
 

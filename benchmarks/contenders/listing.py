@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from benchmarks.contenders.peaks import peak_bytes
-from featuremill.listing import Listing, Selection
 from featuremill.storage import open_store
+from featuremill.storage.listing import Listing, Selection
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from featuremill import images
-from featuremill.images import Limits
+from featuremill.images import decode
+from featuremill.images.decode import Limits
 
 SIZE = (224, 224)
 LIMITS = Limits()
@@ -28,12 +28,12 @@ def with_pillow(jpeg: bytes) -> Pixels:
 
 def every_pixel(jpeg: bytes) -> Pixels:
     """As runs at fp32 do it."""
-    return images.resize(images.decode(jpeg, LIMITS).pixels, SIZE)
+    return decode.resize(decode.decode(jpeg, LIMITS).pixels, SIZE)
 
 
 def as_needed(jpeg: bytes) -> Pixels:
     """As runs at auto and mixed precision do it: very large ones are decoded smaller."""
-    return images.resize(images.decode(jpeg, LIMITS, SIZE).pixels, SIZE)
+    return decode.resize(decode.decode(jpeg, LIMITS, SIZE).pixels, SIZE)
 
 
 WAYS: dict[str, Callable[[bytes], Pixels]] = {

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders.peaks import peak_bytes
-from featuremill import dispatch, known, pipeline, tables
 from featuremill.cli import main as featuremill
-from featuremill.driver import Extraction
+from featuremill.dataset import known_images, tables
 from featuremill.models import engines, registry
 from featuremill.models.network import Network
+from featuremill.workflows.run import dispatch, pipeline
+from featuremill.workflows.run.extraction import Extraction
 
 INPUT_SIZE = (8, 8)
 N_FEATURES = 1280
@@ -31,8 +32,8 @@ def main() -> int:
     registry.load = lambda *_: network
     seconds: dict[str, float] = defaultdict(float)
     for owner, attribute, name in (
-        (known, "known_images", "read known"),
-        (known.Known, "meet", "compare"),
+        (known_images, "known_images", "read known"),
+        (known_images.Known, "meet", "compare"),
         (dispatch, "split", "plan"),
         (dispatch, "pack", "plan"),
         (tables.Table, "commit", "commit"),

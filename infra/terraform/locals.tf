@@ -10,7 +10,7 @@ locals {
   budget_in_stack = contains(local.budget_regions, var.region)
 
   template = file(coalesce(
-    var.template, "${path.module}/../../src/featuremill/cloud/templates/featuremill.yaml"
+    var.template, "${path.module}/../../src/featuremill/cloud/stack/templates/featuremill.yaml"
   ))
   template_body = local.budget_in_stack ? local.template : replace(
     local.template, "/(?s)  # Not every region knows budgets.*?# </budget>\n/", ""
@@ -74,7 +74,7 @@ locals {
   )
   scripts = {
     for name in ["install", "jupyterhub"] :
-    name => file("${path.module}/../../src/featuremill/cloud/bootstrap/${name}.sh")
+    name => file("${path.module}/../../src/featuremill/cloud/jobs/bootstrap/${name}.sh")
   }
   # another text has another key
   script_keys = {

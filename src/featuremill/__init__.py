@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from featuremill.checks import CheckConfig, CheckResult, check
     from featuremill.config import RejectLimit, RunConfig
-    from featuremill.erasure import Erased, forget
-    from featuremill.estimation import Estimate, estimate
-    from featuremill.pipeline import RunResult, run
-    from featuremill.results import load_features
-    from featuremill.sampling import SampleConfig, Sampled, sample
+    from featuremill.dataset.results import load_features
     from featuremill.search import duplicates, outliers, similar
-    from featuremill.transformation import transform
+    from featuremill.workflows.check import CheckConfig, CheckResult, check
+    from featuremill.workflows.estimate import Estimate, estimate
+    from featuremill.workflows.forget import Erased, forget
+    from featuremill.workflows.run.pipeline import RunResult, run
+    from featuremill.workflows.sample import SampleConfig, Sampled, sample
+    from featuremill.workflows.transform import transform
 
 __version__ = "0.1.0"
 
@@ -38,25 +38,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CheckConfig": "checks",
-    "CheckResult": "checks",
-    "Erased": "erasure",
-    "Estimate": "estimation",
+    "CheckConfig": "workflows.check",
+    "CheckResult": "workflows.check",
+    "Erased": "workflows.forget",
+    "Estimate": "workflows.estimate",
     "RejectLimit": "config",
     "RunConfig": "config",
-    "RunResult": "pipeline",
-    "SampleConfig": "sampling",
-    "Sampled": "sampling",
-    "check": "checks",
+    "RunResult": "workflows.run.pipeline",
+    "SampleConfig": "workflows.sample",
+    "Sampled": "workflows.sample",
+    "check": "workflows.check",
     "duplicates": "search",
-    "estimate": "estimation",
-    "forget": "erasure",
-    "load_features": "results",
+    "estimate": "workflows.estimate",
+    "forget": "workflows.forget",
+    "load_features": "dataset.results",
     "outliers": "search",
-    "run": "pipeline",
-    "sample": "sampling",
+    "run": "workflows.run.pipeline",
+    "sample": "workflows.sample",
     "similar": "search",
-    "transform": "transformation",
+    "transform": "workflows.transform",
 }
 
 

@@ -118,7 +118,7 @@ class ImageRejected(Exception):  # noqa: N818  (an outcome for one image, not a 
     Parameters
     ----------
     stage : str
-        One of :data:`featuremill.schemas.STAGES`.
+        One of :data:`featuremill.dataset.schemas.STAGES`.
     reason : str
         What was wrong with this image, for people.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from featuremill.cli import main
-from featuremill.cloud.aws import Aws
+from featuremill.cloud.aws.client import Aws
 from tests.cloud.policies import Statement
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from featuremill.cloud.architecture import PYTHON
+from featuremill.cloud.packaging.architecture import PYTHON
 
 Ended = subprocess.CompletedProcess[str]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import architecture
-from featuremill.cloud.archive import Built, Recipe, build
-from featuremill.cloud.aws import Aws
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.packaging import architecture
+from featuremill.cloud.packaging.archive import Built, Recipe, build
 from tests.cloud.moto_server import serving
 
 ROOT = Path(__file__).parents[2]

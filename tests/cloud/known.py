@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from featuremill.cloud.plan import Later
+from featuremill.cloud.aws.plan import Later
 
 RELEASES = ("emr-spark-8.1.0", "emr-spark-8.0.0", "emr-7.14.0")
 """Releases with Python 3.11 that jobs or clusters may use."""

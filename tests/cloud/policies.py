@@ -136,7 +136,7 @@ def needs(service: str, operation: str, parameters: Mapping[str, Any], outputs: 
     Parameters
     ----------
     service, operation : str
-        As a recorder of :class:`featuremill.cloud.aws.Aws` is told: ``s3``, ``PutObject``.
+        As a recorder of :class:`featuremill.cloud.aws.client.Aws` is told: ``s3``, ``PutObject``.
     parameters : mapping
         Of the call.
     outputs : mapping

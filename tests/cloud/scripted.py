@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.plan import Call
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Call
 
 
 class Scripted(Aws):

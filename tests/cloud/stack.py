@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cloud import place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 
 BUCKET = "pictures"
 ARCHIVE = "code/featuremill-0.1.0-mobilenetv2-x86_64-0123456789ab.tar.gz"
@@ -81,7 +81,7 @@ def featuremill(*arguments: str | Path) -> Result:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, which belongs to a stack of which nothing is there."""
     monkeypatch.chdir(tmp_path)
-    place.save(described(), tmp_path)
+    project_file.save(described(), tmp_path)
     return tmp_path
 
 

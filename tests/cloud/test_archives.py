@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud import architecture
-from featuremill.cloud.architecture import Architecture
-from featuremill.cloud.archive import Built
-from featuremill.cloud.elf import examine
+from featuremill.cloud.packaging import architecture
+from featuremill.cloud.packaging.architecture import Architecture
+from featuremill.cloud.packaging.archive import Built
+from featuremill.cloud.packaging.elf import examine
 from tests.cloud.cluster import bare_environment, clean_python, unpack
 
 X86, ARM = (architecture.get(name) for name in architecture.NAMES)
@@ -58,9 +58,10 @@ import pyarrow.compute, pyarrow.dataset, pyarrow.parquet
 boto3.Session().client("s3", region_name="eu-west-1")
 plotly.offline.get_plotlyjs()
 
-import featuremill.cli, featuremill.pipeline, featuremill.job, featuremill.report.gather
-from featuremill.job import UNPACKED
-from featuremill.cloud.manifest import read
+import featuremill.cli, featuremill.workflows.run.pipeline
+import featuremill.cli.cluster_job, featuremill.report.gather
+from featuremill.cli.cluster_job import UNPACKED
+from featuremill.cloud.packaging.manifest import read
 assert read(UNPACKED).machine == __import__("platform").machine()
 """
 _EMBEDS = """

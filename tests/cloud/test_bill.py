@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featuremill import estimation
-from featuremill.cloud import estimate as estimating
-from featuremill.cloud import place as places
-from featuremill.cloud import prices, probing, throughput
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.bill import (
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call
+from featuremill.cloud.jobs.fleets import Machines
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.pricing import estimate as estimating
+from featuremill.cloud.pricing import prices, probe, throughput
+from featuremill.cloud.pricing.bill import (
     MONTH,
     UPLOAD,
     Bill,
@@ -26,19 +28,17 @@ from featuremill.cloud.bill import (
     serverless_bill,
     total,
 )
-from featuremill.cloud.estimate import BILL, Question, estimate
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import Machines
-from featuremill.cloud.plan import Call
-from featuremill.cloud.requests import Requests, of_commit, of_file, of_run
-from featuremill.cloud.serverless import Limits
-from featuremill.cloud.throughput import Throughput
+from featuremill.cloud.pricing.estimate import BILL, Question, estimate
+from featuremill.cloud.pricing.s3_requests import Requests, of_commit, of_file, of_run
+from featuremill.cloud.pricing.throughput import Throughput
+from featuremill.cloud.stack import project_file as places
 from featuremill.config import RunConfig
+from featuremill.dataset.lock import hold
+from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import CloudError, ConfigError
-from featuremill.estimation import Estimate
-from featuremill.lease import hold
 from featuremill.storage import open_store
-from featuremill.tables import DataFile, features_table
+from featuremill.workflows.estimate import measure
+from featuremill.workflows.estimate.measure import Estimate
 from tests.cloud.answers import counting
 from tests.cloud.stack import (
     BUCKET,
@@ -380,13 +380,13 @@ def test_no_record_says_what_to_do(aws: Aws) -> None:
 def test_a_probe_runs_the_images_and_leaves_nothing(
     aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert probing.PROBED == 500
-    monkeypatch.setattr(probing, "PROBED", 20)
+    assert probe.PROBED == 500
+    monkeypatch.setattr(probe, "PROBED", 20)
     stack = deployed(aws)
     for number in range(15):
         put(aws, f"input/fruit-{number % 3}/{number}.jpg", b"image")
     put(aws, "input/readme.txt", b"no image")
-    plan = probing.probe(stack, Limits(), "mobilenetv2", seconds=0)
+    plan = probe.probe(stack, Limits(), "mobilenetv2", seconds=0)
     (start,) = (step for step in plan if isinstance(step, Call))
     copies, results = start.parameters["jobDriver"]["sparkSubmit"]["entryPointArguments"][:2]
     # moto runs nothing: what the job would leave
@@ -412,24 +412,24 @@ def test_a_probe_that_fails_is_explained_and_its_copies_go(
     def fails(*_: object) -> None:
         raise CloudError("job 00f ended as FAILED: a worker needed more memory", "--slot-memory")
 
-    monkeypatch.setattr(probing, "stay", fails)
+    monkeypatch.setattr(probe, "stay", fails)
     with pytest.raises(CloudError, match="needed more memory"):
-        execute(probing.probe(stack, Limits(), "mobilenetv2", seconds=0), aws)
+        execute(probe.probe(stack, Limits(), "mobilenetv2", seconds=0), aws)
     left = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="results/")
     assert left["KeyCount"] == 0
 
 
 def test_a_probe_takes_images_from_everywhere_and_the_same_each_time() -> None:
     keys = [f"input/{number:05d}.jpg" for number in range(10_000)]
-    drawn = probing._draw(iter(keys), 500)
-    assert drawn == probing._draw(iter(keys), 500)
+    drawn = probe._draw(iter(keys), 500)
+    assert drawn == probe._draw(iter(keys), 500)
     assert len(set(drawn)) == 500
     assert 200 < sum(key < keys[5_000] for key in drawn) < 300
 
 
 def test_a_probe_without_images_says_what_to_do(aws: Aws) -> None:
     with pytest.raises(CloudError, match="holds no image to probe with") as missing:
-        execute(probing.probe(deployed(aws), Limits(), "mobilenetv2"), aws)
+        execute(probe.probe(deployed(aws), Limits(), "mobilenetv2"), aws)
     assert "cloud upload" in missing.value.remedy
 
 
@@ -449,7 +449,7 @@ def test_this_machine_is_measured_with_the_workers_engine(
         assert len(list(Path(config.source).rglob("*.jpg"))) == (1 if has_source else sample)
         return found_here(sample=sample)
 
-    monkeypatch.setattr(estimation, "estimate", try_here)
+    monkeypatch.setattr(measure, "estimate", try_here)
     source = str(tmp_path / "photos") if has_source else None
     images = None if has_source else 5_000
     question = Question("eu-west-1", architecture, source, images, sample=20)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.certificates import KEY, make, provide
-from featuremill.cloud.execute import execute
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.jobs.certificates import KEY, make, provide
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 from tests.cloud.offline import Stack
 

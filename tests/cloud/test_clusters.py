@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import clusters, place, secret, transient
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.dry import lines
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import FAMILIES, Machines, script, script_key
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Call, Plan
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.dry_run import lines
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call, Plan
+from featuremill.cloud.jobs import job_cluster
+from featuremill.cloud.jobs.fleets import FAMILIES, Machines, script, script_key
+from featuremill.cloud.notebooks import clusters
+from featuremill.cloud.stack import passwords as secret
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.stack import (
@@ -178,7 +181,7 @@ def test_all_machines_of_a_cluster_are_of_one_architecture(architecture: str) ->
 
 
 def test_up_list_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     up = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
     assert up.exit_code == 0, up.output
     assert "is ready" in up.stdout
@@ -218,19 +221,19 @@ def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
 
 def start_job(aws: Aws, stack: Place) -> str:
     config = RunConfig("s3://pictures/input", "s3://pictures/results/main")
-    asked = transient.submission(stack, config, "main", MACHINES)
+    asked = job_cluster.submission(stack, config, "main", MACHINES)
     return asked.started(execute(asked.plan, aws)).where
 
 
 def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
     aws: Aws, stack: Place, endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
 
     def ctrl_c(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featuremill.cloud.execute._wait", ctrl_c)
+    monkeypatch.setattr("featuremill.cloud.aws.execute._wait", ctrl_c)
     left = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "goes on, and costs" in left.stderr

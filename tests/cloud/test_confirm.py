@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import jobs, place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.jobs import Job, last_job
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.jobs import job as jobs
+from featuremill.cloud.jobs.job import Job, last_job
+from featuremill.cloud.stack import project_file
 from featuremill.errors import ConfigError
 from tests.cloud.stack import BUCKET, deployed, describe, described, featuremill, folder
 
@@ -37,7 +38,7 @@ def test_a_copied_file_does_not_redirect_an_upload(
     aws.client("s3").create_bucket(
         Bucket=THEIRS, CreateBucketConfiguration={"LocationConstraint": aws.region}
     )
-    place.save(replace(known, outputs={**known.outputs, "Bucket": THEIRS}), folder)
+    project_file.save(replace(known, outputs={**known.outputs, "Bucket": THEIRS}), folder)
     done = featuremill("cloud", "upload", "photos", "--endpoint-url", endpoint)
     assert done.exit_code == 0, done.output
     assert held(aws, THEIRS) == []
@@ -68,7 +69,7 @@ def test_a_file_of_another_account_is_refused(
     aws: Aws, endpoint: str, photos: Path, folder: Path, command: str
 ) -> None:
     known = deployed(aws)
-    place.save(replace(known, account="999999999999"), folder)
+    project_file.save(replace(known, account="999999999999"), folder)
     refused = featuremill("cloud", *command.split(), "--endpoint-url", endpoint)
     assert refused.exit_code == 2, refused.output
     assert "is in account 999999999999, but you are signed in to account 1234567890" in (
@@ -130,7 +131,7 @@ def test_a_job_that_cannot_be_one_is_refused(folder: Path, name: str, value: str
 def test_a_file_that_deploy_cannot_have_written_is_refused(
     folder: Path, name: str, value: Any
 ) -> None:
-    place.save(replace(described(), **{name: value}), folder)
+    project_file.save(replace(described(), **{name: value}), folder)
     refused = featuremill("cloud", "status")
     assert refused.exit_code == 2
     assert "featuremill-cloud.json is damaged" in refused.stderr
@@ -142,7 +143,7 @@ def test_a_dry_run_shows_that_the_stack_is_looked_at_first(folder: Path, photos:
 
 
 def test_a_dry_run_obeys_nothing_of_the_file(folder: Path, photos: Path) -> None:
-    place.save(replace(described(), outputs={"Bucket": "x\x1b[2J"}), folder)
+    project_file.save(replace(described(), outputs={"Bucket": "x\x1b[2J"}), folder)
     shown = featuremill("cloud", "upload", "photos", "--dry-run").stdout
     assert "s3://x%1B[2J/input" in shown
     assert "\x1b" not in shown
@@ -152,7 +153,7 @@ def test_outputs_that_changed_since_are_taken_as_they_are(
     aws: Aws, endpoint: str, photos: Path, folder: Path
 ) -> None:
     known = deployed(aws)
-    place.save(known, folder)
+    project_file.save(known, folder)
     describe(aws, {**known.outputs, "Bucket": "elsewhere"})
     aws.client("s3").create_bucket(
         Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": aws.region}

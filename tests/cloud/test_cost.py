@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import cost as costs
-from featuremill.cloud import place as places
-from featuremill.cloud import prices, throughput
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.bill import serverless_bill
-from featuremill.cloud.cost import Month, billed_lines, cost, keep, kept
-from featuremill.cloud.execute import execute
-from featuremill.cloud.jobs import CLUSTER, SERVERLESS, Job
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
+from featuremill.cloud.pricing import cost as costs
+from featuremill.cloud.pricing import prices, throughput
+from featuremill.cloud.pricing.bill import serverless_bill
+from featuremill.cloud.pricing.cost import Month, billed_lines, cost, keep, kept
+from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 from tests.cloud.answers import Request, answering
 from tests.cloud.stack import OUTPUTS, described, dry_run, featuremill, folder

@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cloud import place as places
-from featuremill.cloud.aws import Aws, explained
-from featuremill.cloud.destroy import Survey, _Taking, destroy, survey
-from featuremill.cloud.execute import execute
-from featuremill.cloud.leftovers import FOUND, Looked, look_for
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Work
+from featuremill.cloud.aws.client import Aws, explained
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Work
+from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.destroy import Survey, _Taking, destroy, survey
+from featuremill.cloud.stack.leftovers import FOUND, Looked, look_for
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 from tests.cloud.scripted import Scripted, answering
 

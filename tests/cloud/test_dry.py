@@ -8,9 +8,10 @@ import click
 import pytest
 
 from featuremill.cli import main
-from featuremill.cloud import jobs, place
-from featuremill.cloud.dry import lines
-from featuremill.cloud.plan import Call, Later, Wait, Work
+from featuremill.cloud.aws.dry_run import lines
+from featuremill.cloud.aws.plan import Call, Later, Wait, Work
+from featuremill.cloud.jobs import job as jobs
+from featuremill.cloud.stack import project_file
 from tests.cloud.stack import described, dry_run, featuremill, recording
 
 READING = {"doctor", "status", "logs", "notebook", "cluster list"}
@@ -40,7 +41,7 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with images that belongs to a stack and has submitted a job."""
     monkeypatch.chdir(tmp_path)
     job = jobs.submitted(jobs.SERVERLESS, "00f1234567890abc", "00abc", "main", "s3://pictures/x")
-    place.save(job.kept_in(described()), tmp_path)
+    project_file.save(job.kept_in(described()), tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "0.jpg").write_bytes(b"a picture")
     return tmp_path

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from featuremill.cloud import place as places
-from featuremill.cloud import prices
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.jobs import last_job
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.jobs.job import last_job
+from featuremill.cloud.pricing import prices
+from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.project_file import Place
 from tests import outputs
 from tests.cloud import recorder
 from tests.cloud.account import everything, keys, may, said

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from featuremill.cli import main
-from featuremill.cloud import place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fetch import FETCHED, Fetched, fetch
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Work
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Work
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.fetch import FETCHED, Fetched, fetch
 from featuremill.errors import CloudError, ConfigError, DestinationError, StorageError
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
@@ -159,7 +159,7 @@ def test_a_destination_that_cannot_be_written_is_explained(
 def test_the_command_says_what_it_fetched(
     aws: Aws, stack: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.save(stack, tmp_path)
+    project_file.save(stack, tmp_path)
     monkeypatch.chdir(tmp_path)
     command = ["cloud", "fetch", "--endpoint-url", str(aws.endpoint_url)]
     result = CliRunner().invoke(main, command)
@@ -172,7 +172,7 @@ def test_a_dry_run_shows_every_call_and_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = {"Bucket": "pictures"}
-    place.save(Place("featuremill", "eu-west-1", "123456789012", outputs), tmp_path)
+    project_file.save(Place("featuremill", "eu-west-1", "123456789012", outputs), tmp_path)
     monkeypatch.chdir(tmp_path)
     with answering() as endpoint:
         command = ["cloud", "fetch", "--dry-run", "--endpoint-url", endpoint.address]

@@ -66,7 +66,7 @@ def test_every_link_within_the_page_leads_to_a_heading(page: Path) -> None:
 @pytest.mark.parametrize("page", [ENGLISH, FRENCH], ids=lambda page: page.name)
 def test_every_file_that_is_linked_is_there(page: Path) -> None:
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-    assert "../src/featuremill/cloud/templates/featuremill.yaml" in linked
+    assert "../src/featuremill/cloud/stack/templates/featuremill.yaml" in linked
     assert [name for name in linked if not (page.parent / name).exists()] == []
 
 

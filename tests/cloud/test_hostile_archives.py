@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud import bounds
-from featuremill.cloud.bounds import Xz
-from featuremill.cloud.sources import SPARSE, Entry, Found, LeftOut, open_source
+from featuremill.cloud.transfer import bounds
+from featuremill.cloud.transfer.bounds import Xz
+from featuremill.cloud.transfer.sources import SPARSE, Entry, Found, LeftOut, open_source
 from featuremill.errors import SourceError
 
 MIB = 1 << 20

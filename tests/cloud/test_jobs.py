@@ -12,26 +12,28 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from featuremill import launch
 from featuremill.cli import main
-from featuremill.cloud import jobs, place, serverless, transient
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import Machines
-from featuremill.cloud.jobs import Job, Submission
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Call
-from featuremill.cloud.serverless import Limits
-from featuremill.cloud.shipped import find_code
-from featuremill.cloud.sizing import executor, on_nodes
-from featuremill.cloud.sizing import serverless as executors
-from featuremill.cloud.status import newest, status
-from featuremill.cloud.waiting import stay
-from featuremill.cloud_cli import jobs as jobs_cli
+from featuremill.cli.cloud import jobs as jobs_cli
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call
+from featuremill.cloud.aws.worker_size import executor, on_nodes
+from featuremill.cloud.aws.worker_size import serverless as executors
+from featuremill.cloud.jobs import job as jobs
+from featuremill.cloud.jobs import job_cluster, serverless
+from featuremill.cloud.jobs.fleets import Machines
+from featuremill.cloud.jobs.job import Job, Submission
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.status import newest, status
+from featuremill.cloud.jobs.wait import stay
+from featuremill.cloud.packaging.shipped import find_code
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RejectLimit, RunConfig
+from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import CloudError, ConfigError
 from featuremill.storage import open_store
-from featuremill.tables import DataFile, features_table
+from featuremill.workers import launch
 from tests.cloud.moto_jobs import FAILS, GOES_ON
 from tests.cloud.stack import (
     ARCHIVE,
@@ -270,7 +272,7 @@ def test_out_of_bounds_is_refused_with_the_bound(option: Any, refused: str) -> N
 
 
 def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stack: Place) -> None:
-    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
     flow = call_of(asked, "run_job_flow").parameters
     primary, core, task = flow["Instances"]["InstanceFleets"]
     assert primary["TargetOnDemandCapacity"] == core["TargetOnDemandCapacity"] == 1
@@ -303,7 +305,7 @@ def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stac
 
 
 def test_graviton_is_one_flag_and_needs_its_archive(aws: Aws, stack: Place) -> None:
-    asked = transient.submission(stack, run(), "main", Machines("arm64"))
+    asked = job_cluster.submission(stack, run(), "main", Machines("arm64"))
     types = call_of(asked, "run_job_flow").parameters["Instances"]["InstanceFleets"][0]
     assert [each["InstanceType"] for each in types["InstanceTypeConfigs"]] == [
         "m7g.xlarge",
@@ -315,7 +317,7 @@ def test_graviton_is_one_flag_and_needs_its_archive(aws: Aws, stack: Place) -> N
 
 
 def test_how_a_step_is_can_be_asked(aws: Aws, stack: Place) -> None:
-    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
     now = status(aws, stack, asked.started(execute(asked.plan, aws)))
     assert now.state == "RUNNING"
     assert not now.over
@@ -385,13 +387,13 @@ def test_jobs_of_others_are_listed_too(aws: Aws, stack: Place) -> None:
 
 
 def test_submit_and_status(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     done = featuremill(
         "cloud", "submit", "--components", "64", "--wait", "--endpoint-url", endpoint
     )
     assert done.exit_code == 0, done.output
     assert "SUCCESS" in done.stdout
-    job = jobs.last_job(place.load(folder))
+    job = jobs.last_job(project_file.load(folder))
     assert job.destination == "s3://pictures/results/main"
     told = featuremill("cloud", "status", "--watch", "--endpoint-url", endpoint)
     assert job.id in told.stdout
@@ -404,7 +406,7 @@ def test_submit_and_status(aws: Aws, stack: Place, endpoint: str, folder: Path) 
 def test_a_dry_run_shows_the_job_and_calls_nothing(where: list[str], folder: Path) -> None:
     shown = dry_run("cloud", "submit", *where, "--wait", "--variance", "0.9")
     assert ("emr.run_job_flow" if where else "emr-serverless.start_job_run") in shown
-    assert not place.load(folder).last_job
+    assert not project_file.load(folder).last_job
 
 
 @pytest.mark.parametrize(
@@ -434,7 +436,7 @@ def test_without_a_job_there_is_nothing_to_tell(
     application = stack.output("ApplicationId")
     job = submit(aws, stack)
     aws.client("emr-serverless").cancel_job_run(applicationId=application, jobRunId=job.id)
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     told = featuremill("cloud", "status", "--endpoint-url", endpoint)
     assert "CANCELLED" in told.stdout, "the stack's newest job, where this folder has none"
 
@@ -451,7 +453,7 @@ def long_job(aws: Aws, stack: Place, folder: Path) -> Job:
     """A job that goes on, submitted from this folder."""
     asked = serverless.submission(stack, run(), GOES_ON)
     job = asked.started(execute(asked.plan, aws))
-    place.save(job.kept_in(stack), folder)
+    project_file.save(job.kept_in(stack), folder)
     return job
 
 
@@ -482,7 +484,7 @@ def test_a_job_of_another_folder_is_stopped_by_its_name(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
     other, job = long_job(aws, stack, folder), submit(aws, stack)
-    place.save(job.kept_in(stack), folder)
+    project_file.save(job.kept_in(stack), folder)
     done = stop(endpoint, other.id, "--yes")
     assert done.exit_code == 0, done.output
     assert state_of(aws, other) == "CANCELLED"
@@ -495,7 +497,7 @@ def test_where_none_was_submitted_here_the_newest_is_meant(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
     job = long_job(aws, stack, folder)
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     assert stop(endpoint, "--yes").exit_code == 0
     assert state_of(aws, job) == "CANCELLED"
 
@@ -503,9 +505,9 @@ def test_where_none_was_submitted_here_the_newest_is_meant(
 def test_of_a_job_on_a_cluster_the_cluster_is_ended(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
-    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
     job = asked.started(execute(asked.plan, aws))
-    place.save(job.kept_in(stack), folder)
+    project_file.save(job.kept_in(stack), folder)
     done = stop(endpoint, "--yes")
     assert done.exit_code == 0, done.output
     cluster = aws.client("emr").describe_cluster(ClusterId=job.where)["Cluster"]
@@ -521,7 +523,7 @@ def test_another_cluster_is_not_a_job(endpoint: str, folder: Path) -> None:
 def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
     aws: Aws, stack: Place, endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
 
     def ctrl_c(_seconds: float) -> None:
         raise KeyboardInterrupt
@@ -531,7 +533,7 @@ def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
     assert left.exit_code == 130
     assert "The job goes on without this command, and costs" in left.stderr
     assert "`featuremill cloud stop` ends it" in left.stderr
-    assert state_of(aws, jobs.last_job(place.load(folder))) == "RUNNING"
+    assert state_of(aws, jobs.last_job(project_file.load(folder))) == "RUNNING"
 
 
 # What the stack may use
@@ -541,7 +543,7 @@ def test_more_than_the_stack_may_use_is_refused_and_the_default_stays_below(
     folder: Path,
 ) -> None:
     small = replace(described(), outputs={**described().outputs, "MaximumVcpu": "8"})
-    place.save(small, folder)
+    project_file.save(small, folder)
     with recording() as (endpoint, came):
         words = ["cloud", "submit", "--max-vcpu", "64", "--endpoint-url", endpoint]
         refused = featuremill(*words)
@@ -555,7 +557,7 @@ def test_more_than_the_stack_may_use_is_refused_and_the_default_stays_below(
 def test_a_step_of_a_cluster_that_is_gone_is_over(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
-    asked = transient.submission(stack, run(), "main", Machines("x86_64"))
+    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
     job = asked.started(execute(asked.plan, aws))
     aws.client("emr").terminate_job_flows(JobFlowIds=[job.where])
     now = status(aws, stack, job)
@@ -563,7 +565,7 @@ def test_a_step_of_a_cluster_that_is_gone_is_over(
 
 
 def test_what_the_folder_says_of_a_job_may_be_damaged(folder: Path) -> None:
-    place.save(replace(described(), last_job={"id": "00f"}), folder)
+    project_file.save(replace(described(), last_job={"id": "00f"}), folder)
     refused = featuremill("cloud", "status")
     assert refused.exit_code == 2
     assert "newest job is damaged" in refused.stderr

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import certificates, clusters, server, serverless, transient
-from featuremill.cloud.fleets import RELEASE, Machines
-from featuremill.cloud.plan import Call, Wait
-from featuremill.cloud.preflight import SERVERLESS_RELEASE
+from featuremill.cloud.aws.plan import Call, Wait
+from featuremill.cloud.aws.regions import RELEASE, SERVERLESS_RELEASE
+from featuremill.cloud.jobs import certificates, job_cluster, serverless
+from featuremill.cloud.jobs.fleets import Machines
+from featuremill.cloud.notebooks import clusters, server
 from featuremill.config import RunConfig
 from tests.cloud.known import RELEASES, faults_of_call, faults_of_template, idle_usd
 from tests.cloud.offline import Stack
@@ -163,7 +164,7 @@ def calls() -> list[Call]:
         machines = Machines(architecture, key_pair="ada")
         plans = (
             serverless.submission(place, CONFIG, "main").plan,
-            transient.submission(place, CONFIG, "main", machines).plan,
+            job_cluster.submission(place, CONFIG, "main", machines).plan,
             clusters.up(place, machines),
             server.up(place, key_pair="ada"),
         )

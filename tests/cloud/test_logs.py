@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud import jobs, place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.diagnose import CAUSES, Diagnosis, diagnose
-from featuremill.cloud.jobs import Job
-from featuremill.cloud.logs import explain, fetch, files, lines
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.jobs import job as jobs
+from featuremill.cloud.jobs.diagnose import CAUSES, Diagnosis, diagnose
+from featuremill.cloud.jobs.job import Job
+from featuremill.cloud.jobs.logs import explain, fetch, files, lines
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import StorageError
 from tests.cloud.stack import deployed, featuremill, folder, put
 
@@ -56,8 +57,8 @@ MISSING = """\
 26/11/21 14:01:19 WARN TaskSetManager: Lost task 0.0 in stage 0.0 (TID 0) ([2a05:d018] executor 1):
 Traceback (most recent call last):
   File "/tmp/spark-1f/job.py", line 14, in <module>
-    from featuremill.job import main
-  File "/tmp/localPyFiles/deps/featuremill/job.py", line 40, in main
+    from featuremill.cli.cluster_job import main
+  File "/tmp/localPyFiles/deps/featuremill/cli/cluster_job.py", line 40, in main
     spark.range(4).mapInArrow(run, "task int").collect()
 py4j.protocol.Py4JJavaError: An error occurred while calling o93.collectToPython.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 4\
@@ -65,7 +66,7 @@ py4j.protocol.Py4JJavaError: An error occurred while calling o93.collectToPython
  call last):
   File "/usr/lib/spark/python/lib/pyspark.zip/pyspark/worker.py", line 1247, in main
     func, profiler, deserializer, serializer = read_command(pickleSer, infile)
-  File "./deps/featuremill/images.py", line 9, in <module>
+  File "./deps/featuremill/images/decode.py", line 9, in <module>
     import simplejpeg
 ModuleNotFoundError: No module named 'simplejpeg'
 
@@ -393,7 +394,7 @@ def test_a_log_that_is_none_does_not_hide_the_others(
 def test_a_log_that_unpacks_to_very_much_is_cut(
     aws: Aws, stack: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featuremill.cloud.logs._LARGEST", 1 << 20)
+    monkeypatch.setattr("featuremill.cloud.jobs.logs._LARGEST", 1 << 20)
     put(aws, f"{RUN}/SPARK_DRIVER/stderr.gz", "\0" * (4 << 20))
     read = list(lines(aws, stack, files(aws, stack, SERVERLESS)[0]))
     assert sum(map(len, read)) < 2 << 20
@@ -420,12 +421,12 @@ def test_logs_show_the_end_of_the_drivers_log_and_the_cause(
 ) -> None:
     from tests.cloud.moto_jobs import FAILS
 
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     done = featuremill("cloud", "submit", "--name", FAILS, "--endpoint-url", endpoint)
     assert done.exit_code == 0, done.output
     empty = featuremill("cloud", "logs", "--endpoint-url", endpoint)
     assert "has no logs yet" in empty.stdout
-    job = jobs.last_job(place.load(folder))
+    job = jobs.last_job(project_file.load(folder))
     where = f"logs/serverless/{FAILS}/applications/{job.where}/jobs/{job.id}"
     put(aws, f"{where}/SPARK_DRIVER/stdout.gz", "")
     put(aws, f"{where}/SPARK_DRIVER/stderr.gz", SUBMITTED + DENIED)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud import notebook, place, secret
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.notebook import Way
-from featuremill.cloud.place import Place
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.notebooks import access
+from featuremill.cloud.notebooks.access import Way
+from featuremill.cloud.stack import passwords, project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 from tests.cloud.stack import deployed, featuremill, folder
 
@@ -59,12 +60,12 @@ def machine(aws: Aws, stack: Place) -> str:
 def test_studio_comes_first_where_there_is_one(aws: Aws, stack: Place, cluster: str) -> None:
     url = "https://es-1.emrstudio-prod.eu-west-1.amazonaws.com"
     studio = replace(stack, outputs={**stack.outputs, "StudioUrl": url})
-    assert notebook.find(aws, studio) == Way("studio", url)
-    assert notebook.find(aws, studio, "cluster").kind == "cluster"
+    assert access.find(aws, studio) == Way("studio", url)
+    assert access.find(aws, studio, "cluster").kind == "cluster"
 
 
 def test_a_cluster_is_reached_by_its_primary(aws: Aws, stack: Place, cluster: str) -> None:
-    way = notebook.find(aws, stack)
+    way = access.find(aws, stack)
     [primary] = aws.client("emr").list_instances(ClusterId=cluster)["Instances"]
     assert (way.url, way.instance) == ("https://localhost:9443", primary["Ec2InstanceId"])
 
@@ -72,18 +73,18 @@ def test_a_cluster_is_reached_by_its_primary(aws: Aws, stack: Place, cluster: st
 def test_a_server_is_reached_where_there_is_no_cluster(
     aws: Aws, stack: Place, machine: str
 ) -> None:
-    way = notebook.find(aws, stack)
+    way = access.find(aws, stack)
     assert (way.kind, way.instance, way.port) == ("server", machine, 8888)
 
 
 def test_where_nothing_is_up_it_says_what_to_start(aws: Aws, stack: Place) -> None:
     with pytest.raises(CloudError, match="no Studio, no cluster and no server") as refused:
-        notebook.find(aws, stack)
+        access.find(aws, stack)
     assert "featuremill cloud server up" in refused.value.remedy
 
 
 def test_the_tunnel_is_one_command_without_a_shell() -> None:
-    command = notebook.tunnel(PRIMARY, "eu-west-1", "work")
+    command = access.tunnel(PRIMARY, "eu-west-1", "work")
     assert command[:5] == ["aws", "ssm", "start-session", "--target", "i-0abc"]
     named = dict(zip(command[3::2], command[4::2], strict=True))
     assert named["--document-name"] == "AWS-StartPortForwardingSession"
@@ -105,12 +106,12 @@ def test_a_program_that_is_missing_is_named_with_where_to_get_it(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CloudError, match=f"{missing} is not installed") as refused:
-        notebook.check_tools()
+        access.check_tools()
     assert "https://docs.aws.amazon.com/" in refused.value.remedy
 
 
 def test_ssh_is_a_way_round_for_those_who_have_a_key() -> None:
-    assert shlex.split(notebook.over_ssh(PRIMARY, "my key.pem")) == [
+    assert shlex.split(access.over_ssh(PRIMARY, "my key.pem")) == [
         "ssh",
         "-i",
         "my key.pem",
@@ -129,12 +130,12 @@ def test_the_command_is_printed_or_run(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     printed = featuremill("cloud", "notebook", "--print", "--endpoint-url", endpoint)
-    command = notebook.tunnel(notebook.find(aws, stack), "eu-west-1")
+    command = access.tunnel(access.find(aws, stack), "eu-west-1")
     assert printed.stdout == shlex.join(command) + "\n"
     ran: list[list[str]] = []
-    monkeypatch.setattr("featuremill.cloud.notebook.check_tools", lambda: None)
+    monkeypatch.setattr("featuremill.cloud.notebooks.access.check_tools", lambda: None)
     monkeypatch.setattr("os.execvp", lambda _program, words: ran.append(words))
     told = featuremill("cloud", "notebook", "--endpoint-url", endpoint)
     assert ran == [command]
@@ -144,9 +145,9 @@ def test_the_command_is_printed_or_run(
 def test_the_password_is_shown_only_when_asked_for(
     aws: Aws, stack: Place, machine: str, endpoint: str, folder: Path
 ) -> None:
-    place.save(stack, folder)
-    execute([secret.make(stack, secret.SERVER)], aws)
-    password = secret.read(aws, stack, secret.SERVER)
+    project_file.save(stack, folder)
+    execute([passwords.make(stack, passwords.SERVER)], aws)
+    password = passwords.read(aws, stack, passwords.SERVER)
     printed = featuremill("cloud", "notebook", "--print", "--endpoint-url", endpoint)
     assert password not in printed.output
     shown = featuremill("cloud", "notebook", "--password", "--endpoint-url", endpoint)

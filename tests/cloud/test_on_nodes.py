@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from featuremill.cloud import place as places
-from featuremill.cloud.aws import Aws
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.stack import project_file as places
 from tests import outputs
 from tests.cloud import recorder
 from tests.cloud.account import may, said

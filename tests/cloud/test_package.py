@@ -26,19 +26,20 @@ from packaging.utils import canonicalize_name
 
 import featuremill
 from featuremill.cli import main
-from featuremill.cloud import architecture, dependencies, layers, manifest, place
-from featuremill.cloud.architecture import (
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.packaging import architecture, dependencies, layers, manifest
+from featuremill.cloud.packaging.architecture import (
     Architecture,
     architecture_of,
     check_architecture,
 )
-from featuremill.cloud.archive import Recipe, build
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.dependencies import check, files_needed
-from featuremill.cloud.elf import examine
-from featuremill.cloud.execute import execute
-from featuremill.cloud.package import package
-from featuremill.cloud.place import Place
+from featuremill.cloud.packaging.archive import Recipe, build
+from featuremill.cloud.packaging.dependencies import check, files_needed
+from featuremill.cloud.packaging.elf import examine
+from featuremill.cloud.packaging.package import package
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError, ModelError
 from featuremill.models import download, registry
 
@@ -179,9 +180,11 @@ def test_the_archive_holds_packages_code_and_a_label_and_nothing_needless(
         "tiny-1.0.dist-info/licenses/LICENSE",
         "tiny/__init__.py",
     ]
-    assert {"featuremill/job.py", "featuremill/cloud/locks/aarch64.lock", manifest.FILE} <= set(
-        names
-    )
+    assert {
+        "featuremill/cli/cluster_job.py",
+        "featuremill/cloud/packaging/locks/aarch64.lock",
+        manifest.FILE,
+    } <= set(names)
     assert not any("__pycache__" in name or name.startswith("bin/") for name in names)
     assert built.files == len(names)
 
@@ -240,7 +243,8 @@ def test_the_name_tells_all_that_is_inside(
     ]
     digests = {recipe.digest, *(other.digest for other in others)}
     monkeypatch.setattr(
-        "featuremill.cloud.archive.code_files", lambda: iter([("featuremill/new.py", own)])
+        "featuremill.cloud.packaging.archive.code_files",
+        lambda: iter([("featuremill/new.py", own)]),
     )
     for code in (b"1\n", b"2\n"):
         own.write_bytes(code)
@@ -445,7 +449,7 @@ def stack(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
     outputs = {"Bucket": BUCKET, "Architecture": "x86_64"}
     described = Place("featuremill", aws.region, "123456789012", outputs)
-    place.save(described, tmp_path)
+    project_file.save(described, tmp_path)
     monkeypatch.chdir(tmp_path)
     return described
 
@@ -485,7 +489,7 @@ def test_the_command_prints_what_was_built(
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     lock = wheel(tmp_path, {**TINY, "tiny/tool.so": header(183), "tiny/data": bytes(20_000_000)})
-    monkeypatch.setattr("featuremill.cloud_cli.archive.get", lambda _: replace(ARM, lock=lock))
+    monkeypatch.setattr("featuremill.cli.cloud.package.get", lambda _: replace(ARM, lock=lock))
     words = ("--architecture", "arm64", "--model", UNTRAINED, "--output", tmp_path / "out")
     said = featuremill_cloud("package", *words)
     assert said.exit_code == 0

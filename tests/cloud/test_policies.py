@@ -11,27 +11,20 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import (
-    clusters,
-    notebook,
-    preflight,
-    probing,
-    secret,
-    server,
-    serverless,
-    stopping,
-    transient,
-)
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fetch import fetch
-from featuremill.cloud.fleets import Machines
-from featuremill.cloud.place import Place
-from featuremill.cloud.regions import EU_REGIONS
-from featuremill.cloud.serverless import Limits
-from featuremill.cloud.sources import open_source
-from featuremill.cloud.status import status
-from featuremill.cloud.upload import upload
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.regions import EU_REGIONS
+from featuremill.cloud.jobs import job_cluster, serverless, stop
+from featuremill.cloud.jobs.fleets import Machines
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.status import status
+from featuremill.cloud.notebooks import access, clusters, server
+from featuremill.cloud.pricing import probe
+from featuremill.cloud.stack import doctor, passwords
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.fetch import fetch
+from featuremill.cloud.transfer.sources import open_source
+from featuremill.cloud.transfer.upload import upload
 from featuremill.config import RunConfig
 from featuremill.errors import CloudError
 from tests.cloud.offline import ACCOUNT, Stack
@@ -446,27 +439,27 @@ def run_daily_commands(aws: Aws, place: Place, folder: Path) -> None:
     status(aws, place, job)
     put(Bucket="pictures", Key="results/main/pca.csv", Body=b"1,2")
     execute(fetch(place, folder / "results", "main"), aws)
-    execute([stopping.look(place, job), *stopping.stop(None, 0)], aws)
+    execute([stop.look(place, job), *stop.stop(None, 0)], aws)
     machines = Machines("x86_64")
-    asked = transient.submission(place, config, "main", machines, seconds=0)
-    execute(stopping.stop(asked.started(execute([*asked.plan], aws)), 0), aws)
+    asked = job_cluster.submission(place, config, "main", machines, seconds=0)
+    execute(stop.stop(asked.started(execute([*asked.plan], aws)), 0), aws)
     execute([step for step in clusters.up(place, machines) if not waits(step)], aws)
     clusters.standing(aws, place)
     with suppress(CloudError):
         # moto gives fleets no machines
-        notebook.find(aws, place)
+        access.find(aws, place)
     execute(clusters.down(place), aws)
     execute(server.up(place, seconds=0), aws)
-    secret.read(aws, place, secret.SERVER)
-    notebook.find(aws, place)
+    passwords.read(aws, place, passwords.SERVER)
+    access.find(aws, place)
     execute(server.down(place), aws)
     ask_around(aws, place)
 
 
 def ask_around(aws: Aws, place: Place) -> None:
     """What is only asked, and a probe's copies."""
-    execute(preflight.doctor(aws.region, place), aws)
-    copy, *_, remove = probing.probe(place, Limits(), "mobilenetv2-untrained")
+    execute(doctor.doctor(aws.region, place), aws)
+    copy, *_, remove = probe.probe(place, Limits(), "mobilenetv2-untrained")
     execute([copy, remove], aws)
 
 

@@ -8,12 +8,12 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cloud import place as places
-from featuremill.cloud.aws import Aws, explained
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import RELEASE
-from featuremill.cloud.place import Place
-from featuremill.cloud.preflight import FINDINGS, SERVERLESS_RELEASE, Finding, doctor
+from featuremill.cloud.aws.client import Aws, explained
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.regions import RELEASE, SERVERLESS_RELEASE
+from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.doctor import FINDINGS, Finding, doctor
+from featuremill.cloud.stack.project_file import Place
 from tests.cloud.scripted import Scripted
 
 PLACE = Place(

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import prices
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.prices import Prices
-from featuremill.cloud.regions import EU_REGIONS
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.regions import EU_REGIONS
+from featuremill.cloud.pricing import prices
+from featuremill.cloud.pricing.prices import Prices
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.answers import answering
 from tests.cloud.stack import dry_run

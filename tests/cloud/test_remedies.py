@@ -8,10 +8,10 @@ import botocore.exceptions
 import pytest
 from botocore.exceptions import ClientError
 
-from featuremill.cloud import serverless, transient
-from featuremill.cloud.aws import explained
-from featuremill.cloud.execute import execute
-from featuremill.cloud.fleets import Machines
+from featuremill.cloud.aws.client import explained
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.jobs import job_cluster, serverless
+from featuremill.cloud.jobs.fleets import Machines
 from featuremill.config import RunConfig
 from featuremill.errors import CloudError
 from tests.cloud.scripted import Scripted
@@ -206,7 +206,7 @@ def test_a_release_that_is_not_offered_says_where_to_look() -> None:
         put_object=[{}],
         run_job_flow=[refusal("ValidationException", message)],
     )
-    asked = transient.submission(described(), CONFIG, "main", Machines("x86_64"))
+    asked = job_cluster.submission(described(), CONFIG, "main", Machines("x86_64"))
     with pytest.raises(CloudError, match="release label is invalid") as refused:
         execute(asked.plan, aws)
     assert "cloud doctor" in refused.value.remedy

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import fleets, place, secret, server
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.execute import execute
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Call, Plan
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call, Plan
+from featuremill.cloud.jobs import fleets
+from featuremill.cloud.notebooks import server
+from featuremill.cloud.stack import passwords, project_file
+from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.stack import (
     ARCHIVE,
@@ -101,7 +103,7 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
     assert first.startswith("#!/bin/bash\n")
     assert f"bash -s -- s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1" in first
     assert "/featuremill/featuremill/server 120 'pyspark>=4.1,<4.2'" in first
-    assert secret.read(aws, stack, secret.SERVER) not in first
+    assert passwords.read(aws, stack, passwords.SERVER) not in first
     assert len(first) < 16_384, "AWS takes no more"
 
 
@@ -120,7 +122,7 @@ def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Pl
     assert server.standing(aws, stack) is None
     assert execute(server.down(stack), aws)[server.ENDED] is None
     with pytest.raises(CloudError, match="ParameterNotFound"):
-        secret.read(aws, stack, secret.SERVER)
+        passwords.read(aws, stack, passwords.SERVER)
 
 
 @pytest.mark.parametrize("hours", [0.1, 169, float("nan")])
@@ -130,7 +132,7 @@ def test_hours_out_of_bounds_are_refused(hours: float) -> None:
 
 
 def test_up_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
-    place.save(stack, folder)
+    project_file.save(stack, folder)
     up = featuremill("cloud", "server", "up", "--hours", "2", "--endpoint-url", endpoint)
     assert up.exit_code == 0, up.output
     assert "it ends itself in 2 hours" in up.stdout

@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cloud import place, stack
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.events import events, failure, follow
-from featuremill.cloud.execute import execute
-from featuremill.cloud.place import Place
-from featuremill.cloud.preflight import SERVERLESS_RELEASE
-from featuremill.cloud.template import template_body
-from featuremill.cloud.wanted import Wanted
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.regions import SERVERLESS_RELEASE
+from featuremill.cloud.stack import deploy as stack
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.events import events, failure, follow
+from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.stack.template import template_body
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.scripted import Scripted, answering
 
@@ -103,7 +104,7 @@ def test_a_stack_is_made_followed_and_remembered(aws: Aws, folder: Path) -> None
     assert "add      AWS::S3::Bucket" in result.stderr
     assert "Make these 2 changes in account 123456789012?" in result.stderr
     assert "CREATE_COMPLETE  AWS::CloudFormation::Stack  featuremill" in result.stderr
-    known = place.load(folder)
+    known = project_file.load(folder)
     assert (known.stack, known.region, known.account) == (
         "featuremill",
         "eu-west-1",
@@ -122,7 +123,7 @@ def test_what_is_not_agreed_to_leaves_nothing(aws: Aws, folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert aws.client("cloudformation").describe_stacks()["Stacks"] == []
     assert aws.client("s3").list_buckets()["Buckets"] == []
-    assert not (folder / place.FILE).exists()
+    assert not (folder / project_file.FILE).exists()
 
 
 def test_a_second_deploy_changes_only_what_is_said(aws: Aws, folder: Path) -> None:
@@ -137,19 +138,19 @@ def test_a_second_deploy_changes_only_what_is_said(aws: Aws, folder: Path) -> No
 
 def test_a_job_submitted_before_is_not_forgotten(aws: Aws, folder: Path) -> None:
     assert deploy(aws, "--yes").exit_code == 0
-    known = place.load(folder)
-    place.save(Place(**{**vars(known), "last_job": {"id": "00f"}}), folder)
+    known = project_file.load(folder)
+    project_file.save(Place(**{**vars(known), "last_job": {"id": "00f"}}), folder)
     assert deploy(aws, "--yes", "--budget", "11").exit_code == 0
-    assert place.load(folder).last_job == {"id": "00f"}
+    assert project_file.load(folder).last_job == {"id": "00f"}
 
 
 def test_no_changes_are_no_failure(aws: Aws, folder: Path) -> None:
     assert deploy(aws, "--yes").exit_code == 0
-    (folder / place.FILE).unlink()
+    (folder / project_file.FILE).unlink()
     result = deploy(aws)
     assert result.exit_code == 0, result.output
     assert "as it should be: nothing to change" in result.stderr
-    assert place.load(folder).outputs["Bucket"]
+    assert project_file.load(folder).outputs["Bucket"]
     change_sets = aws.client("cloudformation").list_change_sets(StackName="featuremill")
     assert [each["Status"] for each in change_sets["Summaries"]] == ["CREATE_COMPLETE"]
 
@@ -229,7 +230,7 @@ def test_every_parameter_is_one_of_the_template() -> None:
 
 
 def test_another_stack_in_this_folder_is_refused(aws: Aws, folder: Path) -> None:
-    place.save(Place("first", "eu-west-1", "123456789012"), folder)
+    project_file.save(Place("first", "eu-west-1", "123456789012"), folder)
     result = deploy(aws, "--stack", "second")
     assert result.exit_code == 2
     assert "this folder belongs to stack first" in result.stderr
@@ -495,10 +496,10 @@ def test_the_real_stack_can_be_changed_after_it_was_made(
 ) -> None:
     monkeypatch.setattr(stack, "template_body", template_body)
     assert deploy(aws, "--yes", "--email", "me@example.org").exit_code == 0
-    bucket = place.load(folder).output("Bucket")
+    bucket = project_file.load(folder).output("Bucket")
     changed = deploy(aws, "--yes", "--budget", "25", "--max-vcpu", "64")
     assert changed.exit_code == 0, changed.output
-    known = place.load(folder)
+    known = project_file.load(folder)
     assert (known.output("Bucket"), known.output("MaximumVcpu")) == (bucket, "64")
     budget = {"AccountId": "123456789012", "BudgetName": "featuremill-monthly"}
     limit = aws.client("budgets").describe_budget(**budget)["Budget"]["BudgetLimit"]
@@ -538,15 +539,15 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_call(
     ],
 )
 def test_a_damaged_file_says_how_to_get_another(folder: Path, content: str) -> None:
-    (folder / place.FILE).write_text(content)
+    (folder / project_file.FILE).write_text(content)
     with pytest.raises(ConfigError, match="is damaged") as refused:
-        place.load(folder)
+        project_file.load(folder)
     assert "`featuremill cloud deploy` again, which finds the stack" in refused.value.remedy
 
 
 def test_a_folder_without_a_stack_is_named_in_full(folder: Path) -> None:
     with pytest.raises(ConfigError, match=f"{folder} belongs to no stack"):
-        place.load(Path())
+        project_file.load(Path())
 
 
 # Regions, whatever the command
@@ -577,7 +578,7 @@ def test_a_region_outside_the_eu_is_refused_before_any_call(
 
 @pytest.mark.parametrize("command", ["submit", "status", "destroy", "fetch", "cost", "stop"])
 def test_so_is_a_folder_whose_stack_is_there(folder: Path, command: str) -> None:
-    place.save(Place("featuremill", "us-east-1", "123456789012"), folder)
+    project_file.save(Place("featuremill", "us-east-1", "123456789012"), folder)
     with answering() as endpoint:
         words = ["cloud", command, "--endpoint-url", endpoint.address]
         refused = CliRunner().invoke(main, words)
@@ -591,7 +592,7 @@ def test_widened_on_purpose_it_may_be_there(aws: Aws, endpoint: str, folder: Pat
     words = ["--yes", "--region", "us-east-1", "--allow-region", "us-east-1"]
     made = deploy(virginia, *words)
     assert made.exit_code == 0, made.output
-    assert place.load(folder).allowed_regions == ("us-east-1",)
+    assert project_file.load(folder).allowed_regions == ("us-east-1",)
     given = parameters_of(virginia)
     assert given["AllowedRegions"] == "us-east-1"
     # and stays so without being said again

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.budget import keep
-from featuremill.cloud.execute import execute
-from featuremill.cloud.regions import EU_REGIONS
-from featuremill.cloud.template import BUDGET_REGIONS, LARGEST, template_body
-from featuremill.cloud.wanted import Wanted
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.regions import EU_REGIONS
+from featuremill.cloud.stack.budget import keep
+from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.template import BUDGET_REGIONS, LARGEST, template_body
 from tests.cloud.offline import Stack, load
 
 OUTPUTS = {

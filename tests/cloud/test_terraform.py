@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import budget, place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.place import Place
-from featuremill.cloud.regions import DEFAULT_REGION, EU_REGIONS
-from featuremill.cloud.template import BUDGET_REGIONS, template_body
-from featuremill.cloud.wanted import DEFAULT_STACK
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.regions import DEFAULT_REGION, EU_REGIONS
+from featuremill.cloud.stack import budget, project_file
+from featuremill.cloud.stack.parameters import DEFAULT_STACK
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.stack.template import BUDGET_REGIONS, template_body
 from tests.cloud.offline import load
 from tests.cloud.stack import featuremill
 from tests.cloud.terraform import (
@@ -216,8 +216,8 @@ def test_the_stack_is_one_that_the_commands_work_with(
     told = evaluate({}, outputs, place=named("output")["place"]["value"])["place"]
     folder = tmp_path / "pictures"
     folder.mkdir()
-    (folder / place.FILE).write_text(told)
-    assert place.load(folder) == Place("featuremill", "eu-west-1", "123456789012", outputs)
+    (folder / project_file.FILE).write_text(told)
+    assert project_file.load(folder) == Place("featuremill", "eu-west-1", "123456789012", outputs)
 
     monkeypatch.chdir(folder)
     (folder / "photos").mkdir()
@@ -293,7 +293,7 @@ def test_the_example_deploys_uploads_and_destroys_through_the_command(
     assert not (folder / ".terraform" / "providers").exists()
     # a job would need the archive, and something that runs it
     run("apply", "-auto-approve", "-target=terraform_data.uploaded")
-    known = place.load(folder)
+    known = project_file.load(folder)
     described = aws.client("budgets").describe_budget(
         AccountId=known.account, BudgetName="example-monthly"
     )
@@ -307,7 +307,7 @@ def test_the_example_deploys_uploads_and_destroys_through_the_command(
     assert "terraform_data.stack" not in planned.partition("will perform")[2]
 
     run("destroy", "-auto-approve")
-    assert not (folder / place.FILE).exists()
+    assert not (folder / project_file.FILE).exists()
     assert aws.client("s3").list_buckets()["Buckets"] == []
     assert aws.client("cloudformation").describe_stacks()["Stacks"] == []
 

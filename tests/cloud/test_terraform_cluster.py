@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from featuremill.cloud import certificates, clusters
-from featuremill.cloud.fleets import FAMILIES, SIZES, Machines
-from featuremill.cloud.plan import Call
+from featuremill.cloud.aws.plan import Call
+from featuremill.cloud.jobs import certificates
+from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.notebooks import clusters
 from tests.cloud.stack import BUCKET, ENTRY, described
 from tests.cloud.terraform import (
     ARCHIVE,

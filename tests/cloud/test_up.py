@@ -13,13 +13,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cloud import package, stack, up
-from featuremill.cloud.archive import Recipe
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.jobs import CLUSTER, SERVERLESS, Job
-from featuremill.cloud.serverless import Limits
-from featuremill.cloud.sources import open_source
-from featuremill.cloud.status import Status
+from featuremill.cloud import up
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.status import Status
+from featuremill.cloud.packaging import package
+from featuremill.cloud.packaging.archive import Recipe
+from featuremill.cloud.stack import deploy
+from featuremill.cloud.transfer.sources import open_source
 from featuremill.cloud.up import Errand
 from featuremill.errors import ConfigError
 from tests.cloud.moto_jobs import FAILS
@@ -78,7 +80,7 @@ def account(aws: Aws, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     known = {**described().outputs, "ApplicationId": application["applicationId"]}
     outputs = {name: {"Value": value} for name, value in known.items() if name != "Bucket"}
     template = {**SMALL, "Outputs": {**outputs, "Bucket": {"Value": {"Ref": "Bucket"}}}}
-    monkeypatch.setattr(stack, "template_body", lambda *_: json.dumps(template))
+    monkeypatch.setattr(deploy, "template_body", lambda *_: json.dumps(template))
 
     def build(recipe: Recipe) -> SimpleNamespace:
         archive = photos.parent / recipe.archive

@@ -18,16 +18,25 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from featuremill._utils import threads
 from featuremill.cli import main
-from featuremill.cloud import parallel, place
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.bounds import Agree
-from featuremill.cloud.execute import execute
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Call, Work
-from featuremill.cloud.sources import HIDDEN, KNOWN, LARGEST, Entry, LeftOut, Source, open_source
-from featuremill.cloud.upload import UPLOADED, Kept, Uploaded, upload
-from featuremill.cloud.web import _Redirects
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call, Work
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.bounds import Agree
+from featuremill.cloud.transfer.https import _Redirects
+from featuremill.cloud.transfer.sources import (
+    HIDDEN,
+    KNOWN,
+    LARGEST,
+    Entry,
+    LeftOut,
+    Source,
+    open_source,
+)
+from featuremill.cloud.transfer.upload import UPLOADED, Kept, Uploaded, upload
 from featuremill.errors import CloudError, ConfigError, SourceError
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
@@ -318,7 +327,7 @@ def test_links_are_followed_where_that_is_asked_for(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place.save(stack, tmp_path)
+    project_file.save(stack, tmp_path)
     monkeypatch.chdir(tmp_path)
     command = ["cloud", "upload", "photos", "--endpoint-url", str(aws.endpoint_url)]
     result = CliRunner().invoke(main, command)
@@ -508,7 +517,7 @@ def test_an_empty_source_is_refused(aws: Aws, stack: Place, tmp_path: Path) -> N
 def test_a_folders_own_files_about_the_stack_stay_behind(
     aws: Aws, stack: Place, tmp_path: Path
 ) -> None:
-    for name in (place.FILE, place.ESTIMATE_FILE, "0.jpg"):
+    for name in (project_file.FILE, project_file.ESTIMATE_FILE, "0.jpg"):
         (tmp_path / name).write_bytes(b"x")
     assert send(aws, stack, str(tmp_path)).sent == 1
     assert set(objects(aws)) == {"0.jpg"}
@@ -531,7 +540,7 @@ def test_a_bucket_that_is_gone_is_explained(aws: Aws, stack: Place, folder: Path
 
 
 def test_memory_is_bounded_whatever_the_source_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "IN_FLIGHT", 1000)
+    monkeypatch.setattr(threads, "IN_FLIGHT", 1000)
     held, most, lock = 0, 0, threading.Lock()
 
     def jobs() -> Iterator[int]:
@@ -548,7 +557,7 @@ def test_memory_is_bounded_whatever_the_source_holds(monkeypatch: pytest.MonkeyP
             held -= 1
         return number
 
-    assert sorted(parallel.each(jobs(), do, lambda _: 100)) == list(range(300))
+    assert sorted(threads.each(jobs(), do, lambda _: 100)) == list(range(300))
     assert most <= 11  # ten of a hundred bytes, and the one that waits
 
 
@@ -556,7 +565,7 @@ def test_the_command_says_what_it_did_and_what_stayed_behind(
     aws: Aws, stack: Place, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / ".DS_Store").write_bytes(b"x")
-    place.save(stack, tmp_path)
+    project_file.save(stack, tmp_path)
     monkeypatch.chdir(tmp_path)
     command = ["cloud", "upload", "photos", "--endpoint-url", str(aws.endpoint_url)]
     result = CliRunner().invoke(main, command)
@@ -581,7 +590,7 @@ def test_a_dry_run_shows_every_call_and_makes_none(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = {"Bucket": "pictures"}
-    place.save(Place("featuremill", "eu-west-1", "123456789012", outputs), tmp_path)
+    project_file.save(Place("featuremill", "eu-west-1", "123456789012", outputs), tmp_path)
     monkeypatch.chdir(tmp_path)
     with answering() as endpoint:
         command = ["cloud", "upload", "--dry-run", "--endpoint-url", endpoint.address]

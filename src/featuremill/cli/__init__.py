@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from featuremill import __version__
+from featuremill._utils.paths import visible
+from featuremill.cli.lazy_group import LazyGroup
 from featuremill.cli.options import EXIT_CODES, INTERRUPTED
-from featuremill.commands import LazyGroup
-from featuremill.environment import give_home
 from featuremill.errors import FeaturemillError
-from featuremill.failures import remedy
-from featuremill.names import visible
+from featuremill.workers.environment import give_home
+from featuremill.workers.failures import remedy
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "sample": "featuremill.cli.sample",
         "models": "featuremill.cli.models",
         "doctor": "featuremill.cli.doctor",
-        "cloud": "featuremill.cloud_cli",
+        "cloud": "featuremill.cli.cloud",
     }
 )
 """Command → module that has it, in the order of the help."""

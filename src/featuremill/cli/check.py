@@ -9,7 +9,7 @@ import click
 from featuremill.cli.options import s3_options
 
 if TYPE_CHECKING:
-    from featuremill.checks import Check, CheckResult
+    from featuremill.workflows.check import Check, CheckResult
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -45,9 +45,9 @@ def check(context: click.Context, /, as_json: bool, **options: Any) -> None:
       featuremill check results --min-variance 0.9 --expect-count 67692
       featuremill check s3://fruits/results --components 256 --source s3://fruits/training --json
     """
-    from featuremill.checks import CheckConfig
-    from featuremill.checks import check as look
-    from featuremill.console import ConsoleProgress
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.check import CheckConfig
+    from featuremill.workflows.check import check as look
 
     config = CheckConfig(**options)
     with ConsoleProgress() as progress:

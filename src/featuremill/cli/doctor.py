@@ -37,7 +37,7 @@ def doctor(
       featuremill doctor photos results
       featuremill doctor s3://fruits/training s3://fruits/results
     """
-    from featuremill.doctor import diagnose
+    from featuremill.workflows.doctor import diagnose
 
     findings = []
     for finding in diagnose(

@@ -49,7 +49,7 @@ def export(
       featuremill export results --to numpy -o arrays
       featuremill export s3://fruits/results --to pandas -o fruit.parquet --overwrite
     """
-    from featuremill.console import ConsoleProgress
+    from featuremill.cli.console import ConsoleProgress
     from featuremill.export import export as write
 
     with ConsoleProgress() as progress:
@@ -84,8 +84,8 @@ def explore(destination: str, endpoint_url: str | None, region: str | None) -> N
     Example:
       featuremill explore results
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.explore import prepare, serve
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.export.explore import prepare, serve
 
     with tempfile.TemporaryDirectory(prefix="featuremill-") as folder:
         with ConsoleProgress() as progress:

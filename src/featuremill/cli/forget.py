@@ -12,8 +12,8 @@ from featuremill.cli.options import INTERRUPTED, s3_options
 from featuremill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from featuremill.erasure import Erased
-    from featuremill.erasure.listed import Listed
+    from featuremill.workflows.forget import Erased
+    from featuremill.workflows.forget.path_lists import Listed
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -62,8 +62,8 @@ def forget(
       featuremill forget s3://fruits/results s3://fruits/training/Kiwi/12.jpg --yes
       featuremill forget results --list paths.txt --dry-run
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.erasure import forget as erase
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.forget import forget as erase
 
     if listed == "-" and not (yes or dry_run):
         raise ConfigError("--list - leaves nobody to be asked", "Give --yes too.")
@@ -88,7 +88,7 @@ def forget(
 
 
 def _lines(listed: str | None) -> "Listed":
-    from featuremill.erasure.listed import parse
+    from featuremill.workflows.forget.path_lists import parse
 
     try:
         if listed is None:

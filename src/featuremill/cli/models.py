@@ -46,9 +46,9 @@ def models_fetch(name: str) -> None:
     Example:
       featuremill models fetch mobilenetv2
     """
-    from featuremill.console import ConsoleProgress
+    from featuremill.cli.console import ConsoleProgress
     from featuremill.models import registry
-    from featuremill.prepare import download_progress
+    from featuremill.models.download import download_progress
 
     weights = registry.get(name).weights
     with ConsoleProgress() as progress:

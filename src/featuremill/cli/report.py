@@ -19,8 +19,8 @@ def report(
       featuremill report results
       featuremill report results --relative-paths
     """
-    from featuremill.forgotten import require_finished
-    from featuremill.half_written import held_between_runs
+    from featuremill.dataset.exclusions import require_finished
+    from featuremill.dataset.half_written import held_between_runs
     from featuremill.report.gather import rewrite_report
     from featuremill.storage import open_store
 

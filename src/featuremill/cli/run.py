@@ -10,8 +10,8 @@ from featuremill.cli.options import EXIT_CODES, run_config, run_options
 from featuremill.config import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
-    from featuremill.estimation import Estimate
-    from featuremill.pipeline import RunResult
+    from featuremill.workflows.estimate.measure import Estimate
+    from featuremill.workflows.run.pipeline import RunResult
 
 
 @click.command(epilog=EXIT_CODES)
@@ -33,8 +33,8 @@ def run(spark: Any, /, **options: Any) -> None:
       featuremill run photos results --weights mobilenet_v2.h5 --classes Apple,Banana
       featuremill run s3://fruits/training s3://fruits/results --variance 0.9
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.pipeline import run as run_pipeline
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.run.pipeline import run as run_pipeline
 
     with ConsoleProgress() as progress:
         result = run_pipeline(run_config(**options), spark=spark, progress=progress)
@@ -66,8 +66,8 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
       featuremill estimate photos
       featuremill estimate photos --sample 4000 --precision fp32 --json
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.estimation import estimate as predict
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.estimate.measure import estimate as predict
 
     with ConsoleProgress() as progress:
         predicted = predict(run_config(destination="", **options), sample=sample, progress=progress)
@@ -79,7 +79,7 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
 
 def print_result(result: "RunResult") -> None:
     """Print what a run, or a transform, found and where its report is."""
-    from featuremill.words import plural
+    from featuremill._utils.formatting import plural
 
     record = result.record
     if record.pca is not None:
@@ -109,7 +109,7 @@ def print_result(result: "RunResult") -> None:
 
 
 def _print_estimate(predicted: "Estimate") -> None:
-    from featuremill.words import plural
+    from featuremill._utils.formatting import plural
 
     seconds, sizes = dict(predicted.seconds), predicted.output_bytes
     click.echo(

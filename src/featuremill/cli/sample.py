@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.options import s3_options
-from featuremill.sampling.config import MODES, SampleConfig
+from featuremill.workflows.sample.config import MODES, SampleConfig
 
 if TYPE_CHECKING:
-    from featuremill.sampling import Sampled
+    from featuremill.workflows.sample import Sampled
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -69,8 +69,8 @@ def sample(as_json: bool, classes: str | None, **options: Any) -> None:
       featuremill sample s3://fruits/training few --total 600 --random-classes 12
       featuremill sample photos two --per-class 9 --classes Apple,Pear --mode symlink --dry-run
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.sampling import sample as take
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.sample import sample as take
 
     wanted = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     config = SampleConfig(classes=wanted, **options)

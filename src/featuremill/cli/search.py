@@ -15,7 +15,7 @@ from featuremill.cli.options import s3_options
 from featuremill.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from featuremill.progress import Progress
+    from featuremill._utils.progress import Progress
     from featuremill.search import Duplicates, Embedded, Member, Outlier, Outliers, Similar
     from featuremill.search.page import Page
 
@@ -168,7 +168,7 @@ def _search(
     region: str | None,
 ) -> None:
     """Load, search, print, and write the page if one is wanted."""
-    from featuremill.console import ConsoleProgress
+    from featuremill.cli.console import ConsoleProgress
     from featuremill.search import load
     from featuremill.search.page import render
 
@@ -283,7 +283,7 @@ def _groups_as_csv(found: "Duplicates") -> str:
 
 
 def _as_text(value: object) -> object:
-    from featuremill.cells import cell
+    from featuremill._utils.csv_cells import cell
 
     if isinstance(value, str):
         return cell(value)

@@ -40,8 +40,8 @@ def slides(
       featuremill slides results -o deck.pptx
       featuremill slides s3://fruits/results -o fruits.pptx --language fr --overwrite
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.slides import write_slides
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.export.slides import write_slides
 
     with ConsoleProgress() as progress:
         written = write_slides(

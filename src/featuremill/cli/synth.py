@@ -26,7 +26,7 @@ def synth(
       featuremill synth pictures --classes 131 --per-class 517 --seed 7
       featuremill synth pictures --varied --size 200
     """
-    from featuremill.synth import SynthConfig, write
+    from featuremill.images.synth import SynthConfig, write
 
     config = SynthConfig(classes, per_class, seed=seed, size=size, varied=varied)
     with click.progressbar(

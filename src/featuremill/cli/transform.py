@@ -35,8 +35,8 @@ def transform(spark: Any, /, source: str, destination: str, output: str, **optio
       featuremill transform new-photos results -o new-results
       featuremill transform s3://fruits/test s3://fruits/results -o s3://fruits/test-results
     """
-    from featuremill.console import ConsoleProgress
-    from featuremill.transformation import transform as run_transform
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.transform import transform as run_transform
 
     with ConsoleProgress() as progress:
         result = run_transform(

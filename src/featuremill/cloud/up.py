@@ -7,12 +7,12 @@ wrong the same command goes on.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featuremill.cloud import architecture, serverless, stack
-from featuremill.cloud.archive import Recipe
-from featuremill.cloud.aws import Aws
-from featuremill.cloud.bounds import Agree
-from featuremill.cloud.fetch import fetch
-from featuremill.cloud.jobs import (
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Answers, Call, Plan, Step, Work
+from featuremill.cloud.aws.regions import DEFAULT_REGION
+from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
+from featuremill.cloud.jobs import serverless
+from featuremill.cloud.jobs.job import (
     SERVERLESS,
     Job,
     Submission,
@@ -20,16 +20,18 @@ from featuremill.cloud.jobs import (
     last_job,
     source_of,
 )
-from featuremill.cloud.package import package
-from featuremill.cloud.place import Place
-from featuremill.cloud.plan import Answers, Call, Plan, Step, Work
-from featuremill.cloud.regions import DEFAULT_REGION
-from featuremill.cloud.serverless import Limits
-from featuremill.cloud.sizing import DEFAULT_VCPU
-from featuremill.cloud.sources import Source
-from featuremill.cloud.status import Status, status
-from featuremill.cloud.upload import INPUT, Progress, upload
-from featuremill.cloud.wanted import DEFAULT_STACK, Wanted
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.status import Status, status
+from featuremill.cloud.packaging import architecture
+from featuremill.cloud.packaging.archive import Recipe
+from featuremill.cloud.packaging.package import package
+from featuremill.cloud.stack import deploy
+from featuremill.cloud.stack.parameters import DEFAULT_STACK, Wanted
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.bounds import Agree
+from featuremill.cloud.transfer.fetch import fetch
+from featuremill.cloud.transfer.sources import Source
+from featuremill.cloud.transfer.upload import INPUT, Progress, upload
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
 
@@ -88,7 +90,7 @@ class Errand:
 def who() -> Call:
     """Step that tells who is signed in, before time is spent on an estimate."""
     why = "see who is signed in"
-    return Call("sts", "get_caller_identity", {}, why, stack.IDENTITY, changes=False)
+    return Call("sts", "get_caller_identity", {}, why, deploy.IDENTITY, changes=False)
 
 
 def stack_for(
@@ -139,10 +141,10 @@ def look(wanted: Wanted) -> Work:
     """
 
     def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
-        return stack.outputs_of(aws, wanted.stack)
+        return deploy.outputs_of(aws, wanted.stack)
 
     calls = ("cloudformation.describe_stacks",)
-    return Work(f"look for stack {wanted.stack}", outputs, stack.OUTPUTS, calls, changes=False)
+    return Work(f"look for stack {wanted.stack}", outputs, deploy.OUTPUTS, calls, changes=False)
 
 
 def bring(
@@ -200,8 +202,8 @@ def dry(wanted: Wanted, errand: Errand) -> Plan:
     place = Place(wanted.stack, wanted.region, "", outputs, wanted.allowed_regions)
     submission = run(place, errand)
     steps: list[Step] = [
-        *stack.prepare(wanted),
-        *stack.carry_out(wanted),
+        *deploy.prepare(wanted),
+        *deploy.carry_out(wanted),
         *bring(place, errand),
         *submission.plan,
         submission.wait,

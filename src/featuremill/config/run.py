@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.config.option import Bound, Option, RejectLimit
 from featuremill.errors import ConfigError
 
@@ -292,7 +292,7 @@ class RunConfig:
         plain = dataclasses.asdict(self)
         for name in ("source", "destination", "pca_from"):
             # as the tables write paths: a folder's name need not be UTF-8
-            plain[name] = plain[name] and names.of_place(plain[name])
+            plain[name] = plain[name] and paths.of_place(plain[name])
         plain["max_rejects"] = str(self.max_rejects)
         return plain
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from featuremill._utils.progress import Progress, Silent
 from featuremill.errors import ConfigError
-from featuremill.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from featuremill.export.output import Output
-    from featuremill.export.rows import Results
+    from featuremill.export.results import Results
 
 FORMS = ("onnx", "numpy", "pandas", "huggingface", "projector")
 """What an export can be; each is a module of this package."""
@@ -101,7 +101,7 @@ def export(
             "Leave it out, or choose --to onnx.",
         )
     from featuremill.export.output import open_output
-    from featuremill.export.rows import open_results
+    from featuremill.export.results import open_results
     from featuremill.storage import open_store
 
     store = open_store(destination, endpoint_url=endpoint_url, region=region)

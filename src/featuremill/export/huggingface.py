@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featuremill import __version__
+from featuremill._utils.progress import Progress
 from featuremill.export.output import Output
-from featuremill.export.rows import BLOCK, Matrix, Results, Rows, Survey
-from featuremill.progress import Progress
+from featuremill.export.results import BLOCK, Matrix, Results, Rows, Survey
 
 CARD = "README.md"
 

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from featuremill._utils.progress import Progress
 from featuremill.errors import RunError
 from featuremill.export.output import Output
-from featuremill.export.rows import Results
-from featuremill.progress import Progress
+from featuremill.export.results import Results
 
 FEATURES, SCORES, PATHS, LABELS = "features.npy", "features_pca.npy", "paths.npy", "labels.npy"
 

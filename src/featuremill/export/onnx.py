@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from featuremill import __version__
+from featuremill._utils.progress import Progress
 from featuremill.errors import DestinationError
 from featuremill.export import parity
 from featuremill.export.output import Output
-from featuremill.export.rows import Results
+from featuremill.export.results import Results
 from featuremill.models import registry
+from featuremill.models.download import download_progress
 from featuremill.models.graph import OPSET
 from featuremill.models.network import Network
-from featuremill.pca import PCA
-from featuremill.prepare import download_progress
-from featuremill.progress import Progress
+from featuremill.pca.model import PCA
 
 IS_FILE = True
 NAMES = ()

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featuremill._utils.progress import Progress
 from featuremill.export.output import Output
-from featuremill.export.rows import Matrix, Results
-from featuremill.progress import Progress
+from featuremill.export.results import Matrix, Results
 
 IS_FILE = True
 NAMES = ()

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featuremill import images
+from featuremill.dataset.tables import features_table
 from featuremill.errors import ImageRejected, RunError, StorageError
-from featuremill.export.rows import Results
-from featuremill.images import Limits
+from featuremill.export.results import Results
+from featuremill.images import decode
+from featuremill.images.decode import Limits
+from featuremill.images.synth import SynthConfig, draw, encode
 from featuremill.models.engines import open_engine
 from featuremill.models.network import BOUNDS, Network
 from featuremill.models.parity import smallest_cosine
-from featuremill.pca import PCA
-from featuremill.synth import SynthConfig, draw, encode
-from featuremill.tables import features_table
+from featuremill.pca.model import PCA
 
 IMAGES = 16
 """How many pictures are compared, at most."""
@@ -91,7 +91,7 @@ def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
         try:
             fetched = source.fetch(row.path)
             if fetched.version == row.version:
-                yield images.resize(images.decode(fetched.data, limits).pixels, size)
+                yield decode.resize(decode.decode(fetched.data, limits).pixels, size)
         except (OSError, ImageRejected):
             continue
         except StorageError:
@@ -119,4 +119,4 @@ def _spread(results: Results) -> Iterator[_Row]:
 def _drawn(size: tuple[int, int]) -> Iterator[Pixels]:
     for number in range(IMAGES):
         picture = encode(draw(number, 0, _DRAWN), "jpeg")
-        yield images.resize(images.decode(picture, Limits()).pixels, size)
+        yield decode.resize(decode.decode(picture, Limits()).pixels, size)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.csv
 
-from featuremill.cells import cell
+from featuremill._utils.csv_cells import cell
+from featuremill._utils.progress import Progress
 from featuremill.export.output import Output
-from featuremill.export.rows import Results
-from featuremill.progress import Progress
+from featuremill.export.results import Results
 
 TENSORS, METADATA, CONFIG = "tensors.tsv", "metadata.tsv", "projector_config.pbtxt"
 

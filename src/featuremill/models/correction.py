@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from featuremill.images import resize
-from featuremill.machine import usable_cores
+from featuremill._utils.hardware import usable_cores
+from featuremill.images.decode import resize
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -158,7 +158,7 @@ def calibration_pictures(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     ndarray of shape (PICTURES, height, width, 3)
         RGB, uint8; each of another class.
     """
-    from featuremill.synth import SynthConfig, draw
+    from featuremill.images.synth import SynthConfig, draw
 
     config = SynthConfig(classes=PICTURES, per_class=1)
     return np.stack([resize(draw(kind, 0, config), size) for kind in range(PICTURES)])

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featuremill._utils.paths import without_secrets
+from featuremill._utils.progress import Progress as RunProgress
 from featuremill.errors import ModelError
-from featuremill.names import without_secrets
 
 MIRROR_VARIABLE = "FEATUREMILL_WEIGHTS_URL"
 CACHE_VARIABLE = "FEATUREMILL_CACHE"
@@ -227,3 +228,17 @@ def _receive(
             file.write(block)
             if progress:
                 progress(file.tell(), size)
+
+
+def download_progress(progress: RunProgress) -> Progress:
+    """Function that tells a run's progress how a download goes."""
+    said = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal said
+        tenth = 10 * done // max(1, total)
+        if tenth != said:
+            said = tenth
+            progress.say(f"weights: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return report

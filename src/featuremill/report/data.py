@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from featuremill.pca import COMPONENT_MARKS, VARIANCE_MARKS, components_needed
+from featuremill.images.thumbnails import Sheets
+from featuremill.pca.model import COMPONENT_MARKS, VARIANCE_MARKS, components_needed
 from featuremill.report.explorer import Explorer
-from featuremill.thumbnails import Sheets
 
 LEDGER_PARTS: Final = ("already_done", "already_rejected", "embedded", "rejected", "skipped")
 """The entries of a ledger that sum to ``listed``."""

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from featuremill.report.looks import COLOURS, SHAPES, Look
-from featuremill.thumbnails import ACROSS, TILES, Sheets
+from featuremill.images.thumbnails import ACROSS, TILES, Sheets
+from featuremill.report.class_styles import COLOURS, SHAPES, Look
 
 UPPER_BYTES: Final = 6_000_000
 """Room for the scores that neighbours are found by: 60 components of 100,000 images."""

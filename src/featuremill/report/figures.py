@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from featuremill.pca import VARIANCE_MARKS
+from featuremill.pca.model import VARIANCE_MARKS
 from featuremill.report.data import Mark
 
 Figure = dict[str, Any]

@@ -5,26 +5,27 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from featuremill import names
-from featuremill.errors import DestinationError
-from featuremill.lease import confirm
-from featuremill.ledger import (
+from featuremill._utils import paths
+from featuremill.dataset.csv_files import rejected_rows
+from featuremill.dataset.ledger import (
     RunRecord,
     kind_of,
     last_that_embedded,
     load_latest,
     open_recorded,
 )
-from featuremill.matrix import rejected_rows
-from featuremill.pca import PCA
-from featuremill.reduce import load_model, read_description
+from featuremill.dataset.lock import confirm
+from featuremill.dataset.pca_files import read_description
+from featuremill.errors import DestinationError
+from featuremill.images.thumbnails import Thumbnails
+from featuremill.pca.model import PCA
+from featuremill.pca.saved import load_model
 from featuremill.report.data import Measured, ModelFacts, Parity, Picture, Rejected, ReportData
-from featuremill.report.findings import find
+from featuremill.report.display_paths import Place
+from featuremill.report.feature_summary import find
 from featuremill.report.page import render
-from featuremill.report.place import Place
 from featuremill.report.rows import read_rows
 from featuremill.storage import Store
-from featuremill.thumbnails import Thumbnails
 
 REPORT = "report.html"
 
@@ -80,7 +81,7 @@ def rewrite_report(
     if relative_paths:
         record = replace(record, config={**record.config, "relative_paths": True})
     source = open_recorded(
-        names.place(record.config["source"]), record.config, endpoint_url, region
+        paths.place(record.config["source"]), record.config, endpoint_url, region
     )
     write_report(destination, source, record, _fitted(destination, record))
     return f"{destination.url}/{REPORT}"

@@ -6,16 +6,11 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from featuremill import words
+from featuremill._utils import formatting
+from featuremill.report.class_styles import COLOURS, SHAPES, Look
 from featuremill.report.data import LEDGER_PARTS, ModelFacts, ReportData
 from featuremill.report.explorer import places
-from featuremill.report.figures import (
-    MOST_CLASSES,
-    Figure,
-    confusion,
-    cumulative_variance,
-)
-from featuremill.report.looks import COLOURS, SHAPES, Look
+from featuremill.report.figures import MOST_CLASSES, Figure, confusion, cumulative_variance
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,7 +72,7 @@ def render(data: ReportData) -> str:
             sentence=sentence(data),
             headline=headline(data),
             marks=data.marks(),
-            points=words.points,
+            points=formatting.points,
             classes=data.found.classes,
             mistakes=data.found.mistakes(),
             labels_of=lambda rows: list(dict.fromkeys(data.pictures[row].label for row in rows)),
@@ -110,30 +105,33 @@ def render(data: ReportData) -> str:
 def sentence(data: ReportData) -> str:
     """The result of the run, in one sentence."""
     made = (
-        f"{words.plural(data.images, 'image')} in"
-        f" {words.plural(data.found.labels, 'class', 'classes')} became"
-        f" {words.number(data.features)} features each"
+        f"{formatting.plural(data.images, 'image')} in"
+        f" {formatting.plural(data.found.labels, 'class', 'classes')} became"
+        f" {formatting.number(data.features)} features each"
     )
     if data.variance_held is None:
         return f"{made}; no components were computed."
     hold = "holds" if data.k == 1 else "hold"
     return (
-        f"{made}, reduced to {words.plural(data.k, 'component')} that {hold}"
-        f" {words.percent(data.variance_held)} of the variance."
+        f"{made}, reduced to {formatting.plural(data.k, 'component')} that {hold}"
+        f" {formatting.percent(data.variance_held)} of the variance."
     )
 
 
 def headline(data: ReportData) -> list[tuple[str, str]]:
     """The numbers at the top, each with its name."""
-    numbers = [("images", words.number(data.images)), ("features", words.number(data.features))]
+    numbers = [
+        ("images", formatting.number(data.images)),
+        ("features", formatting.number(data.features)),
+    ]
     if data.variance_held is not None:
-        numbers.append(("components", words.number(data.k)))
-        numbers.append(("variance held", words.percent(data.variance_held)))
+        numbers.append(("components", formatting.number(data.k)))
+        numbers.append(("variance held", formatting.percent(data.variance_held)))
     if data.found.accuracy:
-        numbers.append(("k-NN accuracy", words.percent(data.found.accuracy[-1].share)))
+        numbers.append(("k-NN accuracy", formatting.percent(data.found.accuracy[-1].share)))
     if data.images_per_second is not None:
         numbers.append(("images a second", f"{data.images_per_second:,.0f}"))
-    numbers.append(("rejected", words.number(data.rejects)))
+    numbers.append(("rejected", formatting.number(data.rejects)))
     return numbers
 
 
@@ -196,12 +194,12 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = {
-        "number": words.number,
-        "plural": words.plural,
-        "percent": words.percent,
-        "cosine": words.cosine,
-        "seconds": words.seconds,
-        "hours": words.hours,
+        "number": formatting.number,
+        "plural": formatting.plural,
+        "percent": formatting.percent,
+        "cosine": formatting.cosine,
+        "seconds": formatting.seconds,
+        "hours": formatting.hours,
         "base64": lambda data: b64encode(data).decode("ascii"),
     }
     environment.filters.update(filters)

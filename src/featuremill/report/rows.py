@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featuremill.schemas import OK
+from featuremill.dataset.schemas import OK
+from featuremill.dataset.tables import DataFile, Table, features_table
+from featuremill.images.thumbnails import Wanted
 from featuremill.storage import Store
-from featuremill.tables import DataFile, Table, features_table
-from featuremill.thumbnails import Wanted
 
 _KNOWN = ["path", "label", "version", "bytes", "model_id"]
 

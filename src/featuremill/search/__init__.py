@@ -1,9 +1,9 @@
 """What is like what among embedded images: similar ones, duplicates, outliers."""
 
-from featuremill.search.duplication import Duplicates, Group, Member, duplicates
-from featuremill.search.outlying import Outlier, Outliers, outliers
-from featuremill.search.similarity import Neighbour, Similar, similar
-from featuremill.search.table import FEATURES, REDUCED, Embedded, Image, load
+from featuremill.search.duplicate_groups import Duplicates, Group, Member, duplicates
+from featuremill.search.embedded import FEATURES, REDUCED, Embedded, Image, load
+from featuremill.search.most_similar import Neighbour, Similar, similar
+from featuremill.search.outlier_scores import Outlier, Outliers, outliers
 
 __all__ = [
     "FEATURES",

@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from featuremill.neighbours.rows import Indices, cosines_of_pairs
-from featuremill.progress import Progress
+from featuremill._utils.progress import Progress
+from featuremill.search.embedded import Embedded
+from featuremill.search.neighbors.rows import Indices, cosines_of_pairs
 from featuremill.search.originals import read_again
-from featuremill.search.table import Embedded
 
 _COPIES: Final = 0.999
 """Cosine below which images are no copies: every precision of a network keeps to it."""

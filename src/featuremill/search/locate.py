@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featuremill import names
+from featuremill._utils import paths as names
 from featuremill.errors import ConfigError, SourceError
-from featuremill.neighbours.rows import Indices
-from featuremill.search.table import Embedded
+from featuremill.search.embedded import Embedded
+from featuremill.search.neighbors.rows import Indices
 from featuremill.storage import open_store
 
 _SHOWN: Final = 5

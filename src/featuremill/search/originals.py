@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from featuremill.errors import ImageRejected, StorageError
-from featuremill.search.table import Embedded
+from featuremill.search.embedded import Embedded
 
 Used = TypeVar("Used")
 

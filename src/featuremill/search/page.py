@@ -11,15 +11,15 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featuremill import images
+from featuremill._utils.progress import Progress
 from featuremill.errors import ImageRejected, SourceError
-from featuremill.progress import Progress
-from featuremill.search.duplication import Duplicates, Group
+from featuremill.images import decode
+from featuremill.search.duplicate_groups import Duplicates, Group
+from featuremill.search.embedded import Embedded
+from featuremill.search.most_similar import Similar
 from featuremill.search.originals import GONE, read_again
-from featuremill.search.outlying import Outlier, Outliers
+from featuremill.search.outlier_scores import Outlier, Outliers
 from featuremill.search.query import read
-from featuremill.search.similarity import Similar
-from featuremill.search.table import Embedded
 
 EDGE: Final = 160
 """Longer edge of a thumbnail in pixels."""
@@ -160,7 +160,7 @@ def _thumbnails(
     embedded: Embedded, paths: Sequence[str], progress: Progress
 ) -> tuple[dict[str, bytes], Counter[str]]:
     """JPEG of each path that can be read, and how many cannot, by the reason."""
-    small = partial(images.thumbnail, edge=EDGE)
+    small = partial(decode.thumbnail, edge=EDGE)
     unique = list(dict.fromkeys(paths))
     places = pc.index_in(
         pa.array(unique, pa.string()), value_set=embedded.images["path"]

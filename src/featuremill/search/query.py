@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from featuremill import images
+from featuremill._utils.progress import Progress
+from featuremill.dataset.ledger import last_that_embedded
 from featuremill.errors import DestinationError, ImageRejected, ModelError, SourceError
-from featuremill.images import Limits
-from featuremill.isolation import InChild
-from featuremill.ledger import last_that_embedded
+from featuremill.images import decode
+from featuremill.images.decode import Limits
+from featuremill.images.sandbox import InChild
 from featuremill.models import registry
+from featuremill.models.download import download_progress
 from featuremill.models.engines import native_bf16, open_engine
 from featuremill.models.network import Network
-from featuremill.neighbours import unit_rows
-from featuremill.neighbours.rows import Rows
-from featuremill.prepare import download_progress
-from featuremill.progress import Progress
-from featuremill.reduce import load_model
+from featuremill.pca.saved import load_model
+from featuremill.search.embedded import REDUCED, Embedded
 from featuremill.search.locate import address
-from featuremill.search.table import REDUCED, Embedded
+from featuremill.search.neighbors import unit_rows
+from featuremill.search.neighbors.rows import Rows
 
 
 def embed(
@@ -52,7 +52,7 @@ def embed(
     target = None if embedded.network["contract"] == "fp32" else network.input_size
     try:
         with InChild(Limits(), target=target) as decoder:
-            pixels = images.resize(decoder.decode(data).pixels, network.input_size)
+            pixels = decode.resize(decoder.decode(data).pixels, network.input_size)
     except ImageRejected as rejected:
         raise SourceError(
             f"{image} cannot be embedded: {rejected.reason}", "Name another image."

@@ -14,8 +14,8 @@ NOTHING_LOST: Final = frozenset({LOOP, REACHED_ALREADY, LEADS_OUT})
 class Listed(NamedTuple):
     """One thing found by listing.
 
-    ``path`` is absolute and percent-encoded (see :mod:`featuremill.names`); ``version`` changes
-    when the content does; ``problem`` says why it cannot be fetched at all, or is empty.
+    ``path`` is absolute and percent-encoded (see :mod:`featuremill._utils.paths`); ``version``
+    changes when the content does; ``problem`` says why it cannot be fetched at all, or is empty.
     """
 
     path: str

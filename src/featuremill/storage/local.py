@@ -12,10 +12,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store
-from featuremill.storage.room import no_room
+from featuremill.storage.disk_full import no_room
 from featuremill.storage.walk import is_inside, version_of, walk
 
 
@@ -49,7 +49,7 @@ class LocalStore:
 
     def fetch(self, path: str) -> Fetched:
         """Bytes of one file."""
-        found = names.decode(path)
+        found = paths.decode(path)
         if not self.follow_links and not is_inside(found, os.fsencode(self.url)):
             # a link may have taken its place since it was listed
             raise OSError(errno.EPERM, LEADS_OUT)
@@ -89,7 +89,7 @@ class LocalStore:
         start = len(self.url.rstrip("/")) + 1
         for found in walk(os.fsencode(self._path(prefix)), "files"):
             if not found.problem:
-                yield os.fsdecode(names.decode(found.path))[start:]
+                yield os.fsdecode(paths.decode(found.path))[start:]
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file beside its place, then move it there."""

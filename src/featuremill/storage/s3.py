@@ -18,13 +18,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage import s3_versions
 from featuremill.storage.base import Fetched, Listed, Store
-from featuremill.storage.patience import pauses
+from featuremill.storage.disk_full import no_room
 from featuremill.storage.ranges import Ranges
-from featuremill.storage.room import no_room
+from featuremill.storage.retry import pauses
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -79,7 +79,7 @@ class S3Store:
         """Every object below the prefix, by key."""
         try:
             for entry in self._entries(self._key("")):
-                path = names.encode(f"s3://{self.bucket}/{entry['Key']}".encode())
+                path = paths.encode(f"s3://{self.bucket}/{entry['Key']}".encode())
                 yield Listed(path, entry["Size"], _version(entry["ETag"]))
         except client_errors() as error:
             raise SourceError(f"cannot list {self.url}: {reason(error)}", remedy(error)) from error
@@ -94,7 +94,7 @@ class S3Store:
         StorageError
             If none could be had, as after credentials have expired.
         """
-        key = names.decode(path).decode().removeprefix(f"s3://{self.bucket}/")
+        key = paths.decode(path).decode().removeprefix(f"s3://{self.bucket}/")
         try:
             return self._ask(partial(_fetch, self.bucket, key))
         except client_errors() as error:

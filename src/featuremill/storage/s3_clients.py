@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from featuremill.errors import without_passwords
-from featuremill.storage.patience import pauses
+from featuremill.storage.retry import pauses
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig

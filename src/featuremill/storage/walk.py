@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from featuremill import names
+from featuremill._utils import paths
 from featuremill.storage.base import LEADS_OUT, LOOP, REACHED_ALREADY, Listed
 
 Identity = tuple[int, int]
@@ -68,7 +68,7 @@ class _Walk:
         elif stat.S_ISDIR(status.st_mode):
             yield from self._folder(entry.path, identity_of(status), link, level)
         elif stat.S_ISREG(status.st_mode):
-            yield Listed(names.encode(entry.path), status.st_size, version_of(status))
+            yield Listed(paths.encode(entry.path), status.st_size, version_of(status))
         else:
             yield _unreachable(entry.path, "not a regular file")
 
@@ -121,7 +121,7 @@ def version_of(status: os.stat_result) -> str:
 
 
 def _unreachable(path: bytes, problem: str) -> Listed:
-    return Listed(names.encode(path), 0, "", problem)
+    return Listed(paths.encode(path), 0, "", problem)
 
 
 def _stat_problem(path: bytes, error: OSError) -> str:

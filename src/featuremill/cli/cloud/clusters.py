@@ -1,0 +1,248 @@
+"""``featuremill cloud cluster``, ``server`` and ``notebook``."""
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from featuremill.cli.cloud.options import (
+    carry_out,
+    connection_options,
+    dry_run_option,
+    interrupted,
+    reach,
+    tell,
+)
+from featuremill.cloud.aws.plan import Plan
+from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.notebooks import access as ways
+from featuremill.cloud.notebooks import clusters
+from featuremill.cloud.notebooks import server as machines
+from featuremill.cloud.stack import passwords
+from featuremill.cloud.stack.project_file import Place
+
+
+@click.group()
+def cluster() -> None:
+    """EMR clusters for notebooks: Spark, Livy and JupyterHub."""
+
+
+@cluster.command("up")
+@click.option(
+    "--architecture",
+    metavar="|".join(FAMILIES),
+    help="Of its machines.  [default: the stack's]",
+)
+@click.option(
+    "--size", default="xlarge", show_default=True, metavar="|".join(SIZES), help="Of each machine."
+)
+@click.option(
+    "--min-nodes", type=int, default=2, show_default=True, help="Fewest, beside the primary."
+)
+@click.option("--max-nodes", type=int, default=4, show_default=True, help="Most of them.")
+@click.option(
+    "--idle-hours", type=float, default=3.0, show_default=True, help="It ends when idle so long."
+)
+@click.option(
+    "--notebook",
+    "notebooks",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="To have there; may be repeated.",
+)
+@click.option("--key-pair", metavar="NAME", help="EC2 key pair, for SSH.")
+@connection_options
+@dry_run_option
+def cluster_up(
+    architecture: str | None,
+    size: str,
+    min_nodes: int,
+    max_nodes: int,
+    idle_hours: float,
+    notebooks: tuple[Path, ...],
+    key_pair: str | None,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+) -> None:
+    """Start a cluster with JupyterHub, and wait until it is ready, some ten minutes.
+
+    Three xlarge machines cost about 0.80 USD an hour until `cluster down`, or until they have been
+    idle for --idle-hours. Notebooks are kept in the bucket.
+
+    \b
+    Examples:
+      featuremill cloud cluster up
+      featuremill cloud cluster up --notebook fruits.ipynb --idle-hours 1
+    """
+
+    def steps(where: Place) -> Plan:
+        made_of = Machines(
+            architecture or where.output("Architecture"),
+            size,
+            (min_nodes, max_nodes),
+            idle_hours,
+            key_pair=key_pair,
+        )
+        return clusters.up(where, made_of, notebooks)
+
+    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    with interrupted(
+        "A cluster that was started goes on, and costs: `featuremill cloud cluster list` shows it,"
+        " `featuremill cloud cluster down` ends it."
+    ):
+        answers = carry_out(steps(where), aws, dry_run=dry_run)
+    if answers is not None:
+        tell(f"cluster {answers[clusters.CLUSTER]['JobFlowId']} is ready")
+        tell("`featuremill cloud notebook` opens it; `featuremill cloud cluster down` ends it")
+
+
+@cluster.command("down")
+@click.argument("identifier", required=False, metavar="[CLUSTER]")
+@connection_options
+@dry_run_option
+def cluster_down(
+    identifier: str | None, dry_run: bool, profile: str | None, endpoint_url: str | None
+) -> None:
+    """End the cluster for notebooks, or the one that is named; notebooks stay in the bucket.
+
+    `cluster list` shows jobs' own clusters too; `stop` ends the job with its cluster.
+
+    \b
+    Examples:
+      featuremill cloud cluster down
+      featuremill cloud cluster down j-3H6EATEWWRWS
+    """
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    answers = carry_out(clusters.down(where, identifier), aws, dry_run=dry_run)
+    if answers is not None:
+        tell(f"ended: {', '.join(answers[clusters.ENDED]) or 'no cluster was up'}")
+
+
+@cluster.command("list")
+@connection_options
+def cluster_list(profile: str | None, endpoint_url: str | None) -> None:
+    """List the stack's clusters that are up, jobs' own ones too.
+
+    \b
+    Example:
+      featuremill cloud cluster list
+    """
+    where, aws = reach(profile, endpoint_url)
+    found = clusters.standing(aws, where)
+    for each in found:
+        tell(f"{each.id:16}  {each.state:13}  {each.hours:6.1f} h  {each.name}")
+    if not found:
+        tell("no cluster is up")
+
+
+@click.group()
+def server() -> None:
+    """The smallest way: one machine with JupyterLab and Spark."""
+
+
+@server.command("up")
+@click.option(
+    "--hours", type=float, default=8.0, show_default=True, help="It ends then, used or not."
+)
+@click.option("--key-pair", metavar="NAME", help="EC2 key pair, for SSH.")
+@connection_options
+@dry_run_option
+def server_up(
+    hours: float,
+    key_pair: str | None,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+) -> None:
+    """Start the machine: 2 vCPU, 4 GB, no open port. It installs itself in some five minutes.
+
+    It costs about 0.05 USD an hour with its disk and address, until `server down` or --hours
+    later. Notebooks are kept in the bucket.
+
+    \b
+    Examples:
+      featuremill cloud server up
+      featuremill cloud server up --hours 2
+    """
+
+    def steps(where: Place) -> Plan:
+        return machines.up(where, hours, key_pair)
+
+    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    with interrupted(
+        "A machine that was started goes on, and costs: `featuremill cloud server down` ends it."
+    ):
+        answers = carry_out(steps(where), aws, dry_run=dry_run)
+    if answers is not None:
+        started = answers[machines.SERVER]["Instances"][0]
+        tell(f"machine {started['InstanceId']} ({started['InstanceType']}) runs")
+        tell(f"it ends itself in {hours:g} hours, and with `featuremill cloud server down`")
+        tell("`featuremill cloud notebook` opens it, in some five minutes")
+
+
+@server.command("down")
+@connection_options
+@dry_run_option
+def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) -> None:
+    """End the machine; its disk goes with it, notebooks stay in the bucket.
+
+    \b
+    Example:
+      featuremill cloud server down
+    """
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    answers = carry_out(machines.down(where), aws, dry_run=dry_run)
+    if answers is not None:
+        tell(f"ended: {answers[machines.ENDED] or 'no machine was up'}")
+
+
+@click.command()
+@click.option("--studio", "kind", flag_value=ways.STUDIO, help="EMR Studio.")
+@click.option("--cluster", "kind", flag_value=ways.CLUSTER, help="The cluster's JupyterHub.")
+@click.option("--server", "kind", flag_value=ways.SERVER, help="The server's JupyterLab.")
+@click.option("--password", is_flag=True, help="Print its password, and open nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Print the command, and do not run it.")
+@click.option(
+    "--ssh-key", metavar="FILE", help="Print the command for SSH, which needs port 22 open."
+)
+@connection_options
+def notebook(
+    kind: str | None,
+    password: bool,
+    only_print: bool,
+    ssh_key: str | None,
+    profile: str | None,
+    endpoint_url: str | None,
+) -> None:
+    """Open the way in to notebooks: Studio, else a tunnel to the cluster, else to the server.
+
+    The tunnel stays until it is interrupted. No port is open to the internet.
+
+    \b
+    Examples:
+      featuremill cloud notebook
+      featuremill cloud notebook --server --password
+      featuremill cloud notebook --print
+    """
+    where, aws = reach(profile, endpoint_url)
+    way = ways.find(aws, where, kind)
+    if way.kind == ways.STUDIO:
+        tell(way.url)
+    elif password and way.secret:
+        tell(passwords.read(aws, where, way.secret))
+    elif ssh_key:
+        tell(ways.over_ssh(way, ssh_key))
+    elif only_print:
+        tell(shlex.join(ways.tunnel(way, where.region, profile)))
+    else:
+        ways.check_tools()
+        user = " as jovyan" if way.kind == ways.CLUSTER else ""
+        tell(
+            f"open {way.url}{user}; `featuremill cloud notebook --password` shows the"
+            " password; Ctrl-C ends the tunnel"
+        )
+        command = ways.tunnel(way, where.region, profile)
+        os.execvp(command[0], command)

@@ -1,0 +1,336 @@
+"""``featuremill cloud submit``, ``status`` and ``logs``."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.cloud.options import (
+    carry_out,
+    connection_options,
+    dry_run_option,
+    interrupted,
+    reach,
+    say,
+    tell,
+    yes_option,
+)
+from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, SLOT_MB
+from featuremill.cloud.jobs import job as jobs
+from featuremill.cloud.jobs import job_cluster, serverless
+from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.jobs.job import Job, Submission
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.project_file import Place
+from featuremill.config import RunConfig
+
+if TYPE_CHECKING:
+    from featuremill.cloud.aws.client import Aws
+    from featuremill.cloud.jobs.status import Status
+
+_SECONDS = 10.0
+_TAIL = 40
+
+GOES_ON = (
+    "The job goes on without this command, and costs: `featuremill cloud status --watch` follows"
+    " it, `featuremill cloud stop` ends it."
+)
+
+_UNITS: Mapping[str, str] = {
+    "vCPUHour": "vCPU-hours",
+    "memoryGBHour": "GB-hours of memory",
+    "storageGBHour": "GB-hours of disk",
+    "NormalizedInstanceHours": "normalized instance hours",
+}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("run_options", nargs=-1, type=click.UNPROCESSED, metavar="[RUN OPTIONS]...")
+@click.option("--name", default=jobs.DEFAULT_NAME, show_default=True, help="Of the results.")
+@click.option("--source", default="", metavar="FOLDER", help="Of input/, instead of all of it.")
+@click.option("--wait", is_flag=True, help="Stay until it is over; if it fails, say why.")
+@click.option(
+    "--timeout",
+    type=int,
+    default=serverless.DEFAULT_TIMEOUT,
+    show_default=True,
+    metavar="MINUTES",
+    help="The longest it may take.",
+)
+@click.option(
+    "--slot-memory",
+    type=int,
+    default=SLOT_MB,
+    show_default=True,
+    metavar="MB",
+    help="Of each task slot.",
+)
+@click.option(
+    "--max-vcpu",
+    type=int,
+    metavar="N",
+    help=f"vCPUs at once, on Serverless.  [default: {DEFAULT_VCPU}, or what the stack may use]",
+)
+@click.option("--cluster", is_flag=True, help="On EMR on EC2, in a cluster of its own.")
+@click.option(
+    "--architecture",
+    metavar="|".join(FAMILIES),
+    help="Of the cluster's machines.  [default: the stack's]",
+)
+@click.option(
+    "--size", default="xlarge", show_default=True, metavar="|".join(SIZES), help="Of each machine."
+)
+@click.option(
+    "--min-nodes", type=int, default=2, show_default=True, help="Fewest, beside the primary."
+)
+@click.option("--max-nodes", type=int, default=4, show_default=True, help="Most of them.")
+@click.option(
+    "--idle-hours", type=float, default=3.0, show_default=True, help="The idle cluster ends then."
+)
+@connection_options
+@dry_run_option
+@click.pass_context
+def submit(
+    context: click.Context,
+    /,
+    run_options: tuple[str, ...],
+    name: str,
+    source: str,
+    wait: bool,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+    **options: Any,
+) -> None:
+    """Run the job on AWS: on EMR Serverless, or with --cluster on machines of its own.
+
+    Images are those uploaded; results go to results/NAME of the stack's bucket. All options of
+    `featuremill run` can be given too.
+
+    \b
+    Examples:
+      featuremill cloud submit --wait
+      featuremill cloud submit --name fruits --components 128 --max-vcpu 8
+      featuremill cloud submit --cluster --architecture arm64 --wait
+    """
+
+    def asked(where: Place) -> Submission:
+        config = _config(context, where, name, source, run_options)
+        return _submission(where, config, name, options)
+
+    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+    submission = asked(where)
+    if dry_run:
+        carry_out([*submission.plan, *([submission.wait] if wait else [])], aws, dry_run=True)
+        return
+    project_file.check_writable(Path())
+    answers = carry_out(submission.plan, aws, dry_run=False) or {}
+    job = submission.started(answers)
+    project_file.save(job.kept_in(where), Path())
+    tell(f"submitted {job.id} on {job.where}; results: {job.destination}")
+    if wait:
+        from featuremill.cloud.jobs.wait import stay
+
+        with interrupted(GOES_ON):
+            ended = stay(submission, answers, aws, where, say)
+        _show(ended)
+    else:
+        tell("`featuremill cloud status` tells how it is.")
+
+
+def _config(
+    context: click.Context, where: Place, name: str, source: str, words: tuple[str, ...]
+) -> RunConfig:
+    """The run that the words ask for, read as `featuremill run` reads them."""
+    from featuremill.models import registry
+
+    commands: Any = context.find_root().command
+    ends = [jobs.source_of(where, source), jobs.destination_of(where, name)]
+    run = commands.get_command(context, "run")
+    try:
+        asked = run.make_context("run", [*ends, *words], parent=context).params
+    except click.UsageError as error:
+        # its own page names SRC and DEST, which are given here
+        error.ctx = context
+        raise
+    registry.get(asked["model"])
+    classes = tuple(each.strip() for each in (asked.pop("classes") or "").split(","))
+    # so that no bucket has to be asked where it is
+    asked["region"] = where.region
+    return RunConfig(classes=tuple(filter(None, classes)), **asked)
+
+
+def _submission(
+    where: Place, config: RunConfig, name: str, options: Mapping[str, Any]
+) -> Submission:
+    timeout, slot_mb = options["timeout"], options["slot_memory"]
+    max_vcpu = options["max_vcpu"]
+    if max_vcpu is None:
+        max_vcpu = serverless.default_vcpu(where)
+    limits = serverless.Limits(max_vcpu, timeout, slot_mb)
+    if not options["cluster"]:
+        serverless.check_capacity(where, max_vcpu)
+        return serverless.submission(where, config, name, limits, _SECONDS)
+    machines = Machines(
+        options["architecture"] or where.output("Architecture"),
+        options["size"],
+        (options["min_nodes"], options["max_nodes"]),
+        options["idle_hours"],
+        slot_mb,
+    )
+    return job_cluster.submission(where, config, name, machines, timeout / 60, _SECONDS)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Until the job is over.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The stack's newest N jobs instead.",
+)
+@connection_options
+def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str | None) -> None:
+    """Tell how the newest job is: its state, the images done, what is billed so far.
+
+    \b
+    Examples:
+      featuremill cloud status
+      featuremill cloud status --watch
+      featuremill cloud status --last 5
+    """
+    from featuremill.cloud.jobs.status import newest
+    from featuremill.cloud.jobs.status import status as ask
+
+    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
+    if last:
+        for job in newest(aws, where, last):
+            _show(ask(aws, where, job))
+        return
+    job = _job(aws, where)
+    now = ask(aws, where, job)
+    while watch and not now.over:
+        say(_line(now))
+        time.sleep(_SECONDS)
+        now = ask(aws, where, job)
+    _show(now)
+
+
+def _job(aws: "Aws", where: Place) -> Job:
+    """The job this folder submitted last, else the stack's newest."""
+    from featuremill.cloud.jobs.status import newest
+
+    found = [] if where.last_job else newest(aws, where, 1)
+    return found[0] if found else jobs.last_job(where)
+
+
+@click.command()
+@click.argument("identifier", required=False, default="", metavar="[JOB]")
+@yes_option
+@dry_run_option
+@connection_options
+def stop(
+    identifier: str, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
+) -> None:
+    """Stop a job: the one submitted last from this folder, else the stack's newest.
+
+    A job on EMR Serverless is cancelled, a cluster of the job's own is ended. What was committed
+    is kept: the next `submit` under the same name goes on from there.
+
+    \b
+    Examples:
+      featuremill cloud stop
+      featuremill cloud stop 00fl1u5pe8q8gk09 --yes
+    """
+    from featuremill.cloud.jobs import stop
+    from featuremill.cloud.jobs.status import status as ask
+
+    def asked(where: Place) -> Job | None:
+        return stop.known(where, identifier)
+
+    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+    job = asked(where)
+    look = stop.look(where, job, identifier)
+    if dry_run:
+        carry_out([look, *stop.stop(job)], aws, dry_run=True)
+        return
+    answers = carry_out([look], aws, dry_run=False) or {}
+    now: Status = answers[stop.FOUND]["status"]
+    if now.over:
+        tell(f"job {now.job.id} is over already: {now.state}")
+        return
+    if not yes:
+        click.confirm(f"Stop job {now.job.id}, {_line(now)}?", abort=True, err=True)
+    with interrupted("The job stops without this command: `featuremill cloud status` tells."):
+        carry_out(stop.stop(now.job, _SECONDS), aws, dry_run=False)
+    _show(ask(aws, where, now.job))
+
+
+@click.command()
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write all logs there, decompressed.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    default=_TAIL,
+    show_default=True,
+    metavar="N",
+    help="Of the driver's log.",
+)
+@connection_options
+def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str | None) -> None:
+    """Show the newest job's log, and name what went wrong and what usually helps.
+
+    \b
+    Examples:
+      featuremill cloud logs
+      featuremill cloud logs --to logs
+    """
+    from featuremill.cloud.jobs import logs as stored
+    from featuremill.cloud.jobs.status import status as ask
+
+    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
+    job = _job(aws, where)
+    now = ask(aws, where, job)
+    found = stored.files(aws, where, job)
+    if not found:
+        tell(f"job {job.id} ({now.state}) has no logs yet; they come within minutes")
+    elif folder is not None:
+        for file in stored.fetch(aws, where, job, folder):
+            tell(file)
+    else:
+        log, last = stored.end(aws, where, found, lines)
+        tell(f"{log.title}, the last {lines} lines; {len(found)} logs in all")
+        for line in last:
+            tell(f"  {line}")
+    if now.failed:
+        from featuremill.cloud.jobs.wait import failure
+
+        raise failure(aws, where, now)
+
+
+def _line(now: "Status") -> str:
+    done = f", {now.images:,} images committed" if now.images is not None else ""
+    return f"{now.state} {'after' if now.over else 'for'} {now.seconds / 60:.1f} min{done}"
+
+
+def _show(now: "Status") -> None:
+    job = now.job
+    tell(f"job       {job.id} ({job.kind} {job.where}), submitted {job.submitted}")
+    tell(f"state     {_line(now)}")
+    if now.reason:
+        tell(f"reason    {now.reason}")
+    if now.ledger:
+        tell(f"ledger    {now.ledger}")
+    if now.dashboard:
+        tell(f"Spark     {now.dashboard}")
+    billed = ", ".join(f"{value:.3f} {_UNITS[key]}" for key, value in now.billed.items())
+    tell(f"billed    {billed or 'nothing is said of it yet'}")
+    tell(f"results   {job.destination}")

@@ -1,0 +1,148 @@
+"""Options that the commands of ``featuremill cloud`` share, and how a plan is carried out."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featuremill._utils.paths import visible
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.dry_run import lines
+from featuremill.cloud.aws.plan import Answers, Plan
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.confirm import confirmed, shown_first
+from featuremill.cloud.stack.project_file import Place
+
+INTERRUPTED = 130
+"""What a command ends with after Ctrl-C."""
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--profile`` and ``--endpoint-url``."""
+    command = click.option("--profile", metavar="NAME", help="AWS profile to sign in with.")(
+        command
+    )
+    return click.option("--endpoint-url", metavar="URL", help="In place of AWS, for tests.")(
+        command
+    )
+
+
+def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--dry-run``, for every command that changes anything."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Show every call that would be made, and make none."
+    )(command)
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--yes``, for commands that ask."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
+
+
+def agreeing(*, yes: bool) -> Callable[[str], bool]:
+    """Asks at a terminal whether to do what a sentence says; elsewhere only ``--yes`` agrees."""
+
+    def agree(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and click.confirm(visible(question), err=True))
+
+    return agree
+
+
+def tell(text: object) -> None:
+    """Print a line of results, in which a terminal obeys nothing that others wrote."""
+    click.echo(visible(str(text)))
+
+
+def say(text: str) -> None:
+    """Tell what is going on, beside the results."""
+    click.echo(visible(text), err=True)
+
+
+def here() -> Place:
+    """The stack that belongs to the current folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    return project_file.load(Path())
+
+
+def reach(
+    profile: str | None,
+    endpoint_url: str | None,
+    *,
+    check: Callable[[Place], Any] = lambda _: None,
+    dry_run: bool = False,
+    gone_too: bool = False,
+) -> tuple[Place, Aws]:
+    """The stack of the current folder, as AWS describes it, and a connection to its account.
+
+    The folder's file may have come with somebody else's folder, so it is not believed; only a dry
+    run, which calls nothing, shows what it says.
+
+    Parameters
+    ----------
+    profile, endpoint_url : str or None
+        As for :func:`connect`.
+    check : callable
+        Refuses wrong options, before anything is asked of AWS.
+    dry_run : bool
+        Whether nothing may be asked.
+    gone_too : bool
+        As for :func:`~featuremill.cloud.stack.confirm.confirmed`.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it belongs to another account than the one signed in to.
+    CloudError
+        If AWS knows no such stack.
+    """
+    where = here()
+    check(where)
+    aws = connect(where.region, profile, endpoint_url, where.account)
+    return (where if dry_run else confirmed(where, aws, gone_too=gone_too)), aws
+
+
+def connect(region: str, profile: str | None, endpoint_url: str | None, owner: str = "") -> Aws:
+    """A connection, not used yet; ``owner`` is the account whose buckets alone it takes."""
+    return Aws(region, profile, endpoint_url, owner=owner)
+
+
+@contextmanager
+def interrupted(goes_on: str) -> Iterator[None]:
+    """Say on Ctrl-C what goes on without this command, and how to end it.
+
+    Parameters
+    ----------
+    goes_on : str
+        A sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted. {goes_on}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def carry_out(plan: Plan, aws: Aws, *, dry_run: bool) -> Answers | None:
+    """Show a plan, or run it with a line for each step.
+
+    Returns
+    -------
+    dict or None
+        Answers of the named steps; None after a dry run.
+    """
+    if dry_run:
+        for line in lines([*(shown_first() if aws.owner else ()), *plan]):
+            tell(line)
+        click.echo("dry run: nothing was called")
+        return None
+    from featuremill.cloud.aws.execute import execute
+
+    return execute(plan, aws, report=say)

@@ -1,0 +1,123 @@
+"""``featuremill cloud package``."""
+
+import time
+from pathlib import Path
+
+import click
+
+from featuremill.cli.cloud.options import (
+    carry_out,
+    connect,
+    connection_options,
+    dry_run_option,
+    reach,
+    tell,
+)
+from featuremill.cloud.aws.plan import Answers
+from featuremill.cloud.aws.regions import DEFAULT_REGION
+from featuremill.cloud.packaging.architecture import GLIBC, NAMES, get
+from featuremill.cloud.packaging.archive import Built, Recipe
+from featuremill.cloud.packaging.package import BUILT, archive_address, entry_address, package_here
+from featuremill.cloud.packaging.package import package as package_plan
+from featuremill.cloud.stack.project_file import Place
+
+_MB = 1e6
+_LARGEST = 10
+
+
+@click.command()
+@click.option(
+    "--architecture",
+    type=click.Choice(NAMES),
+    help=f"Of the machines.  [default: the stack's; with --output {NAMES[0]}]",
+)
+@click.option(
+    "--model",
+    default="mobilenetv2",
+    show_default=True,
+    help="Whose weights go in; see `featuremill models`.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keras .h5 file instead of the published one.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Leave the archive there instead of sending it; needs no stack.",
+)
+@connection_options
+@dry_run_option
+def package(
+    architecture: str | None,
+    model: str,
+    weights: Path | None,
+    output: Path | None,
+    profile: str | None,
+    endpoint_url: str | None,
+    dry_run: bool,
+) -> None:
+    """Build the archive for the cluster, and put it into the stack's bucket.
+
+    It holds all packages for Linux and Python 3.11, featuremill as it is installed here, and the
+    model's weights, so that the cluster needs no internet. Packages are fetched by pip; no Docker
+    is needed, on any system. An archive with the same contents is not built or sent again.
+
+    \b
+    Examples:
+      featuremill cloud package
+      featuremill cloud package --architecture arm64 --dry-run
+      featuremill cloud package --weights mobilenet_v2.h5
+      featuremill cloud package --output dist
+    """
+    started = time.monotonic()
+    if output is not None:
+        recipe = _recipe(architecture or NAMES[0], model, weights)
+        answers = carry_out(
+            package_here(recipe, output), connect(DEFAULT_REGION, None, None), dry_run=dry_run
+        )
+        where = (str(output / recipe.archive), str(output / recipe.entry))
+    else:
+
+        def asked(place: Place) -> Recipe:
+            return _recipe(architecture or place.output("Architecture"), model, weights)
+
+        place, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+        recipe, bucket = asked(place), place.output("Bucket")
+        answers = carry_out(package_plan(recipe, bucket), aws, dry_run=dry_run)
+        where = (archive_address(recipe, bucket), entry_address(recipe, bucket))
+    if answers is not None:
+        _print(recipe, answers, where, time.monotonic() - started)
+
+
+def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
+    recipe = Recipe(get(architecture), model, weights)
+    recipe.check()
+    return recipe
+
+
+def _print(recipe: Recipe, answers: Answers, where: tuple[str, str], seconds: float) -> None:
+    tell(f"archive   {where[0]}")
+    tell(f"entry     {where[1]}")
+    built: Built | None = answers[BUILT]
+    if built is None:
+        tell("size      as it was: the bucket had this very archive")
+        return
+    tell(
+        f"size      {built.archive.stat().st_size / _MB:,.1f} MB, unpacked"
+        f" {built.unpacked / _MB:,.1f} MB in {built.files:,} files; {seconds:,.0f} s"
+    )
+    tell(
+        f"binaries  {built.binaries:,}, all {recipe.architecture.machine}; newest glibc needed"
+        f" {_dotted(built.glibc)}, Amazon Linux 2023 has {_dotted(GLIBC)}"
+    )
+    largest = sorted(built.sizes.items(), key=lambda each: -each[1])[:_LARGEST]
+    listed = ", ".join(f"{name} {size / _MB:,.1f}" for name, size in largest)
+    tell(f"largest   {listed} MB")
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))

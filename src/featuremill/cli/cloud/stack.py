@@ -1,0 +1,296 @@
+"""``featuremill cloud deploy``, ``destroy`` and ``doctor``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.cloud.options import (
+    carry_out,
+    connect,
+    connection_options,
+    dry_run_option,
+    here,
+    interrupted,
+    reach,
+    say,
+    tell,
+    yes_option,
+)
+from featuremill.cloud.aws.regions import DEFAULT_REGION, check_region
+from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.confirm import check_signed_in
+from featuremill.cloud.stack.parameters import (
+    ARCHITECTURES,
+    DEFAULT_BUDGET,
+    DEFAULT_STACK,
+    OPERATOR_KINDS,
+    Wanted,
+)
+from featuremill.cloud.stack.project_file import Place
+from featuremill.errors import CloudError, ConfigError
+from featuremill.workflows.findings import Finding
+
+if TYPE_CHECKING:
+    from featuremill.cloud.aws.client import Aws
+
+_WIDTH = 24
+
+
+def existing() -> Place | None:
+    """The stack that belongs to this folder, if one does."""
+    return here() if (Path() / places.FILE).exists() else None
+
+
+@click.command()
+@click.option("--stack", metavar="NAME", help=f"Of the stack.  [default: {DEFAULT_STACK}]")
+@click.option("--region", metavar="REGION", help=f"In the EU.  [default: {DEFAULT_REGION}]")
+@click.option(
+    "--allow-region",
+    "allowed_regions",
+    multiple=True,
+    metavar="REGION",
+    help="Allow a region outside the EU, on purpose; may be repeated.",
+)
+@click.option(
+    "--architecture", metavar="|".join(ARCHITECTURES), help="Of the Serverless application."
+)
+@click.option("--bucket", metavar="NAME", help="Of the bucket.  [default: a free name]")
+@click.option("--email", metavar="ADDRESS", help="Where alerts go when money is spent.")
+@click.option(
+    "--budget",
+    type=int,
+    metavar="USD",
+    help=f"A month, for alerts at 50, 80 and 100 %.  [default: {DEFAULT_BUDGET}]",
+)
+@click.option("--max-vcpu", type=int, metavar="N", help="vCPUs of the application at once.")
+@click.option("--kms-key", metavar="ARN", help="Key for the bucket, instead of S3's own.")
+@click.option("--studio/--no-studio", default=None, help="Make an EMR Studio for notebooks.")
+@click.option(
+    "--jupyter-cidr", metavar="CIDR", help="Addresses that reach JupyterHub without a tunnel."
+)
+@click.option("--operator", default="", metavar="NAME", help="Who gets the operator policy.")
+@click.option(
+    "--operator-kind",
+    default="user",
+    show_default=True,
+    metavar="|".join(OPERATOR_KINDS),
+    help="What --operator names.",
+)
+@click.option("--create-operator", is_flag=True, help="Make a user for it, without keys.")
+@yes_option
+@dry_run_option
+@connection_options
+def deploy(
+    yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None, **options: Any
+) -> None:
+    """Make the stack, or change it: bucket, EMR application, roles, network, budget.
+
+    The changes are shown before they are made. Idle, the stack costs next to nothing beyond what
+    is stored. Options that are left out stay as they are.
+
+    \b
+    Examples:
+      featuremill cloud deploy --email me@example.org
+      featuremill cloud deploy --architecture arm64 --budget 25
+      featuremill cloud deploy --operator ada --yes
+      featuremill cloud deploy --dry-run
+    """
+    wanted = _wanted(existing(), **options)
+    aws = connect(wanted.region, profile, endpoint_url)
+    if dry_run:
+        from featuremill.cloud.stack import deploy
+
+        steps = [*deploy.prepare(wanted), *deploy.carry_out(wanted, stopping=True)]
+        carry_out(steps, aws, dry_run=True)
+        return
+    places.check_writable(Path())
+    place = put_up(wanted, aws, yes=yes)
+    if place is not None:
+        for name, value in place.outputs.items():
+            tell(f"{name:{_WIDTH}} {value}")
+        tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
+
+
+def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
+    """Make or change a stack, asking unless ``yes``; None where the changes are not wanted."""
+    from featuremill.cloud.stack import deploy
+
+    def agree(question: str) -> bool:
+        return yes or click.confirm(question, err=True)
+
+    before = existing()
+    if before is not None:
+        check_signed_in(before, aws)
+    answers = carry_out(deploy.prepare(wanted, agree), aws, dry_run=False) or {}
+    changes: list[deploy.Change] | None = answers[deploy.CHANGES]
+    for change in changes or ():
+        say(f"  {change}")
+    if any(change.loses_data for change in changes or ()):
+        say("warning: the bucket would be another one; what is in the old one stays there")
+    if changes is None:
+        say(f"stack {wanted.stack} is as it should be: nothing to change")
+        steps = deploy.finish(wanted)
+    elif agree(_question(len(changes), _account(answers))):
+        stopping = any(change.needs_it_stopped for change in changes)
+        steps = deploy.carry_out(wanted, lambda text: say(f"  {text}"), stopping=stopping)
+    else:
+        carry_out(deploy.discard(wanted, answers), aws, dry_run=False)
+        say("nothing was changed")
+        return None
+    with interrupted(
+        "CloudFormation goes on without this command: repeat it in some minutes, and it reads what"
+        " was made."
+    ):
+        done = carry_out(steps, aws, dry_run=False) or {}
+    place = deploy.place_of(wanted, _account(answers), done[deploy.OUTPUTS], before)
+    places.save(place, Path())
+    return place
+
+
+def _question(changes: int, account: str) -> str:
+    what = f"these {changes} changes" if changes else "changes of settings alone"
+    return f"Make {what} in account {account}?"
+
+
+def _account(answers: Any) -> str:
+    return str(answers["identity"]["Account"])
+
+
+def _wanted(before: Place | None, **options: Any) -> Wanted:
+    """What is asked for, of the stack that this folder belongs to."""
+    if before is not None:
+        for name in ("stack", "region"):
+            asked, known = options[name], getattr(before, name)
+            if asked not in (None, known):
+                raise ConfigError(
+                    f"--{name} is {asked}, but this folder belongs to stack {before.stack} in"
+                    f" {before.region}",
+                    "Go to another folder, or take that stack down: `featuremill cloud destroy`.",
+                )
+            options[name] = known
+        options["allowed_regions"] = options["allowed_regions"] or before.allowed_regions
+    options["stack"] = options["stack"] or DEFAULT_STACK
+    options["region"] = options["region"] or DEFAULT_REGION
+    return Wanted(**options)
+
+
+@click.command()
+@click.option("--keep-data", is_flag=True, help="Leave the bucket with everything in it.")
+@yes_option
+@dry_run_option
+@connection_options
+def destroy(
+    keep_data: bool, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
+) -> None:
+    """Take everything down: jobs, machines, data, the stack; then prove that nothing is left.
+
+    Asks for the stack's name, after showing what would be lost.
+
+    \b
+    Examples:
+      featuremill cloud destroy
+      featuremill cloud destroy --keep-data
+      featuremill cloud destroy --dry-run
+    """
+    from featuremill.cloud.stack import destroy as taking
+    from featuremill.cloud.stack.leftovers import FOUND
+
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True)
+    look = taking.survey(place)
+    steps = taking.destroy(place, keep_data=keep_data, say=lambda text: say(f"  {text}"))
+    if dry_run:
+        carry_out([*look, *steps], aws, dry_run=True)
+        return
+    seen = (carry_out(look, aws, dry_run=False) or {})[taking.SURVEY]
+    _show_losses(place, seen, keep_data=keep_data)
+    if not yes:
+        typed = click.prompt(f"Type the stack's name ({place.stack}) to go on", err=True)
+        if typed != place.stack:
+            raise ConfigError(
+                f"{typed!r} is not {place.stack!r}: nothing was deleted",
+                "Repeat the command and type the name, or say --yes.",
+            )
+    with interrupted("Some of it may be gone already: the same command goes on from there."):
+        looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
+    for each in looked:
+        tell(each)
+    _judge(looked)
+
+
+def _show_losses(place: Place, seen: Any, *, keep_data: bool) -> None:
+    bucket = place.output("Bucket")
+    fate = "stay in" if keep_data else "will be deleted from"
+    say(f"{seen.objects:,} objects, {seen.size / 1e6:,.1f} MB, {fate} s3://{bucket}")
+    for each in seen.jobs:
+        say(f"job {each} will be cancelled")
+    for each in seen.machines:
+        say(f"{each} will be ended")
+    say(f"stack {place.stack} in {place.region}, account {place.account}, will be deleted")
+
+
+def _judge(looked: Any) -> None:
+    """Forget the stack if it is gone; otherwise say what is left."""
+    left = [each for each in looked if each.state in ("left", "unknown")]
+    if left:
+        names = ", ".join(f"{each.what} {each.name}" for each in left)
+        raise CloudError(
+            f"{len(left)} of {len(looked)} things are left or could not be looked for: {names}",
+            "Repeat the command: what is gone does no harm. Otherwise delete them in the console.",
+        )
+    places.forget(Path())
+    kept = [each for each in looked if each.state == "kept"]
+    tell(
+        f"{len(looked) - len(kept)} things were looked for and are gone"
+        + "".join(f"; kept: {each.what} {each.name}" for each in kept)
+    )
+
+
+@click.command()
+@click.option(
+    "--region", metavar="REGION", help=f"To check.  [default: the stack's, or {DEFAULT_REGION}]"
+)
+@click.option(
+    "--allow-region",
+    "allowed_regions",
+    multiple=True,
+    metavar="REGION",
+    help="Allow a region outside the EU, on purpose; may be repeated.",
+)
+@click.option("--max-vcpu", type=int, metavar="N", help="vCPUs that jobs are to use at once.")
+@connection_options
+def doctor(
+    region: str | None,
+    allowed_regions: tuple[str, ...],
+    max_vcpu: int | None,
+    profile: str | None,
+    endpoint_url: str | None,
+) -> None:
+    """Check account, region, quotas, releases and the archive, before anything is paid for.
+
+    Exits with 1 if something stands in the way.
+
+    \b
+    Examples:
+      featuremill cloud doctor
+      featuremill cloud doctor --region eu-north-1 --max-vcpu 64
+    """
+    from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
+    from featuremill.cloud.stack import doctor
+
+    place = existing()
+    allowed = allowed_regions or (place.allowed_regions if place else ())
+    region = check_region(region or (place.region if place else DEFAULT_REGION), allowed)
+    if place is not None and place.region != region:
+        place = None
+    plan = doctor.doctor(region, place, max_vcpu or DEFAULT_VCPU)
+    owner = place.account if place else ""
+    aws = connect(region, profile, endpoint_url, owner)
+    answers = carry_out(plan, aws, dry_run=False) or {}
+    findings: list[Finding] = answers[doctor.FINDINGS]
+    for finding in findings:
+        tell(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
+        if finding.remedy:
+            tell(f"{'':5} {'':{_WIDTH}} {finding.remedy}")
+    if any(finding.level == "fail" for finding in findings):
+        raise click.exceptions.Exit(1)

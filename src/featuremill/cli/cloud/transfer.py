@@ -1,0 +1,155 @@
+"""``featuremill cloud upload`` and ``fetch``."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from featuremill.cli.cloud.options import (
+    agreeing,
+    carry_out,
+    connection_options,
+    dry_run_option,
+    reach,
+    tell,
+    yes_option,
+)
+from featuremill.cloud.aws.plan import Plan
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.upload import INPUT
+
+_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_AT_A_TERMINAL = 0.2
+
+
+class Line:
+    """One line on standard error that is kept up to date, or some lines where it is no terminal."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._terminal = sys.stderr.isatty()
+        self._next = 0.0
+
+    def sent(self, files: int, size: int) -> None:
+        """Show what has been done so far."""
+        self._show(f"{files:,} files, {size / 1e6:,.1f} MB")
+
+    def received(self, files: int, total: int, size: int) -> None:
+        """Show what has been done of what there is."""
+        self._show(f"{files:,} of {total:,} files, {size / 1e6:,.1f} MB")
+
+    def _show(self, text: str) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (_SECONDS_AT_A_TERMINAL if self._terminal else _SECONDS_BETWEEN_LINES)
+        start = "\r\x1b[2K" if self._terminal else ""
+        click.echo(f"{start}{self._verb} {text}", nl=not self._terminal, err=True)
+
+    def end(self) -> None:
+        """Leave the line behind."""
+        if self._terminal and self._next:
+            click.echo(err=True)
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.option(
+    "--to",
+    default=INPUT,
+    show_default=True,
+    metavar="FOLDER",
+    help="Of the bucket: input, or one below it.",
+)
+@click.option("--follow-links", is_flag=True, help="Send what links lead to outside SRC, too.")
+@yes_option
+@dry_run_option
+@connection_options
+def upload(
+    source: str,
+    to: str,
+    follow_links: bool,
+    yes: bool,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+) -> None:
+    """Bring images into the stack's bucket.
+
+    SRC is a folder, a zip or tar archive, the https address of one, or fruits-360, which is the
+    public archive of that data set (an address the project's tests never fetch). Archives are not
+    unpacked on disk; one that unpacks to very much is asked about. Hidden files, files over
+    256 MiB and links that lead out of SRC stay behind. What is there already is not sent again:
+    after an interruption, repeat the command.
+
+    \b
+    Examples:
+      featuremill cloud upload photos
+      featuremill cloud upload photos.zip --to input/autumn
+      featuremill cloud upload fruits-360
+    """
+    from featuremill.cloud.transfer.sources import open_source
+    from featuremill.cloud.transfer.upload import UPLOADED, Uploaded
+    from featuremill.cloud.transfer.upload import upload as plan
+
+    line, images = Line("sent"), open_source(source, follow_links=follow_links)
+
+    def steps(place: Place) -> Plan:
+        return plan(place, images, to, line.sent, agreeing(yes=yes))
+
+    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    try:
+        answers = carry_out(steps(place), aws, dry_run=dry_run)
+    finally:
+        line.end()
+    if answers is None:
+        return
+    done: Uploaded = answers[UPLOADED]
+    tell(
+        f"{done.files:,} files, {done.size / 1e6:,.1f} MB: {done.sent:,} sent,"
+        f" {done.there:,} there already; count, sizes and checksums agree"
+    )
+    for why, count in done.left_out.items():
+        tell(f"left out: {count:,} {why}")
+    if done.others:
+        tell(f"note: {done.others:,} other objects lie in {to}, and the job will read them too")
+
+
+@click.command()
+@click.argument("destination", metavar="[DEST]", default="results", type=click.Path(path_type=Path))
+@click.option("--name", default="", metavar="NAME", help="Of the results.  [default: all]")
+@dry_run_option
+@connection_options
+def fetch(
+    destination: Path, name: str, dry_run: bool, profile: str | None, endpoint_url: str | None
+) -> None:
+    """Bring results to disk, in DEST (results).
+
+    Files that are there and have not changed are not fetched again.
+
+    \b
+    Examples:
+      featuremill cloud fetch
+      featuremill cloud fetch out --name main
+    """
+    from featuremill.cloud.transfer.fetch import FETCHED, Fetched
+    from featuremill.cloud.transfer.fetch import fetch as plan
+
+    line = Line("fetched")
+
+    def steps(place: Place) -> Plan:
+        return plan(place, destination, name, line.received)
+
+    place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    try:
+        answers = carry_out(steps(place), aws, dry_run=dry_run)
+    finally:
+        line.end()
+    if answers is None:
+        return
+    done: Fetched = answers[FETCHED]
+    tell(
+        f"{done.received:,} files, {done.size / 1e6:,.1f} MB fetched,"
+        f" {done.there:,} there already, in {destination}"
+    )

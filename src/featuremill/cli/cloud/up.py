@@ -1,0 +1,229 @@
+"""``featuremill cloud up``: everything with one command."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from featuremill.cli.cloud.money import CURRENCY_OPTIONS, currency, shown, with_options
+from featuremill.cli.cloud.options import (
+    agreeing,
+    carry_out,
+    connect,
+    connection_options,
+    dry_run_option,
+    interrupted,
+    say,
+    tell,
+    yes_option,
+)
+from featuremill.cli.cloud.stack import existing, put_up
+from featuremill.cli.cloud.transfer import Line
+from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
+from featuremill.cloud.jobs import job
+from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.confirm import check_account
+from featuremill.cloud.stack.parameters import ARCHITECTURES
+from featuremill.cloud.stack.project_file import Place
+from featuremill.config import DEFAULT_SAMPLE
+
+if TYPE_CHECKING:
+    from featuremill.cloud.aws.client import Aws
+    from featuremill.cloud.aws.plan import Plan
+    from featuremill.cloud.jobs.status import Status
+    from featuremill.cloud.stack.parameters import Wanted
+    from featuremill.cloud.transfer.bounds import Agree
+    from featuremill.cloud.up import Errand
+
+_SECONDS = 10.0
+
+_GOES_ON = (
+    "The job goes on without this command, and costs: the same command waits for it again,"
+    " `featuremill cloud stop` ends it."
+)
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.option(
+    "--to",
+    "destination",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DEST",
+    help="Folder for the results.",
+)
+@click.option("--name", default=job.DEFAULT_NAME, show_default=True, help="Of the results.")
+@click.option("--model", default="mobilenetv2", show_default=True, help="The network.")
+@click.option("--region", help="In the EU, for a new stack.  [default: eu-west-1]")
+@click.option("--architecture", metavar="x86_64|arm64", help="Of a new stack's workers.")
+@click.option("--email", metavar="ADDRESS", help="Where a new stack's alerts of the budget go.")
+@click.option(
+    "--max-vcpu",
+    type=int,
+    metavar="N",
+    help=f"vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
+)
+@click.option("--images", type=int, metavar="N", help="How many SRC has, where it is not counted.")
+@click.option(
+    "--throughput",
+    type=float,
+    metavar="X",
+    help="Images a second that one vCPU embeds.  [default: measured here]",
+)
+@click.option(
+    "--sample", type=int, default=DEFAULT_SAMPLE, show_default=True, help="Images to measure with."
+)
+@with_options(*CURRENCY_OPTIONS)
+@yes_option
+@dry_run_option
+@connection_options
+def up(
+    source: str,
+    yes: bool,
+    dry_run: bool,
+    profile: str | None,
+    endpoint_url: str | None,
+    **options: Any,
+) -> None:
+    """From an empty account to results: deploy, upload, package, submit and fetch.
+
+    SRC is what `upload` takes. What it will cost is shown, and asked once. What has been done
+    already is not done again: after an interruption, repeat the command. For other options of
+    each part use the single commands, before or instead.
+
+    \b
+    Examples:
+      featuremill cloud up photos
+      featuremill cloud up photos --email me@example.org --throughput 60 --yes
+      featuremill cloud up photos --dry-run
+    """
+    from featuremill.cloud.pricing.cost import keep
+    from featuremill.cloud.pricing.estimate import BILL
+    from featuremill.cloud.stack.deploy import IDENTITY
+    from featuremill.cloud.up import dry
+
+    before, money = existing(), currency(options)
+    wanted, errand, reckon = _asked(source, before, options)
+    aws = connect(wanted.region, profile, endpoint_url)
+    if dry_run:
+        carry_out([*reckon, *dry(wanted, errand)], aws, dry_run=True)
+        return
+    project_file.check_writable(Path())
+    known = carry_out(reckon, aws, dry_run=False) or {}
+    bill, account = known[BILL], str(known[IDENTITY]["Account"])
+    if before is not None:
+        check_account(before, account)
+    aws = replace(aws, owner=account)
+    for line in shown(bill, money):
+        say(line)
+    if not yes:
+        click.confirm(f"Go on, in account {account}, {wanted.region}?", abort=True, err=True)
+    where = _standing(wanted, before, aws)
+    if where is None:
+        # a new stack is part of what was agreed to, a change of one that is there is not
+        where = put_up(wanted, aws, yes=yes or before is None)
+    if where is not None:
+        keep(bill, Path())
+        _go(where, errand, aws, agreeing(yes=yes))
+
+
+def _asked(
+    source: str, before: Place | None, options: dict[str, Any]
+) -> "tuple[Wanted, Errand, Plan]":
+    """The stack, the work, and the plan of the estimate; every option is checked by one of them."""
+    from featuremill.cloud.jobs.serverless import Limits, default_vcpu
+    from featuremill.cloud.pricing.estimate import GIVEN, MEASURED, Question
+    from featuremill.cloud.pricing.estimate import estimate as plan
+    from featuremill.cloud.transfer.sources import open_source
+    from featuremill.cloud.up import Errand, stack_for, who
+    from featuremill.models import registry
+
+    job.check_name(options["name"])
+    registry.get(options["model"])
+    max_vcpu = options["max_vcpu"]
+    if max_vcpu is None:
+        max_vcpu = default_vcpu(before) if before else DEFAULT_VCPU
+    asked = (options["region"], options["architecture"], options["email"])
+    wanted = stack_for(before, *asked, max_vcpu)
+    speed = options["throughput"]
+    question = Question(
+        region=wanted.region,
+        architecture=wanted.architecture or _architecture_of(before),
+        source=source,
+        images=options["images"],
+        origin=MEASURED if speed is None else GIVEN,
+        speed=speed,
+        max_vcpu=max_vcpu,
+        sample=options["sample"],
+        model=options["model"],
+    )
+    limits, folder = Limits(max_vcpu), options["destination"]
+    errand = Errand(open_source(source), options["name"], options["model"], limits, folder)
+    return wanted, errand, [who(), *plan(question, before)]
+
+
+def _architecture_of(before: Place | None) -> str:
+    return before.output("Architecture") if before else ARCHITECTURES[0]
+
+
+def _standing(wanted: "Wanted", before: Place | None, aws: "Aws") -> Place | None:
+    """The folder's stack, if it is there and to stay as it is: who may use it may not change it."""
+    from featuremill.cloud.stack.deploy import OUTPUTS
+    from featuremill.cloud.up import look
+
+    if before is None or wanted.parameters.keys() - {"AllowedRegions"}:
+        return None
+    outputs = (carry_out([look(wanted)], aws, dry_run=False) or {})[OUTPUTS]
+    return replace(before, outputs=outputs) if outputs else None
+
+
+def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
+    """Bring everything there, run it unless that has been done, and bring the results home."""
+    from featuremill.cloud.packaging.package import STORED
+    from featuremill.cloud.transfer.fetch import FETCHED, fetch
+    from featuremill.cloud.transfer.upload import UPLOADED
+    from featuremill.cloud.up import bring, under_way
+
+    line = Line("sent")
+    try:
+        answers = carry_out(bring(where, errand, line.sent, agree), aws, dry_run=False) or {}
+    finally:
+        line.end()
+    uploaded = answers[UPLOADED]
+    say(f"{uploaded.files:,} files are there, {uploaded.sent:,} of them new")
+    for why, count in uploaded.left_out.items():
+        say(f"left out: {count:,} {why}")
+    all_there = answers[STORED] and not uploaded.sent
+    _run(where, errand, aws, under_way(aws, where, errand, all_there=all_there))
+    line = Line("fetched")
+    try:
+        plan = fetch(where, errand.destination, errand.name, line.received)
+        fetched = (carry_out(plan, aws, dry_run=False) or {})[FETCHED]
+    finally:
+        line.end()
+    tell(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
+    tell(f"results are in {errand.destination}")
+    tell("`featuremill cloud cost` tells what it cost, `destroy` takes everything down.")
+
+
+def _run(where: Place, errand: "Errand", aws: "Aws", found: "Status | None") -> None:
+    from featuremill.cloud.jobs.wait import stay
+    from featuremill.cloud.up import resumed, run
+
+    submission, answers = run(where, errand, _SECONDS), {}
+    if found is not None and found.over:
+        say(f"job {found.job.id} has done it already, and nothing was sent since")
+        return
+    if found is not None:
+        say(f"job {found.job.id} is under way")
+        submission = resumed(submission, found.job)
+    else:
+        answers = carry_out(submission.plan, aws, dry_run=False) or {}
+        job = submission.started(answers)
+        project_file.save(job.kept_in(where), Path())
+        say(f"submitted {job.id}; results: {job.destination}")
+    with interrupted(_GOES_ON):
+        stay(submission, answers, aws, where, say)

@@ -1,0 +1,1 @@
+"""Notebooks on AWS: clusters with JupyterHub, a server with JupyterLab, EMR Studio."""

@@ -1,0 +1,215 @@
+"""Long-lived EMR clusters for notebooks: Spark, Livy and JupyterHub.
+
+Only real AWS shows JupyterHub, its new password and notebooks in the bucket: unverified here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
+from featuremill.cloud.jobs import certificates
+from featuremill.cloud.jobs.fleets import Machines, instances, job_flow, put_script, script_key
+from featuremill.cloud.notebooks.files import put_notebooks
+from featuremill.cloud.packaging.shipped import find_code
+from featuremill.cloud.stack import passwords
+from featuremill.cloud.stack.project_file import Place
+from featuremill.errors import CloudError
+
+CLUSTER = "cluster"
+NAME = "notebooks"
+ENDED = "ended"
+
+_UP = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]
+_READY_SECONDS = 1800.0
+
+# JupyterHub keeps a user's notebooks in jupyter/<user> below what it takes for a bucket
+_JUPYTER = "notebooks/jupyter/jovyan"
+
+# Livy draws a notebook's figures on the cluster, with what is there
+_FIGURES = ("matplotlib",)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cluster of the stack that costs money now."""
+
+    id: str
+    name: str
+    state: str
+    since: datetime
+
+    @property
+    def hours(self) -> float:
+        """How long it has been up."""
+        return (datetime.now(UTC) - self.since).total_seconds() / 3600
+
+
+def standing(aws: Aws, place: Place) -> list[Standing]:
+    """All clusters of the stack that are up or coming up, the newest first."""
+    return sorted(_standing(aws, place), key=lambda each: each.since, reverse=True)
+
+
+def _standing(aws: Aws, place: Place) -> Iterator[Standing]:
+    for page in aws.pages("emr", "list_clusters", ClusterStates=_UP):
+        for found in page["Clusters"]:
+            # the listing has no tags: the name first, which spares a call for each stranger
+            if found["Name"].startswith(f"{place.stack}-") and _is_ours(aws, place, found["Id"]):
+                status = found["Status"]
+                since = status["Timeline"]["CreationDateTime"]
+                yield Standing(found["Id"], found["Name"], status["State"], since)
+
+
+def _is_ours(aws: Aws, place: Place, cluster: str) -> bool:
+    parameters = {"ClusterId": cluster}
+    call = Call("emr", "describe_cluster", parameters, f"look at {cluster}", changes=False)
+    tags = aws.call(call)["Cluster"].get("Tags", [])
+    return {"Key": "featuremill", "Value": place.stack} in tags
+
+
+def for_notebooks(aws: Aws, place: Place) -> Standing | None:
+    """The cluster that `cluster up` made, if it is up."""
+    named = f"{place.stack}-{NAME}"
+    return next((each for each in standing(aws, place) if each.name == named), None)
+
+
+def up(
+    place: Place, machines: Machines, notebooks: Sequence[Path] = (), seconds: float = 20.0
+) -> Plan:
+    """Plan for a cluster with JupyterHub, which ends itself when it is idle.
+
+    Parameters
+    ----------
+    place : Place
+        The stack.
+    machines : Machines
+        What it is made of.
+    notebooks : sequence of Path
+        Notebooks to have there beside featuremill's own; one of the same name in the bucket is
+        left as it is.
+    seconds : float
+        Between two looks at whether it is ready.
+
+    Returns
+    -------
+    sequence of Step
+        ``cluster`` answers with ``JobFlowId``.
+
+    Raises
+    ------
+    ConfigError
+        If a notebook is no file.
+    """
+    return [
+        Work(
+            "see that no cluster for notebooks is up",
+            lambda aws, _answers: _refuse_second(aws, place),
+            calls=("emr.list_clusters", "emr.describe_cluster"),
+            changes=False,
+        ),
+        find_code(place, machines.architecture),
+        put_script(place, "install.sh"),
+        certificates.provide(place),
+        put_script(place, "jupyterhub.sh"),
+        *put_notebooks(place, _JUPYTER, notebooks),
+        passwords.make(place, passwords.JUPYTERHUB),
+        Call("emr", "run_job_flow", _parameters(place, machines), "start a cluster", CLUSTER),
+        Wait(
+            Call(
+                "emr",
+                "describe_cluster",
+                {"ClusterId": Later(CLUSTER, "JobFlowId")},
+                "wait until the cluster is ready",
+                changes=False,
+            ),
+            "Cluster.Status.State",
+            ("WAITING",),
+            ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"),
+            reason="Cluster.Status.StateChangeReason.Message",
+            seconds=seconds,
+            limit=_READY_SECONDS,
+            remedy="It goes on, and costs: `featuremill cloud cluster list` tells how it is,"
+            " `featuremill cloud cluster down` ends it.",
+        ),
+    ]
+
+
+def down(place: Place, cluster: str | None = None) -> Plan:
+    """Plan for ending the cluster for notebooks; ``ended`` answers with the ids of what ended.
+
+    Parameters
+    ----------
+    place : Place
+        The stack.
+    cluster : str, optional
+        Another one of the stack, such as a job's own.
+    """
+    named = f"{place.stack}-{NAME}"
+
+    def end(aws: Aws, _answers: Answers) -> list[str]:
+        there = standing(aws, place)
+        found = [
+            one.id for one in there if (cluster is None and one.name == named) or one.id == cluster
+        ]
+        if cluster and not found:
+            raise CloudError(
+                f"cluster {cluster} is not up, or is none of stack {place.stack}",
+                "`featuremill cloud cluster list` shows those that are.",
+            )
+        if found:
+            parameters = {"JobFlowIds": found}
+            aws.call(Call("emr", "terminate_job_flows", parameters, "end the cluster"))
+        if not any(one.name == named and one.id not in found for one in there):
+            aws.call(passwords.forget(place, passwords.JUPYTERHUB))
+        return found
+
+    calls = (
+        "emr.list_clusters",
+        "emr.describe_cluster",
+        "emr.terminate_job_flows",
+        "ssm.delete_parameter unless a cluster for notebooks stays",
+    )
+    which = cluster or f"the cluster for notebooks of stack {place.stack}"
+    return [Work(f"end {which}", end, ENDED, calls)]
+
+
+def _refuse_second(aws: Aws, place: Place) -> None:
+    found = for_notebooks(aws, place)
+    if found is not None:
+        raise CloudError(
+            f"cluster {found.id} is up already ({found.state}, {found.hours:.1f} hours)",
+            "Use it: `featuremill cloud notebook`; or end it: `featuremill cloud cluster down`.",
+        )
+
+
+def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
+    bucket, flow = place.output("Bucket"), job_flow(place, machines, NAME, _FIGURES)
+    password = passwords.parameter(place, passwords.JUPYTERHUB)
+    command = f"set -o pipefail; aws s3 cp s3://{bucket}/{script_key('jupyterhub.sh')} - | bash -s"
+    step = {
+        "Name": "replace JupyterHub's published password",
+        # better no cluster than one that everybody knows the password of
+        "ActionOnFailure": "TERMINATE_CLUSTER",
+        "HadoopJarStep": {
+            "Jar": "command-runner.jar",
+            "Args": ["bash", "-c", f"{command} -- {password} {place.region}"],
+        },
+    }
+    persistence = {
+        "Classification": "jupyter-s3-conf",
+        "Properties": {
+            "s3.persistence.enabled": "true",
+            # a folder is not documented, but taken: the name is only put before the key
+            "s3.persistence.bucket": f"{bucket}/notebooks",
+        },
+    }
+    return {
+        **flow,
+        "Applications": [{"Name": name} for name in ("Spark", "Livy", "JupyterHub")],
+        "Configurations": [*flow["Configurations"], persistence],
+        "Instances": instances(place, machines, keep=True),
+        "Steps": [step],
+    }

@@ -1,0 +1,1 @@
+"""The archive of code and packages that a cluster unpacks."""

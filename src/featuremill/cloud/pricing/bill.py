@@ -1,0 +1,344 @@
+"""What a run costs, as a bill: quantities with their arithmetic, times prices with their sources.
+
+Money is decimal and exact; only what is shown is rounded.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal, Inexact, InvalidOperation
+
+from featuremill.cloud.aws.worker_size import DRIVER, Fleet, serverless
+from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.pricing import s3_requests
+from featuremill.cloud.pricing.prices import Price, Prices
+from featuremill.cloud.pricing.throughput import Throughput
+from featuremill.errors import ConfigError
+
+RUN, UPLOAD, MONTH = "run", "upload", "month"
+
+_MINIMUM_SECONDS = 60
+"""Every worker and every machine is billed for a minute at least."""
+CLUSTER_SECONDS = 480.0
+"""Assumed: until the machines of a cluster have installed everything; they are billed meanwhile."""
+
+# what cannot be computed exactly is an error, not a rounded sum
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+_MILLIONTH = Decimal("0.000001")
+
+
+@dataclass(frozen=True)
+class Currency:
+    """What amounts are shown in.
+
+    Parameters
+    ----------
+    code : str
+        ``USD`` or ``EUR``.
+    rate : Decimal
+        How much of it one USD is.
+    date : str
+        Of the rate.
+
+    Raises
+    ------
+    ConfigError
+        If there is no rate for another currency than USD, or it is not above 0.
+    """
+
+    code: str = "USD"
+    rate: Decimal = Decimal(1)
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.rate.is_finite() and self.rate > 0):
+            raise ConfigError(
+                f"--rate is {self.rate}, it must be above 0",
+                f"Say how many {self.code} one USD is, such as --rate 0.9.",
+            )
+
+    def of(self, usd: Decimal) -> Decimal:
+        """The amount in this currency, exactly."""
+        return _EXACT.multiply(usd, self.rate)
+
+    def shown(self, usd: Decimal) -> str:
+        """An amount for people: to the cent, or with three digits below one."""
+        amount = self.of(usd)
+        digits = 2 if amount >= 1 or not amount else 2 - amount.adjusted()
+        return f"{amount:,.{digits}f} {self.code}"
+
+
+USD = Currency()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One position of a bill.
+
+    Parameters
+    ----------
+    what : str
+        What is paid for.
+    quantity : Decimal
+        In units of the price.
+    price : Price
+        Of one unit.
+    how : str
+        Where the quantity comes from, as arithmetic.
+    when : str
+        For what one pays: ``run``, ``upload`` (once) or ``month`` (each, while all is kept).
+    """
+
+    what: str
+    quantity: Decimal
+    price: Price
+    how: str
+    when: str = RUN
+
+    @property
+    def usd(self) -> Decimal:
+        """The amount, exactly."""
+        return _EXACT.multiply(self.quantity, self.price.usd)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What one run costs.
+
+    Parameters
+    ----------
+    images : int
+        Of the run.
+    throughput : Throughput
+        The speed it counts with.
+    seconds : int
+        For which workers are billed.
+    slots : int
+        Tasks at a time.
+    vcpu_hours : Decimal
+        Of all workers.
+    workers : str
+        What they are, for people.
+    lines : tuple of Line
+        The positions.
+    not_counted : tuple of str
+        What is left out, and why.
+    ready_seconds : float
+        Of these, assumed to pass until the machines of a cluster are ready.
+    usd_per_million : Decimal or None
+        What a run of a million images like these would cost, where that was reckoned: starting
+        up, and the shortest time that is billed, weigh less then.
+    """
+
+    images: int
+    throughput: Throughput
+    seconds: int
+    slots: int
+    vcpu_hours: Decimal
+    workers: str
+    lines: tuple[Line, ...]
+    not_counted: tuple[str, ...]
+    ready_seconds: float = 0.0
+    usd_per_million: Decimal | None = None
+
+    def usd(self, when: str = RUN) -> Decimal:
+        """What is paid for the run, for the upload or each month."""
+        return total(line.usd for line in self.lines if line.when == when)
+
+    @property
+    def compute_usd(self) -> Decimal:
+        """The run without S3: what AWS tells of a single run afterwards."""
+        of_run = (line for line in self.lines if line.when == RUN)
+        return total(line.usd for line in of_run if not line.price.item.startswith("s3."))
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """Sum, exactly."""
+    whole = Decimal(0)
+    for amount in amounts:
+        whole = _EXACT.add(whole, amount)
+    return whole
+
+
+def hours(seconds: int, times: Decimal | int = 1) -> Decimal:
+    """So many times so many seconds as hours, rounded up to a millionth."""
+    return (Decimal(times) * seconds / 3600).quantize(_MILLIONTH, ROUND_CEILING)
+
+
+def serverless_bill(
+    images: int,
+    throughput: Throughput,
+    prices: Prices,
+    architecture: str,
+    max_vcpu: int,
+    image_bytes: int | None = None,
+) -> Bill:
+    """What a run on EMR Serverless costs.
+
+    All executors are billed from start to end, which is an upper bound: idle ones are let go.
+
+    Parameters
+    ----------
+    images : int
+        At least 1.
+    throughput : Throughput
+        Of a vCPU.
+    prices : Prices
+        Of the region.
+    architecture : str
+        ``x86_64`` or ``arm64``.
+    max_vcpu : int
+        As for ``featuremill cloud submit``.
+    image_bytes : int, optional
+        Of all images, to count what keeping them costs.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its bounds, or a price is not known.
+    """
+    _check(images)
+    fleet = serverless(max_vcpu)
+    seconds = _billed_seconds(throughput.seconds(images, fleet.slots))
+    executor, count = fleet.executor, fleet.executors
+    vcpu = Decimal(DRIVER.cores + fleet.slots)
+    memory = Decimal(str(DRIVER.memory_gb + count * executor.memory_gb))
+    lines = [
+        Line(
+            f"EMR Serverless {name}",
+            hours(seconds, amount),
+            prices.serverless(architecture, item),
+            f"{amount.normalize():f} {unit} x {seconds:,} s / 3,600",
+        )
+        for name, item, amount, unit in (
+            ("vCPU", "vcpu_hour", vcpu, "vCPU"),
+            ("memory", "memory_gb_hour", memory, "GB"),
+        )
+    ]
+    lines += _storage_lines(images, throughput, prices, fleet, count + 1, image_bytes)
+    return Bill(
+        images=images,
+        throughput=throughput,
+        seconds=seconds,
+        slots=fleet.slots,
+        vcpu_hours=hours(seconds, vcpu),
+        workers=f"driver of {DRIVER.cores} vCPU, {DRIVER.memory_gb:g} GB; {count} executors of"
+        f" {executor.cores} vCPU, {executor.memory_gb:g} GB",
+        lines=tuple(lines),
+        not_counted=("workers' disks: 20 GB of each are free", *_never_counted(image_bytes)),
+    )
+
+
+def cluster_bill(
+    images: int,
+    throughput: Throughput,
+    prices: Prices,
+    machines: Machines,
+    image_bytes: int | None = None,
+) -> Bill:
+    """What a run on a transient EMR-on-EC2 cluster costs, all machines on demand.
+
+    Parameters
+    ----------
+    machines : Machines
+        As for ``featuremill cloud submit --cluster``: counted with the most nodes.
+    images, throughput, prices, image_bytes
+        As for :func:`serverless_bill`.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its bounds, or a price is not known: EC2's and EMR's both are needed.
+    """
+    _check(images)
+    fleet, nodes = machines.fleet, machines.nodes[1] + 1
+    machine, vcpu = _priced_machine(machines, prices), SIZES[machines.size]
+    working = throughput.seconds(images, fleet.slots)
+    seconds = _billed_seconds(CLUSTER_SECONDS + working)
+    quantity, how = hours(seconds, nodes), f"{nodes} nodes x {seconds:,} s / 3,600"
+    return Bill(
+        images=images,
+        throughput=throughput,
+        seconds=seconds,
+        slots=fleet.slots,
+        vcpu_hours=hours(seconds, nodes * vcpu),
+        workers=f"1 primary and {machines.nodes[1]} nodes of {vcpu} vCPU, {machine}",
+        lines=(
+            Line(f"EC2 {machine} on demand", quantity, prices.of(f"ec2.{machine}"), how),
+            Line(f"EMR on {machine}", quantity, prices.of(f"emr.{machine}"), how),
+            Line("public IPv4 addresses", quantity, prices.of("ipv4.address_hour"), how),
+            *_storage_lines(images, throughput, prices, fleet, nodes, image_bytes),
+        ),
+        not_counted=(
+            "what Spot machines save",
+            "EBS volumes: no source here has their price",
+            *_never_counted(image_bytes),
+        ),
+        ready_seconds=CLUSTER_SECONDS,
+    )
+
+
+def _check(images: int) -> None:
+    if images < 1:
+        raise ConfigError(
+            f"images are {images:,}, there must be at least 1", "Say how many with --images."
+        )
+
+
+def _billed_seconds(seconds: float) -> int:
+    return max(_MINIMUM_SECONDS, math.ceil(seconds))
+
+
+def _priced_machine(machines: Machines, prices: Prices) -> str:
+    """The first machine of the fleet whose prices are both known."""
+    candidates = [f"{family}.{machines.size}" for family in FAMILIES[machines.architecture]]
+    for machine in candidates:
+        try:
+            prices.of(f"ec2.{machine}"), prices.of(f"emr.{machine}")
+        except ConfigError:
+            continue
+        return machine
+    raise ConfigError(
+        f"no source here has both EC2's and EMR's price of {' or '.join(candidates)}",
+        "Ask AWS' price list with --refresh-prices.",
+    )
+
+
+def _storage_lines(
+    images: int,
+    throughput: Throughput,
+    prices: Prices,
+    fleet: Fleet,
+    workers: int,
+    image_bytes: int | None,
+) -> list[Line]:
+    asked = s3_requests.of_run(images, fleet.slots, fleet.slots * throughput.per_vcpu, workers)
+    put, month = prices.of("s3.put_1000"), prices.of("s3.storage_gb_month")
+    results = math.ceil(images * throughput.output_bytes)
+    lines = [
+        _counted("S3 upload, one PUT an image", images, put, UPLOAD),
+        _counted("S3 PUT and LIST of the run", asked.puts, put),
+        _counted("S3 GET of the run", asked.gets, prices.of("s3.get_1000")),
+        _kept("S3 storage of the results", results, month),
+    ]
+    if image_bytes is not None:
+        lines.append(_kept("S3 storage of the images", image_bytes, month))
+    return lines
+
+
+def _counted(what: str, number: int, price: Price, when: str = RUN) -> Line:
+    return Line(what, Decimal(number) / 1000, price, f"{number:,} / 1,000", when)
+
+
+def _kept(what: str, size: int, price: Price) -> Line:
+    gigabytes = (Decimal(size) / 2**30).quantize(_MILLIONTH, ROUND_CEILING)
+    return Line(what, gigabytes, price, f"{size:,} bytes / 2^30", MONTH)
+
+
+def _never_counted(image_bytes: int | None) -> tuple[str, ...]:
+    always = (
+        "CloudWatch: none is used, logs go to the bucket",
+        "data transfer: into AWS and within the region is free, fetching results may not be",
+    )
+    unknown = ("storage of the images: their size is not known here",)
+    return always if image_bytes is not None else (*always, *unknown)

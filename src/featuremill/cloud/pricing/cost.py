@@ -1,0 +1,234 @@
+"""What has been spent: a run's own bill, the month so far, the budget.
+
+moto knows neither a run's billed use nor a month's costs: that AWS answers in this shape is
+unverified here, as are its figures.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Answers, Call, Plan, Step, Work
+from featuremill.cloud.jobs.job import SERVERLESS, Job
+from featuremill.cloud.pricing import bill as bills
+from featuremill.cloud.pricing.bill import Bill, Line
+from featuremill.cloud.pricing.prices import Prices
+from featuremill.cloud.stack.project_file import ESTIMATE_FILE, Place
+from featuremill.errors import CloudError
+
+BILLED, MONTH, BUDGET = "billed", "month", "budget"
+"""Names of the steps' answers."""
+
+
+_TAG = "featuremill"
+_QUESTION_USD = "0.01"
+_SERVICES: Mapping[str, tuple[str, ...]] = {
+    "EMR": ("Elastic MapReduce", "EMR"),
+    "EC2": ("Elastic Compute Cloud", "EC2"),
+    "S3": ("Simple Storage Service",),
+}
+"""What one pays for → parts of the names that Cost Explorer has for it."""
+OTHER = "all else"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An estimate, as it is kept beside the stack's file for a later comparison.
+
+    Money and hours are decimals as text.
+    """
+
+    made: str
+    images: int
+    throughput: str
+    vcpu_hours: str
+    compute_usd: str
+
+
+@dataclass(frozen=True)
+class Month:
+    """Costs of the month so far.
+
+    Parameters
+    ----------
+    start : str
+        Its first day.
+    whose : str
+        Which costs these are, for people.
+    amounts : mapping of str to Decimal
+        USD of ``EMR``, ``EC2``, ``S3`` and ``all else``.
+    questions : int
+        Asked of Cost Explorer, which charges for each.
+    """
+
+    start: str
+    whose: str
+    amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    questions: int = 1
+
+    @property
+    def usd(self) -> Decimal:
+        """All of it."""
+        return bills.total(self.amounts.values())
+
+    @property
+    def note(self) -> str:
+        """What the questions themselves cost, and how old the answers may be."""
+        return (
+            f"Cost Explorer charges {_QUESTION_USD} USD a question ({self.questions} asked) and"
+            " lags by up to a day"
+        )
+
+
+def keep(bill: Bill, folder: Path) -> Path:
+    """Write an estimate into a folder, over an earlier one."""
+    kept = Kept(
+        datetime.now(UTC).date().isoformat(),
+        bill.images,
+        bill.throughput.origin,
+        str(bill.vcpu_hours),
+        str(bill.compute_usd),
+    )
+    file = folder / ESTIMATE_FILE
+    file.write_text(json.dumps(asdict(kept), indent=2) + "\n", encoding="utf-8")
+    return file
+
+
+def kept(folder: Path) -> Kept | None:
+    """The newest estimate made in a folder, or None if there is none that can be read."""
+    try:
+        return Kept(**json.loads((folder / ESTIMATE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def cost(place: Place, job: Job | None, today: date) -> Plan:
+    """Plan that asks what a job, and what the month so far, has cost.
+
+    Parameters
+    ----------
+    place : Place
+        The stack.
+    job : Job, optional
+        On EMR Serverless; of a cluster's job AWS tells no cost of its own.
+    today : date
+        Whose month is meant.
+    """
+    steps: list[Step] = []
+    if job is not None and job.kind == SERVERLESS:
+        asked = {"applicationId": job.where, "jobRunId": job.id}
+        why = f"ask what job {job.id} was billed"
+        steps.append(Call("emr-serverless", "get_job_run", asked, why, BILLED, changes=False))
+    steps.append(_month(place, today))
+    if name := place.outputs.get("BudgetName"):
+        budget = {"AccountId": place.account, "BudgetName": name}
+        why = "ask for the budget"
+        steps.append(Call("budgets", "describe_budget", budget, why, BUDGET, changes=False))
+    return steps
+
+
+def billed_lines(
+    job_run: Mapping[str, Any], prices: Prices, architecture: str
+) -> tuple[Line, ...] | None:
+    """A run's own bill, or None while AWS does not know it.
+
+    Parameters
+    ----------
+    job_run : mapping
+        ``jobRun`` of ``get_job_run``.
+    prices : Prices
+        Of the region.
+    architecture : str
+        Of the application.
+    """
+    used = job_run.get("billedResourceUtilization")
+    if used is None:
+        return None
+    return tuple(
+        Line(
+            f"EMR Serverless {what}",
+            # the service's own digits, not those of a binary fraction
+            Decimal(str(used.get(key, 0))),
+            prices.serverless(architecture, item),
+            "billed",
+        )
+        for what, key, item in (
+            ("vCPU", "vCPUHour", "vcpu_hour"),
+            ("memory", "memoryGBHour", "memory_gb_hour"),
+            ("disk above 20 GB", "storageGBHour", "storage_gb_hour"),
+        )
+    )
+
+
+def _month(place: Place, today: date) -> Work:
+    first, tomorrow = today.replace(day=1), today + timedelta(days=1)
+
+    def ask(aws: Aws, _: Answers) -> Month:
+        tagged = _tag_is_active(aws)
+        whose = (
+            f"of stack {place.stack}, by its tag"
+            if tagged
+            else "of the whole account, by service, since tag"
+            f" {_TAG} is not activated for cost allocation"
+        )
+        chosen = {"Filter": {"Tags": {"Key": _TAG, "Values": [place.stack]}}} if tagged else {}
+        period = {"Start": first.isoformat(), "End": tomorrow.isoformat()}
+        groups, pages = _spent(aws, {"TimePeriod": period, **chosen})
+        amounts = dict.fromkeys([*_SERVICES, OTHER], Decimal(0))
+        for service, usd in groups:
+            name = _service(service)
+            amounts[name] = bills.total((amounts[name], usd))
+        return Month(first.isoformat(), whose, amounts, questions=1 + pages)
+
+    return Work(
+        f"ask Cost Explorer for {first:%Y-%m} so far",
+        ask,
+        MONTH,
+        ("ce.list_cost_allocation_tags", "ce.get_cost_and_usage"),
+        changes=False,
+    )
+
+
+def _tag_is_active(aws: Aws) -> bool:
+    asked = {"Status": "Active", "TagKeys": [_TAG]}
+    why = "ask whether costs are told apart by the stack's tag"
+    try:
+        answer = aws.call(Call("ce", "list_cost_allocation_tags", asked, why, changes=False))
+    except CloudError:
+        # only an organization's main account may ask, or activate one
+        return False
+    return bool(answer["CostAllocationTags"])
+
+
+def _spent(aws: Aws, chosen: Mapping[str, Any]) -> tuple[list[tuple[str, Decimal]], int]:
+    """USD by service, and how many questions it took."""
+    asked = {
+        **chosen,
+        "Granularity": "MONTHLY",
+        "Metrics": ["UnblendedCost"],
+        "GroupBy": [{"Type": "DIMENSION", "Key": "SERVICE"}],
+    }
+    found, pages = [], 0
+    while True:
+        why = "ask for the month's costs"
+        answer = aws.call(Call("ce", "get_cost_and_usage", asked, why, changes=False))
+        pages += 1
+        found += [
+            (group["Keys"][0], Decimal(group["Metrics"]["UnblendedCost"]["Amount"]))
+            for result in answer["ResultsByTime"]
+            for group in result["Groups"]
+        ]
+        if not answer.get("NextPageToken"):
+            return found, pages
+        asked["NextPageToken"] = answer["NextPageToken"]
+
+
+def _service(name: str) -> str:
+    """Which of our kinds of costs a service's is."""
+    fitting = (kind for kind, parts in _SERVICES.items() if any(part in name for part in parts))
+    return next(fitting, OTHER)

@@ -1,0 +1,251 @@
+"""What a run will take, from how many images there are and how fast a vCPU is known to be."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from featuremill._utils import paths
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Answers, Plan, Step, Work
+from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
+from featuremill.cloud.aws.worker_size import serverless as executors
+from featuremill.cloud.jobs.fleets import FAMILIES, Machines
+from featuremill.cloud.jobs.job import DEFAULT_NAME
+from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.pricing import prices, probe, throughput
+from featuremill.cloud.pricing.bill import Bill, cluster_bill, serverless_bill
+from featuremill.cloud.pricing.prices import ARM
+from featuremill.cloud.pricing.throughput import RECORD, Throughput
+from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer.https import is_address
+from featuremill.cloud.transfer.sources import Entry, open_source
+from featuremill.config import DEFAULT_SAMPLE, RunConfig
+from featuremill.errors import ConfigError
+from featuremill.storage.ignored_files import why_no_image
+
+BILL = "bill"
+"""Name under which the plan's last step leaves its bill."""
+
+GIVEN, MEASURED, PROBE, LAST_RUN = "--throughput", "--measure", "--probe", "--last-run"
+"""Where a throughput may come from."""
+
+_COUNTED, _SPEED = "counted", "throughput"
+_DRAWN_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    """An estimate that is asked for.
+
+    Parameters
+    ----------
+    region : str
+        Whose prices count.
+    architecture : str
+        ``x86_64`` or ``arm64``.
+    source : str or None
+        What ``featuremill cloud upload`` would take; pictures are drawn to measure with if it is
+        no folder.
+    images : int or None
+        How many; those of the source if None.
+    origin : str
+        ``--throughput``, ``--measure``, ``--probe`` or ``--last-run``.
+    speed : float or None
+        Images a second and vCPU, where it is given.
+    cluster : bool
+        On EMR on EC2 instead of EMR Serverless.
+    max_vcpu : int
+        On EMR Serverless.
+    name : str
+        Of the last run's results.
+    sample : int
+        Images to measure with.
+    model : str
+        Name of the network.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its bounds, or two contradict each other.
+    """
+
+    region: str
+    architecture: str
+    source: str | None = None
+    images: int | None = None
+    origin: str = MEASURED
+    speed: float | None = None
+    cluster: bool = False
+    max_vcpu: int = DEFAULT_VCPU
+    name: str = DEFAULT_NAME
+    sample: int = DEFAULT_SAMPLE
+    model: str = "mobilenetv2"
+
+    def __post_init__(self) -> None:
+        if self.architecture not in FAMILIES:
+            raise ConfigError(
+                f"--architecture is {self.architecture!r}", f"Choose one of {', '.join(FAMILIES)}."
+            )
+        if self.images is None and self.source is None:
+            raise ConfigError("neither SRC nor --images was given", "Give one of them.")
+        if self.images is not None and self.images < 1:
+            raise ConfigError(
+                f"--images is {self.images}, it must be at least 1", "Say how many there are."
+            )
+        if self.sample < 1:
+            raise ConfigError(
+                f"--sample is {self.sample}, it must be at least 1",
+                f"The default is {DEFAULT_SAMPLE}.",
+            )
+        if self.origin == GIVEN:
+            throughput.given(self.speed or 0.0)
+        if self.source is not None:
+            self._check_source(self.source)
+        # what cannot be is refused before anything is counted
+        _ = self.machines.fleet if self.cluster else executors(self.max_vcpu)
+
+    def _check_source(self, source: str) -> None:
+        opened = open_source(source)
+        if self.images is None and opened.kind == "tar" and is_address(opened.where):
+            raise ConfigError(
+                f"{source} would have to be fetched whole to count its images",
+                "Say how many there are with --images.",
+            )
+
+    @property
+    def machines(self) -> Machines:
+        """Of the cluster."""
+        return Machines(self.architecture)
+
+
+def estimate(
+    question: Question,
+    place: Place | None,
+    instances: tuple[str, ...] | None = None,
+    seconds: float = 10.0,
+) -> Plan:
+    """Plan for answering a question.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked.
+    place : Place or None
+        The stack, which a probe and the last run need.
+    instances : tuple of str, optional
+        Ask AWS' price list first, about these EC2 machines too.
+    seconds : float
+        Between two questions whether a probe is over.
+
+    Returns
+    -------
+    sequence of Step
+        Its step ``bill`` answers with a :class:`~featuremill.cloud.pricing.bill.Bill`.
+
+    Raises
+    ------
+    ConfigError
+        If the stack is needed and missing, or of another architecture.
+    """
+    refreshed = [] if instances is None else prices.refresh(question.region, instances)
+    return [
+        *refreshed,
+        _count(question),
+        *_speed(question, place, seconds),
+        Work("reckon", lambda _aws, answers: _bill(question, answers), BILL, changes=False),
+    ]
+
+
+def _count(question: Question) -> Work:
+    def count(_aws: Aws, _answers: Answers) -> tuple[int, int | None]:
+        if question.source is None:
+            return question.images or 0, None
+        source = open_source(question.source)
+        if question.images is not None and source.kind != "folder":
+            # reading an archive takes time, one at an address even more
+            return question.images, None
+        sizes = [
+            entry.size
+            for entry in source.entries()
+            if isinstance(entry, Entry) and not why_no_image(paths.of_place(entry.name))
+        ]
+        counted = question.images or len(sizes)
+        return counted, sum(sizes) * counted // max(1, len(sizes))
+
+    what = f"images of {question.source}" if question.source else f"{question.images:,} images"
+    return Work(f"count {what}", count, _COUNTED, changes=False)
+
+
+def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[Step]:
+    """Steps of which the last answers with the throughput."""
+    if question.origin == GIVEN:
+        known = throughput.given(question.speed or 0.0)
+        why = f"take {question.speed:g} images/s for each vCPU"
+        return [Work(why, lambda _aws, _answers: known, _SPEED, changes=False)]
+    if question.origin == MEASURED:
+        why = f"measure on this machine with {question.sample:,} images"
+        return [Work(why, lambda _aws, _answers: _measured(question), _SPEED, changes=False)]
+    if place is None:
+        raise ConfigError(
+            f"{question.origin} asks a stack, and this folder belongs to none",
+            "Run `featuremill cloud deploy` here first, or leave it out to measure here.",
+        )
+    if place.output("Architecture") != question.architecture:
+        raise ConfigError(
+            f"{question.origin} tells of {place.output('Architecture')}, which stack"
+            f" {place.stack} is, but --architecture is {question.architecture}",
+            "Leave one of them out.",
+        )
+    if question.origin == PROBE:
+        steps = probe.probe(place, Limits(question.max_vcpu), question.model, seconds)
+        least, origin = 0.0, f"a probe of {probe.PROBED} images on AWS"
+    else:
+        steps = [throughput.newest_record(place, question.name)]
+        least, origin = throughput.LEAST_SECONDS, "the last run on AWS"
+
+    def learn(_aws: Aws, answers: Answers) -> Throughput:
+        return throughput.of_record(answers[RECORD], origin, least)
+
+    return [*steps, Work(f"learn from {origin}", learn, _SPEED, changes=False)]
+
+
+def _measured(question: Question) -> Throughput:
+    """Run a sample here, with the engine that the workers will have."""
+    import psutil
+
+    from featuremill._utils.hardware import usable_cores
+    from featuremill.images.synth import SynthConfig, write
+    from featuremill.workflows.estimate.measure import estimate as try_here
+
+    # of Graviton's archive ONNX Runtime is part, not OpenVINO
+    engine = "onnxruntime" if question.architecture == ARM else "auto"
+    with tempfile.TemporaryDirectory(prefix="featuremill-drawn-") as drawn:
+        source, is_folder = question.source, bool(question.source)
+        if question.source is not None:
+            is_folder = open_source(question.source).kind == "folder"
+        if not is_folder:
+            each = -(-question.sample // _DRAWN_CLASSES)
+            write(Path(drawn), SynthConfig(_DRAWN_CLASSES, each))
+            source = drawn
+        config = RunConfig(source or drawn, "", engine=engine, model=question.model)
+        found = try_here(config, sample=question.sample)
+    whole, threads = psutil.cpu_count(logical=False), psutil.cpu_count()
+    share = throughput.vcpu_share(question.architecture, (threads or 1) / (whole or threads or 1))
+    what = f"of {question.source}" if is_folder else "drawn for it"
+    return throughput.measured(found, usable_cores(), share, question.architecture, what)
+
+
+def _bill(question: Question, answers: Answers) -> Bill:
+    images, size = answers[_COUNTED]
+    table = prices.load(question.region)
+    speed: Any = answers[_SPEED]
+
+    def of(images: int, size: int | None) -> Bill:
+        if question.cluster:
+            return cluster_bill(images, speed, table, question.machines, size)
+        architecture, max_vcpu = question.architecture, question.max_vcpu
+        return serverless_bill(images, speed, table, architecture, max_vcpu, size)
+
+    return replace(of(images, size), usd_per_million=of(1_000_000, None).usd())

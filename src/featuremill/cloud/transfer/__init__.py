@@ -1,0 +1,1 @@
+"""Images into the bucket and results out of it."""

@@ -1,0 +1,107 @@
+"""A run as slides: native shapes and charts that PowerPoint, Keynote and LibreOffice can edit.
+
+Every figure comes from what the run left or from the dated table of prices; what neither knows is
+left out, or said to be unknown.
+"""
+
+import importlib.util
+import io
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from featuremill._utils.progress import Progress, Silent
+from featuremill.errors import ConfigError
+
+LANGUAGES: Final = ("en", "fr")
+
+_KIND = ".pptx"
+
+
+@dataclass(frozen=True)
+class Slides:
+    """What was written.
+
+    Attributes
+    ----------
+    url : str
+        The file.
+    pages : int
+    bytes : int
+    """
+
+    url: str
+    pages: int
+    bytes: int
+
+
+def write_slides(
+    destination: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    language: str = "en",
+    overwrite: bool = False,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    progress: Progress | None = None,
+) -> Slides:
+    """Write a presentation of what a destination holds.
+
+    Parameters
+    ----------
+    destination : str or path
+        Of an earlier run; without a PCA there are fewer slides.
+    output : str or path
+        A file, local or on S3, that ends in ``.pptx``.
+    language : str
+        ``en`` or ``fr``.
+    overwrite : bool
+        Replace a file of the same name.
+    endpoint_url, region : str, optional
+        For S3, at either end. Prices are those of the region where it is in the EU.
+    progress : Progress, optional
+        Is told what is being done.
+
+    Raises
+    ------
+    InputError
+        If something was refused before anything was written: an option, a file that is there
+        already, a destination without a run, or python-pptx is missing.
+    StorageError
+        If reading or writing failed.
+    """
+    _check(os.fspath(output), language)
+    from featuremill.export.output import open_output
+    from featuremill.export.slides.deck import Deck
+    from featuremill.export.slides.facts import gather
+    from featuremill.export.slides.order import tell
+    from featuremill.export.slides.wording import Words
+    from featuremill.storage import open_store
+
+    store = open_store(destination, endpoint_url=endpoint_url, region=region)
+    target = open_output(output, is_file=True, endpoint_url=endpoint_url, region=region)
+    target.check(store, (), overwrite=overwrite)
+    progress = progress or Silent()
+    progress.say(f"reading {store.url}")
+    facts = gather(store, region)
+    deck = Deck(Words(language))
+    tell(deck, facts)
+    content = io.BytesIO()
+    deck.save(content)
+    with target.cleared_on_failure():
+        target.write(target.file or "", content.getvalue())
+    return Slides(target.url, deck.pages, len(content.getvalue()))
+
+
+def _check(output: str, language: str) -> None:
+    if language not in LANGUAGES:
+        raise ConfigError(
+            f"--language is {language!r}, must be one of {', '.join(LANGUAGES)}", "Choose one."
+        )
+    if not output.lower().endswith(_KIND):
+        raise ConfigError(f"output {output!r} does not end in {_KIND}", "Name it deck.pptx, say.")
+    if importlib.util.find_spec("pptx") is None:
+        raise ConfigError(
+            "python-pptx is not installed, which writes slides",
+            "Install it: pip install 'featuremill[slides]'",
+        )

@@ -1,0 +1,1 @@
+"""Image bytes become pixels: decoding, resizing, the child process that may die, drawn pictures."""

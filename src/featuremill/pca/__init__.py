@@ -1,0 +1,1 @@
+"""Moments, principal components and drift; fitting and projecting over a features table."""

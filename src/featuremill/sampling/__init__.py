@@ -1,6 +1,0 @@
-"""A smaller copy of a labelled set of images, drawn class by class and the same for a seed."""
-
-from featuremill.sampling.config import SampleConfig
-from featuremill.sampling.job import ClassSample, Sampled, sample
-
-__all__ = ["ClassSample", "SampleConfig", "Sampled", "sample"]

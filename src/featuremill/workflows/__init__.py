@@ -1,0 +1,1 @@
+"""One module or package for each verb: run, transform, estimate, sample, check, forget, doctor."""

@@ -1,0 +1,87 @@
+"""The source as it is now, compared with the rows that were made of it."""
+
+import os
+from collections.abc import Callable
+
+from featuremill._utils import paths
+from featuremill.dataset.exclusions import Forgotten, read_forgotten
+from featuremill.dataset.known_images import Known, known_images
+from featuremill.dataset.ledger import open_recorded
+from featuremill.dataset.tables import features_table
+from featuremill.storage import Store
+from featuremill.storage.listing import Listing, Selection
+from featuremill.storage.references import Rejection
+from featuremill.workflows.check.config import CheckConfig
+from featuremill.workflows.check.findings import Findings
+from featuremill.workflows.check.run import Held
+
+NAMES = ("source.images", "source.versions", "source.gone")
+
+
+def below(source: Store) -> str:
+    """How the paths of all images of a source begin, as they stand in the tables."""
+    return paths.encode(os.fsencode(source.url.rstrip("/"))) + "/"
+
+
+def check_source(
+    source: Store, held: Held, rows_below: int, config: CheckConfig, findings: Findings
+) -> None:
+    """List a source, and judge the rows by it.
+
+    Images are those that the newest run selected; a row of another run's selection counts as long
+    as its image is there.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot be listed.
+    """
+    known, chosen = known_images(features_table(held.store), _model_id(held)), _chooser(held)
+    forgotten = _forgotten(held, config)
+    listing = Listing(source, Selection())
+    images = missing = changed = met = 0
+    first = ["", ""]
+    try:
+        for item in listing:
+            reference = item.reference if isinstance(item, Rejection) else item
+            found = known.look_up(reference.path, reference.version)
+            met += found is not None
+            if not chosen(reference.path[len(below(source)) :], reference.label):
+                continue
+            if any(reference.path in one for one in forgotten):
+                continue
+            images += 1
+            if found is None:
+                missing, first[0] = missing + 1, first[0] or reference.path
+            elif not found[1] and not _is_retried(found):
+                changed, first[1] = changed + 1, first[1] or reference.path
+    finally:
+        listing.close()
+    findings.none_of("source.images", missing, f"of {images:,} images without a row", first[0])
+    findings.none_of("source.versions", changed, "images that have changed since", first[1])
+    what = f"of {rows_below:,} rows whose image is gone"
+    findings.none_of("source.gone", rows_below - met, what)
+
+
+def _model_id(held: Held) -> str:
+    return str((held.network or {})["model_id"])
+
+
+def _chooser(held: Held) -> Callable[[str, str], bool]:
+    config = held.record.config if held.record else {}
+    globs = (tuple(config.get(name, ())) for name in ("include", "exclude", "classes"))
+    return Selection(*globs).chooser()
+
+
+def _forgotten(held: Held, config: CheckConfig) -> tuple[Forgotten, ...]:
+    recorded = held.record.config if held.record else {}
+    stores, origin = [held.store], recorded.get("pca_from")
+    if origin is not None:
+        given = config.endpoint_url, config.region
+        stores.append(open_recorded(paths.place(origin), recorded, *given))
+    return tuple(map(read_forgotten, stores))
+
+
+def _is_retried(found: tuple[int, bool]) -> bool:
+    # of an image that could not be read, no version is known
+    return found[0] == Known.RETRY

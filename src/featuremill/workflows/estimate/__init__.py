@@ -1,0 +1,5 @@
+"""What a whole run would take on this machine, measured on a sample."""
+
+from featuremill.workflows.estimate.measure import Estimate, estimate
+
+__all__ = ["Estimate", "estimate"]

@@ -1,0 +1,375 @@
+"""What a whole run would take on this machine, told from runs of a sample.
+
+Three runs of the very pipeline in one Spark session, below a temporary folder: a few images pay
+what every run pays once; the sample's tasks tell what one image costs; and the sample's features,
+multiplied, what a row costs in the PCA and the outputs, which a sample's few rows would not show.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from featuremill._utils import signals
+from featuremill._utils.hardware import Peak, peak_memory
+from featuremill._utils.progress import Progress, Silent
+from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
+from featuremill.dataset.ledger import RunRecord, new_run_id
+from featuremill.dataset.parquet import feature_writer
+from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER, OK, REDUCED_FOLDER
+from featuremill.dataset.tables import DataFile, features_table
+from featuremill.errors import ConfigError
+from featuremill.report.gather import MOST_POINTS, REPORT
+from featuremill.storage import Store, open_store
+from featuremill.storage.listing import Listing, Selection
+from featuremill.storage.references import Reference, Rejection, pack
+from featuremill.workers.spark import slots, spark_session
+from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
+from featuremill.workflows.run.chunks import task_count
+from featuremill.workflows.run.pipeline import run_job
+from featuremill.workflows.run.prepare import Job, prepare
+from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_MULTIPLIED = 16_384
+"""Rows over which the PCA and the outputs are timed; below the points that a report shows."""
+_MOST_FILES = 64
+_NOISE = 1e-3
+"""Share by which multiplied features differ, or they would hold no more components."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a whole run would take.
+
+    Parameters
+    ----------
+    images, classes, skipped : int
+        What the source holds.
+    image_bytes : int
+        Size of all images.
+    sample, rejected : int
+        Images that were run, and how many of them were rejected.
+    precision : str
+        In which most of them were computed; empty if not one was.
+    seconds : mapping of str to float
+        ``start``, ``list`` (which goes on alongside the next), ``features``, ``reduce``,
+        ``write`` and ``total``.
+    images_per_second : float
+        While embedding.
+    peak_bytes : int
+        Memory of the process and all it starts.
+    output_bytes : mapping of str to int
+        ``features``, ``reduced``, ``csv``, ``report``, ``model`` and ``total``.
+    warnings : tuple of str
+        What the runs of the sample warned of.
+    """
+
+    images: int
+    classes: int
+    skipped: int
+    image_bytes: int
+    sample: int
+    rejected: int
+    precision: str
+    seconds: Mapping[str, float]
+    images_per_second: float
+    peak_bytes: int
+    output_bytes: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+
+def estimate(
+    config: RunConfig,
+    *,
+    sample: int = DEFAULT_SAMPLE,
+    spark: "SparkSession | None" = None,
+    progress: Progress | None = None,
+) -> Estimate:
+    """Predict time, memory and output sizes of a run to a new destination on this machine.
+
+    Parameters
+    ----------
+    config : RunConfig
+        The run; its destination is neither looked at nor touched.
+    sample : int
+        Images to try it with, at least 1; drawn evenly from the source, the same each time.
+    spark, progress
+        As for :func:`featuremill.run`.
+
+    Raises
+    ------
+    InputError
+        For whatever a run would refuse, and for a Spark whose workers are on other machines.
+    RunError
+        If the sample could not be run to its end.
+    """
+    if sample < 1:
+        raise ConfigError(
+            f"--sample is {sample}, it must be at least 1", f"The default is {DEFAULT_SAMPLE}."
+        )
+    if spark is None:
+        _require_local(config.master)
+    progress = progress or Silent()
+    begun = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory(prefix="featuremill-estimate-") as folder,
+        peak_memory() as peak,
+    ):
+        job = prepare(replace(config, destination=folder), progress, own_session=spark is None)
+        prepared = time.perf_counter()
+        try:
+            chosen, image_bytes = choose(job.listing, sample)
+        finally:
+            job.listing.close()
+        listed = time.perf_counter()
+        progress.say(f"{job.listing.selected:,} images listed")
+        progress.doing("starting Spark and running a sample")
+        # as in a run: while Spark starts
+        threading.Thread(target=job.network.ready_for, args=(job.fast_precision,)).start()
+        with signals.deferred(), spark_session(config.master, spark) as session:
+            started = time.perf_counter()
+            _require_local(session.sparkContext.master)
+            trial = _try(session, job, chosen, peak, progress)
+            tried = time.perf_counter()
+        stopped = time.perf_counter()
+    start = (prepared - begun) + (started - listed) + (stopped - tried)
+    measured = _measurement(trial, chosen, start, listed - begun)
+    return _estimate(job, trial.sample, measured, len(chosen), image_bytes)
+
+
+def choose(
+    items: Iterable[Reference | Rejection], count: int
+) -> tuple[list[Reference | Rejection], int]:
+    """Draw so many items, each as likely as any other, in their order; and the bytes of all."""
+    random = Random(0)
+    chosen: list[tuple[int, Reference | Rejection]] = []
+    size = 0
+    for index, item in enumerate(items):
+        size += (item.reference if isinstance(item, Rejection) else item).bytes
+        if index < count:
+            chosen.append((index, item))
+        elif (place := random.randrange(index + 1)) < count:
+            chosen[place] = index, item
+    return [item for _, item in sorted(chosen, key=lambda drawn: drawn[0])], size
+
+
+class _Chosen(Listing):
+    """A listing of what was chosen from another one."""
+
+    def __init__(self, source: Store, chosen: Sequence[Reference | Rejection]) -> None:
+        self._items = chosen
+        super().__init__(source, Selection())
+
+    def _references(self) -> Iterator[Reference | Rejection]:
+        for item in self._items:
+            self.listed += 1
+            yield item
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Records of the three runs, and the bytes of the outputs after each of the last two.
+
+    ``multiplied_images`` are as many as would give the third run's rows.
+    """
+
+    slots: int
+    first: RunRecord
+    sample: RunRecord
+    multiplied: RunRecord
+    multiplied_images: int
+    sample_bytes: Mapping[str, int]
+    multiplied_bytes: Mapping[str, int]
+    peak_bytes: int
+    reducing_bytes: int
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds an image, by what the sample's tasks took: starting and committing them apart."""
+        return self.sample.worker_seconds / (self.slots * self.sample.ledger.listed)
+
+
+def _try(
+    spark: "SparkSession",
+    job: Job,
+    chosen: Sequence[Reference | Rejection],
+    peak: Peak,
+    progress: Progress,
+) -> _Trial:
+    folder, count = Path(job.config.destination), slots(spark)
+    few = chosen[: SAMPLE_PER_SLOT * count]
+    progress.say(f"embedding {len(few)} images")
+    first = run_job(_job(job, folder / "first", few), spark, Silent()).record
+    peak_bytes = peak.bytes
+    progress.say(f"embedding a sample of {len(chosen):,} images")
+    destination = folder / "sample"
+    sample = run_job(_job(job, destination, chosen), spark, Silent()).record
+    sample_bytes = _sizes(destination)
+    held = peak.restart()
+    rows = sample.ledger.embedded
+    if rows:
+        wanted = max(_MULTIPLIED, 2 * rows)
+        progress.say(f"reducing {wanted:,} rows like those of the sample")
+        again = _job(job, destination, chosen)
+        each = sample.worker_seconds / (count * len(chosen))
+        largest = largest_task(job.listing.selected, each, count)
+        _multiply(again, wanted, max(largest, wanted // _MOST_FILES))
+        multiplied = run_job(again, spark, Silent()).record
+        images = len(chosen) * wanted // rows
+    else:
+        multiplied, images = sample, len(chosen)
+    return _Trial(
+        slots=count,
+        first=first,
+        sample=sample,
+        multiplied=multiplied,
+        multiplied_images=images,
+        sample_bytes=sample_bytes,
+        multiplied_bytes=_sizes(destination),
+        peak_bytes=peak_bytes,
+        reducing_bytes=peak.bytes - held,
+    )
+
+
+def _job(job: Job, destination: Path, chosen: Sequence[Reference | Rejection]) -> Job:
+    """A run of what was chosen, whatever is rejected of it."""
+    config = replace(
+        job.config,
+        destination=str(destination),
+        include=(),
+        exclude=(),
+        classes=(),
+        max_rejects=RejectLimit(share=1.0),
+    )
+    return replace(
+        job,
+        config=config,
+        run=new_run_id(),
+        destination=open_store(destination),
+        listing=_Chosen(job.source, chosen),
+    )
+
+
+def _multiply(job: Job, wanted: int, rows_per_file: int) -> None:
+    """Commit more rows to a features table, much like those it has, until it holds so many."""
+    table = features_table(job.destination)
+    held = pa.Table.from_batches(b for file in table.files(status=OK) for b in table.read(file))
+    random = np.random.default_rng(0)
+    files: list[DataFile] = []
+    for start in range(held.num_rows, wanted, rows_per_file):
+        stop = min(wanted, start + rows_per_file)
+        rows = held.take(np.arange(start, stop) % held.num_rows).combine_chunks()
+        features = rows["features"].chunk(0)
+        values = features.flatten().to_numpy()
+        noisy = values * (1 + _NOISE * random.standard_normal(len(values), np.float32))
+        lists = pa.ListArray.from_arrays(features.offsets, noisy)
+        rows = rows.set_column(rows.schema.get_field_index("features"), "features", lists)
+        name = f"status={OK}/{job.run}-{len(files):05d}.parquet"
+        sink = pa.BufferOutputStream()
+        with feature_writer(sink) as writer:
+            writer.write_table(rows.cast(FEATURES))
+        data = sink.getvalue()
+        job.destination.write(f"{FEATURES_FOLDER}/{name}", data)
+        files.append(DataFile(name, len(rows), len(data), {"status": OK}))
+    table.commit(job.run, 0, files)
+
+
+def _measurement(
+    trial: _Trial,
+    chosen: Sequence[Reference | Rejection],
+    start: float,
+    listing: float,
+) -> Measurement:
+    first, sample, multiplied = trial.first, trial.sample, trial.multiplied
+    few, images, many = first.ledger.listed, len(chosen), trial.multiplied_images
+
+    def warm(stage: str) -> Line:
+        return Line.through((images, _seconds(sample, stage)), (many, _seconds(multiplied, stage)))
+
+    def output(name: str, most: int | None = None) -> Line:
+        small, large = trial.sample_bytes.get(name, 0), trial.multiplied_bytes.get(name, 0)
+        return replace(Line.through((images, small), (many, large)), most=most)
+
+    return Measurement(
+        start=start,
+        listing=listing,
+        stages={
+            "features": Line(few, _seconds(first, "extract"), trial.seconds_each),
+            # the very first is slower than Spark will be later
+            "reduce": Line(few, _seconds(first, "reduce"), warm("reduce").each),
+            "write": warm("write"),
+        },
+        outputs={
+            "features": output(FEATURES_FOLDER),
+            "reduced": output(REDUCED_FOLDER),
+            "csv": output("csv"),
+            "report": output(REPORT, MOST_POINTS),
+            # its size follows the components, not the images
+            "model": Line(many, trial.multiplied_bytes.get("model", 0), 0.0),
+        },
+        peak_bytes=trial.peak_bytes,
+        reducing_bytes=trial.reducing_bytes,
+        reference_bytes=len(pack(chosen)) / images,
+        task_rows=few // task_count(few, trial.slots),
+        slots=trial.slots,
+    )
+
+
+def _estimate(
+    job: Job, sample: RunRecord, measured: Measurement, count: int, image_bytes: int
+) -> Estimate:
+    images, each = job.listing.selected, measured.stages["features"].each
+    warnings = list(sample.warnings)
+    rejected, processed = sample.ledger.judged()
+    limit = job.config.max_rejects
+    if limit.exceeded(rejected, processed):
+        warnings.append(
+            f"{rejected:,} of {processed:,} sampled images were rejected, --max-rejects is {limit}:"
+            " the run would fail"
+        )
+    return Estimate(
+        images=images,
+        classes=len(job.listing.labels),
+        skipped=job.listing.skipped.total(),
+        image_bytes=image_bytes,
+        sample=count,
+        rejected=rejected,
+        precision=max(sample.precision, key=sample.precision.__getitem__, default=""),
+        seconds=measured.seconds(images),
+        images_per_second=1 / each if each else 0.0,
+        peak_bytes=measured.memory_bytes(images),
+        output_bytes=measured.output_bytes(images),
+        warnings=tuple(warnings),
+    )
+
+
+def _seconds(record: RunRecord, stage: str) -> float:
+    return record.seconds.get(stage, 0.0)
+
+
+def _sizes(destination: Path) -> dict[str, int]:
+    """Bytes of everything a destination holds, by its first name."""
+    return {
+        entry.name: sum(
+            path.stat().st_size for path in [entry, *entry.rglob("*")] if path.is_file()
+        )
+        for entry in destination.iterdir()
+    }
+
+
+def _require_local(master: str | None) -> None:
+    if not (master or "").startswith("local"):
+        raise ConfigError(
+            f"--master is {master}: an estimate is of this machine alone",
+            "Name a local master such as local[*] or local[2].",
+        )

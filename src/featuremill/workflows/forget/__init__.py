@@ -1,0 +1,5 @@
+"""Images erased from everything that runs left at a destination."""
+
+from featuremill.workflows.forget.steps import Erased, forget
+
+__all__ = ["Erased", "forget"]

@@ -1,0 +1,269 @@
+"""Brings the chosen images to the destination, each whole or not at all, and looks them up there.
+
+A marker lies at the destination from before the first image until after the last was verified.
+Where it is found, the sample was interrupted, and the same command goes on from there.
+"""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from featuremill._utils import paths
+from featuremill._utils.progress import Progress
+from featuremill._utils.threads import each
+from featuremill.errors import DestinationError, RunError, SourceError, StorageError
+from featuremill.storage import Store
+from featuremill.storage.local import make_folders
+from featuremill.workflows.sample.choice import Candidate
+from featuremill.workflows.sample.config import SampleConfig
+
+MARKER = ".featuremill-sample-unfinished.json"
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+"""What a process that was killed had begun to write to a folder."""
+
+
+class Missed(NamedTuple):
+    """An image that could not be had, and why."""
+
+    below: str
+    reason: str
+
+
+class Unheld(NamedTuple):
+    """An image whose name the destination cannot hold, and how it said so."""
+
+    image: Candidate
+    error: StorageError
+
+
+class Brought(NamedTuple):
+    """A name at the destination and its size."""
+
+    name: str
+    size: int
+
+
+def left_by_interrupted(destination: Store) -> dict[str, int]:
+    """Names and sizes of what an interrupted sample left; empty where nothing is there.
+
+    Raises
+    ------
+    DestinationError
+        If something else is there, or the destination cannot be read.
+    """
+    try:
+        there = list(destination.names(""))
+    except StorageError as error:
+        raise DestinationError(error.problem, error.remedy) from error
+    seen = [name for name in there if not _hidden(name)]
+    if MARKER in there:
+        return _sizes(destination)
+    if seen:
+        raise DestinationError(
+            f"destination {destination.url} is not empty: it holds {seen[0]}"
+            + (f" and {len(seen) - 1:,} more files" if len(seen) > 1 else ""),
+            "Choose a new folder or prefix.",
+        )
+    return {}
+
+
+def require_part_of(
+    destination: Store, there: Mapping[str, int], images: Sequence[Candidate]
+) -> None:
+    """Refuse to go on where something is there that is not of this sample."""
+    wanted = {_name(image): image.size for image in images}
+    foreign = [name for name, size in there.items() if wanted.get(name) != size]
+    if foreign:
+        raise DestinationError(
+            f"destination {destination.url} holds an unfinished sample, and {len(foreign):,} files"
+            f" that are not part of this one, such as {foreign[0]}",
+            "Give the same command as then, or choose a new folder or prefix.",
+        )
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One sample on its way."""
+
+    config: SampleConfig
+    source: Store
+    destination: Store
+    progress: Progress
+
+    def bring(self, images: Sequence[Candidate], there: Mapping[str, int]) -> list[Candidate]:
+        """Bring what is missing, verify everything, and take the marker away.
+
+        Gives the images whose names the destination cannot hold, which it goes without.
+
+        With S3 on a side 32 images are under way at once; those held have 256 MiB together, or one
+        has more.
+
+        Raises
+        ------
+        DestinationError
+            If the destination cannot be written or takes two of the names for one.
+        RunError
+            If images could not be brought; the others were.
+        """
+        self._mark(images)
+        missing = [image for image in images if _name(image) not in there]
+        expected = dict(there)
+        missed: list[Missed] = []
+        unheld: list[Unheld] = []
+        threads = max(self.source.read_ahead, self.destination.read_ahead)
+        for outcome in each(missing, self._one, lambda image: image.size, threads=threads):
+            if isinstance(outcome, Missed):
+                missed.append(outcome)
+            elif isinstance(outcome, Unheld):
+                unheld.append(outcome)
+            else:
+                expected[outcome.name] = outcome.size
+            self.progress.advance(len(expected) + len(missed) + len(unheld), len(images))
+        if unheld and not expected:
+            # it is hardly the names
+            raise unheld[0].error
+        if missed:
+            raise RunError(
+                f"{len(missed):,} of {len(images):,} images could not be read, such as"
+                f" {missed[0].below}: {missed[0].reason}",
+                "The others are at the destination: the same command goes on from there.",
+            )
+        self._verify(expected)
+        self.destination.remove(MARKER)
+        return [one.image for one in unheld]
+
+    def _mark(self, images: Sequence[Candidate]) -> None:
+        note = {
+            "unfinished sample of": self.source.url,
+            "what to do": "give the same command again, or remove this folder",
+        }
+        try:
+            new = self.destination.create(MARKER, json.dumps(note, indent=2).encode())
+        except StorageError as error:
+            remedy = "Choose a destination you may write to."
+            raise DestinationError(error.problem, remedy) from error
+        if not new:
+            self._remove_temporary()
+        twins = _twins(images)
+        # only a file system that ignores case finds the marker by this name
+        if twins and self.destination.size(MARKER.upper()) is not None:
+            if new:
+                self.destination.remove(MARKER)
+            raise DestinationError(
+                f"{twins[0]} and {twins[1]} would be one file at {self.destination.url},"
+                " which ignores case",
+                "Leave one of them out with --exclude, or choose another destination.",
+            )
+
+    def _one(self, image: Candidate) -> Brought | Missed | Unheld:
+        try:
+            return self._brought(image)
+        except StorageError as error:
+            if _refuses_name(error):
+                return Unheld(image, error)
+            raise
+
+    def _brought(self, image: Candidate) -> Brought | Missed:
+        path, name = f"{paths.encode(os.fsencode(self._root))}/{image.below}", _name(image)
+        if self.config.mode != "copy":
+            return self._link(image, path)
+        try:
+            data = self.source.fetch(path).data
+        except OSError as error:
+            return Missed(image.below, error.strerror or str(error))
+        if not self.destination.create(name, data):
+            raise self._taken(name)
+        return Brought(name, len(data))
+
+    def _link(self, image: Candidate, path: str) -> Brought | Missed:
+        # what a link in the source leads to, since a hard link to a link would be one too
+        target = Path(os.fsdecode(paths.decode(path))).resolve()
+        name = _name(image)
+        link = Path(self.destination.url, name)
+        if not target.is_file():
+            return Missed(image.below, "gone since it was listed")
+        try:
+            make_folders(link.parent)
+            if self.config.mode == "symlink":
+                link.symlink_to(target)
+            else:
+                link.hardlink_to(target)
+        except FileExistsError as error:
+            raise self._taken(name) from error
+        except OSError as error:
+            raise StorageError(
+                f"cannot link {link} to {target}: {error.strerror or error}",
+                "Give --mode copy.",
+            ) from error
+        return Brought(name, link.stat().st_size)
+
+    @property
+    def _root(self) -> str:
+        return self.source.url.rstrip("/")
+
+    def _taken(self, name: str) -> StorageError:
+        return StorageError(
+            f"{self.destination.url}/{name} has appeared meanwhile; it was not overwritten",
+            "Is something else writing there? If not, remove the folder and sample again.",
+        )
+
+    def _verify(self, expected: Mapping[str, int]) -> None:
+        found = _sizes(self.destination)
+        wrong = [name for name, size in expected.items() if found.get(name) != size]
+        if wrong:
+            raise StorageError(
+                f"{len(wrong):,} of {len(expected):,} files are missing at {self.destination.url}"
+                f" or have another size, such as {wrong[0]}",
+                "Is something else writing there? Remove these files and give the same command.",
+            )
+
+    def _remove_temporary(self) -> None:
+        for name in list(self.destination.names("")):
+            if _TEMPORARY.fullmatch(name.rpartition("/")[2]):
+                self.destination.remove(name)
+
+
+def _name(image: Candidate) -> str:
+    return paths.decode(image.below).decode()
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _sizes(destination: Store) -> dict[str, int]:
+    """Names of the files at the destination, but for hidden ones, and their sizes."""
+    start = len(paths.encode(os.fsencode(destination.url.rstrip("/")))) + 1
+    try:
+        listed = {
+            os.fsdecode(paths.decode(entry.path[start:])): entry.size
+            for entry in destination.list()
+        }
+    except SourceError as error:
+        # there it is called a source, which here would mislead
+        raise StorageError(error.problem, error.remedy) from error
+    return {name: size for name, size in listed.items() if not _hidden(name)}
+
+
+def _refuses_name(error: StorageError) -> bool:
+    """Whether it is this name that cannot be written, as one too long or with a colon."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return cause.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+    return "KeyTooLong" in str(cause)
+
+
+def _twins(images: Sequence[Candidate]) -> tuple[str, str] | None:
+    """Two names that differ by case only, if there are such."""
+    known: dict[str, str] = {}
+    for image in images:
+        other = known.setdefault(image.below.casefold(), image.below)
+        if other != image.below:
+            return other, image.below
+    return None
