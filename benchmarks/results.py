@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import BENCHMARKS
 from benchmarks.options import Options
-from featuremill import machine
+from featuremill._utils import hardware
 
 Cell = str | int | float | None
 
@@ -66,8 +66,8 @@ def publish(result: Result, options: Options, command: str) -> None:
         "rounds": options.rounds,
         "model": options.model,
         "weights": options.weights.name if options.weights else None,
-        "hardware": machine.hardware(),
-        "versions": machine.versions() | dict(result.versions),
+        "hardware": hardware.hardware(),
+        "versions": hardware.versions() | dict(result.versions),
     }
     options.results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(page, indent=2, ensure_ascii=False)

@@ -67,9 +67,9 @@ def test_an_image_of_the_right_size_is_handed_on_as_it_is():
 def test_without_numba_the_pixels_are_the_same():
     code = (
         "import sys; sys.modules['numba'] = None\n"
-        "import numpy as np; from featuremill import images\n"
+        "import numpy as np; from featuremill.images import decode\n"
         "rgb = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)\n"
-        "sys.stdout.buffer.write(images.resize(rgb, (56, 48)).tobytes())"
+        "sys.stdout.buffer.write(decode.resize(rgb, (56, 48)).tobytes())"
     )
     without = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     rgb = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
@@ -80,8 +80,8 @@ def test_a_package_that_cannot_be_written_to_still_resizes(tmp_path):
     code = (
         "import numpy as np; from numba.core import caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from featuremill import bicubic\n"
-        "assert bicubic.resize(np.zeros((3, 5, 3), np.uint8), (4, 4)).shape == (4, 4, 3)"
+        "from featuremill.images import resize\n"
+        "assert resize.resize(np.zeros((3, 5, 3), np.uint8), (4, 4)).shape == (4, 4, 3)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -106,8 +106,8 @@ def passage() -> Iterator[Path]:
 
 def resized_with(cache: Path, umask: int = 0o022) -> None:
     program = (
-        "import numpy as np; from featuremill import bicubic\n"
-        "bicubic.resize(np.ones((9, 9, 3), np.uint8), (5, 5))"
+        "import numpy as np; from featuremill.images import resize\n"
+        "resize.resize(np.ones((9, 9, 3), np.uint8), (5, 5))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, umask=umask)

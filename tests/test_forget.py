@@ -432,7 +432,7 @@ class TestAnInterruptedForget:
 _KILLED_AT_THE_VACUUM = """
 import os, signal, sys
 from featuremill import forget
-from featuremill.tables import Table
+from featuremill.dataset.tables import Table
 
 Table.vacuum = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
 forget(sys.argv[1], sys.argv[2:])

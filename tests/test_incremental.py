@@ -40,9 +40,9 @@ from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.local import LocalStore
 from featuremill.workers.spark import Attempt
 from featuremill.workflows.forget.history import expunge
-from featuremill.workflows.run import pipeline
 from featuremill.workflows.run.pipeline import run
 from featuremill.workflows.run.prepare import prepare
+from featuremill.workflows.run.reduction import Reduction
 from outputs import everything_in, features, offline, reduced
 
 MODEL_ID = "0123456789abcdef"
@@ -400,7 +400,7 @@ def test_the_warning_of_a_drift_stands_as_long_as_the_result_does(growing):
     growing.store.write("csv/reduced.csv", b"path,label,pc_1,pc_2")
 
     job, record = account(growing)
-    assert pipeline._standing_pca(job, growing.kept(), record, Silent()) is not None
+    assert Reduction(job, record, Silent(), growing.kept()).standing() is not None
     assert record.warnings == [far.warning]
     assert record.drift == far.description()
 
@@ -409,13 +409,13 @@ def test_a_drift_that_is_not_measured_is_said_to_be_so_and_why(growing):
     said: list[str] = []
     progress = SimpleNamespace(say=said.append, warn=said.append)
     job, record = account(growing)
-    pipeline._tell_drift(job, growing.kept(), None, record, progress)
+    Reduction(job, record, progress, growing.kept()).tell_drift(None)
     assert said == ["drift: there is no image that the PCA was not fitted to"]
     assert record.warnings == []
 
     growing.embed({"g": 101})
     expunge(growing.table)
-    pipeline._tell_drift(job, growing.kept(), None, record, progress)
+    Reduction(job, record, progress, growing.kept()).tell_drift(None)
     assert "can be measured no more" in record.warnings[0]
     assert said[1:] == record.warnings
 

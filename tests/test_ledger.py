@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featuremill.dataset import ledger
-from featuremill.dataset.ledger import Ledger, RunRecord, kind_of, load_latest, new_run_id
+from featuremill.dataset.ledger import (
+    Ledger,
+    RunRecord,
+    kind_of,
+    last_that_embedded,
+    load_latest,
+    new_run_id,
+)
 from featuremill.errors import LedgerError
 from featuremill.storage.local import LocalStore
 from featuremill.storage.references import Reference, Rejection
@@ -77,6 +84,27 @@ class TestRecord:
 
     def test_a_destination_without_runs_has_no_latest(self, destination):
         assert load_latest(destination) is None
+
+    def test_figures_are_of_the_last_run_that_embedded_by_the_same_model(self, destination):
+        embedded = {"ledger": Ledger(listed=5, embedded=5), "images_per_second": 9.0}
+        ours, other = {"network": {"model_id": "ours"}}, {"network": {"model_id": "other"}}
+        oldest = RunRecord("1", {}, **embedded, **ours)
+        chosen = RunRecord("2", {}, **embedded, **ours)
+        broken_off = RunRecord("3", {}, ledger=Ledger(listed=9, embedded=3), **ours)
+        of_another = RunRecord("4", {}, **embedded, **other)
+        newest = RunRecord("6", {}, ledger=Ledger(listed=5, already_done=5), **ours)
+        for record in (oldest, chosen, broken_off, of_another, newest):
+            record.save(destination)
+        destination.write("runs/5.json", b'{"run": "5", "half')
+        destination.write("runs/50.json", b"[]")
+        assert last_that_embedded(destination, newest) == chosen
+        assert last_that_embedded(destination, chosen) is chosen
+        assert last_that_embedded(destination, broken_off) == chosen
+
+    def test_where_no_run_embedded_figures_are_of_the_newest(self, destination):
+        newest = RunRecord("1", {}, ledger=Ledger(listed=1, rejected=1), images_per_second=1.0)
+        newest.save(destination)
+        assert last_that_embedded(destination, newest) is newest
 
     def test_rejections_are_counted_by_stage_and_reason(self):
         record = RunRecord("1", {})

@@ -81,10 +81,10 @@ def test_a_class_is_called_as_its_images_are_labelled_in_every_locale(name):
     # what Python makes of an accent where the locale is C begins with a lone surrogate
     folder = name.encode("utf-8", "surrogateescape")
     script = (
-        "import os, sys; from featuremill import names; folder = bytes.fromhex(sys.argv[1]);"
-        "image = '/' + names.encode(folder) + '/0.jpg';"
-        "assert names.of_class(os.fsdecode(folder)) == names.label(image);"
-        "assert names.of_class(chr(233)) == chr(233)"
+        "import os, sys; from featuremill._utils import paths; folder = bytes.fromhex(sys.argv[1]);"
+        "image = '/' + paths.encode(folder) + '/0.jpg';"
+        "assert paths.of_class(os.fsdecode(folder)) == paths.label(image);"
+        "assert paths.of_class(chr(233)) == chr(233)"
     )
     clean = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for locale in ({}, clean):

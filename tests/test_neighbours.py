@@ -197,7 +197,7 @@ def test_ties_go_by_row_number_whatever_float32_makes_of_their_products(
 
 _ON_A_KERNEL = """
 import numpy as np
-from featuremill.neighbours import leaders, nearest, unit_rows
+from featuremill.search.neighbors import leaders, nearest, unit_rows
 random = np.random.default_rng(0)
 for _ in range(100):
     # a few large numbers, then equal ones: every sum is rounded the same way

@@ -4,13 +4,15 @@ import json
 import re
 import shutil
 from base64 import b64decode
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from featuremill import load_features
-from featuremill.dataset.ledger import load_latest
+from featuremill.dataset.ledger import Ledger, load_latest
 from featuremill.errors import DestinationError
 from featuremill.report import gather
 from featuremill.report.rows import read_rows
@@ -127,6 +129,52 @@ def test_thumbnails_take_what_room_is_left(dest, monkeypatch):
         shown.append(len(placed(smaller)))
     assert 0 < shown[0] < 60
     assert shown[-1] == 60
+
+
+def test_a_second_run_that_found_everything_done_keeps_the_figures(dest):
+    store = open_store(dest)
+    first = replace(
+        load_latest(store),
+        ledger=Ledger(listed=60, embedded=60),
+        precision=Counter(mixed=60),
+        parity={"precision": "mixed", "smallest_cosine": 0.99951, "compared": 32},
+        seconds={"extract": 5.5, "probe": 2.5, "reduce": 1.25, "write": 0.75},
+        images_per_second=123.4,
+        worker_seconds=7200.0,
+        hardware={"cpu": "a fast one"},
+    )
+    first.save(store)
+    before = report_of(dest)
+    second = replace(
+        first,
+        run=f"{first.run}2",
+        ledger=Ledger(listed=60, already_done=60),
+        precision=Counter(),
+        parity=None,
+        seconds={"extract": 0.03},
+        images_per_second=None,
+        worker_seconds=0.0,
+        hardware={"cpu": "a slow one"},
+        warnings=["of the second"],
+    )
+    second.save(store)
+    page = report_of(dest)
+    for said in (
+        "60 images embedded at 123.4 images a second.",
+        "the smallest cosine was 0.999510",
+        "5.50\u202fs",
+        "2 core-hours",
+        "a fast one",
+        "<dd>mixed</dd>",
+    ):
+        assert said in before, said
+        assert said in page, said
+    assert f"those of run {first.run}, the last one that embedded images" in page
+    assert f"tasks of run {first.run} took" in page
+    assert "the last one that embedded" not in before
+    # what was listed, and what it warned of, is of the second
+    assert "<dt>already done</dt><dd>60</dd>" in page
+    assert "of the second" in page
 
 
 def test_without_components_there_is_no_explorer(pictures, tmp_path):

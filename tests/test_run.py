@@ -182,7 +182,7 @@ def test_the_report_tells_the_counts(first, dest):
 @pytest.mark.spark35
 def test_a_second_run_embeds_nothing_and_can_fit_another_pca(spark, pictures, tmp_path):
     dest = tmp_path / "results"
-    run(offline(pictures, dest, n_components=10), spark=spark)
+    first = run(offline(pictures, dest, n_components=10), spark=spark)
     before = features(dest)
 
     again = run(offline(pictures, dest, n_components=3), spark=spark)
@@ -195,6 +195,8 @@ def test_a_second_run_embeds_nothing_and_can_fit_another_pca(spark, pictures, tm
     header = (dest / "csv" / "reduced.csv").read_text().partition("\n")[0]
     assert header.replace('"', "") == "path,label,pc_1,pc_2,pc_3"
     assert len(list((dest / "runs").iterdir())) == 2
+    speed = f"60 images embedded at {first.record.images_per_second:,.1f} images a second"
+    assert speed in (dest / "report.html").read_text(encoding="utf-8")
 
 
 def test_where_nothing_has_changed_spark_is_not_even_started(spark, few, tmp_path, no_spark):
@@ -247,7 +249,7 @@ def test_a_csv_that_a_dying_run_left_behind_is_not_kept(spark, few, tmp_path, mo
     (few / "Late").mkdir()
     (few / "Late" / "one.jpg").write_bytes(other_picture())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.matrix, "write_matrix", lambda *_: pytest.fail("killed"))
+        patch.setattr(pipeline.csv_files, "write_matrix", lambda *_: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             run(offline(few, dest, n_components=3), spark=spark)
 
@@ -489,7 +491,7 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next_run(
     run(offline(few, dest, reduce=False), spark=spark)
     other = offline(few, dest, reduce=False, model=OTHER_MODEL)
     with monkeypatch.context() as patched:
-        patched.setattr("featuremill.workflows.run.pipeline._drop_other_models", interrupt)
+        patched.setattr("featuremill.workflows.run.pipeline.Run.drop_other_models", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(dataclasses.replace(other, replace_model=True), spark=spark)
     assert len(features(dest)) == 16

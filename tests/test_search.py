@@ -5,7 +5,9 @@ import io
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,10 +22,13 @@ from PIL import Image
 
 import featuremill
 from featuremill.cli import main
+from featuremill.dataset.ledger import Ledger, load_latest
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.images.decode import Limits, decode
 from featuremill.models import registry
-from featuremill.search import REDUCED, duplicates, embedded, load, outliers
+from featuremill.models.engines import Engine, open_engine
+from featuremill.models.network import Network
+from featuremill.search import REDUCED, duplicates, embedded, load, outliers, query
 from featuremill.storage import open_store
 from stand_in import REGION, s3_server
 from without_spark import embed_part, results_of
@@ -183,6 +188,27 @@ class TestSimilar:
             assert found.label is None
             assert found.neighbours[0].path == str(image)
             assert found.neighbours[0].cosine == pytest.approx(1, abs=1e-5)
+
+    def test_a_new_file_is_embedded_in_the_precision_of_the_last_run_that_embedded(
+        self, copy, source, names, tmp_path, monkeypatch
+    ) -> None:
+        store = open_store(copy)
+        first = load_latest(store)
+        assert first is not None
+        did = {"ledger": Ledger(listed=62, embedded=62), "images_per_second": 50.0}
+        replace(first, **did, precision=Counter(mixed=62)).save(store)
+        replace(first, run=f"{first.run}2", ledger=Ledger(listed=62, already_done=62)).save(store)
+        used: list[str] = []
+
+        def opened(network: Network, precision: str) -> Engine:
+            used.append(precision)
+            return open_engine(network, "fp32")
+
+        monkeypatch.setattr(query, "native_bf16", lambda: True)
+        monkeypatch.setattr(query, "open_engine", opened)
+        elsewhere = Path(shutil.copy(some_image(source, names[1]), tmp_path / "new.jpg"))
+        featuremill.similar(copy, elsewhere, count=1)
+        assert used == ["mixed"]
 
     def test_a_label_narrows_the_search(self, dest, source, names) -> None:
         found = featuremill.similar(dest, some_image(source, names[0]), label=names[1], count=99)

@@ -36,7 +36,7 @@ from without_spark import results_of
 TEXTS = Path(figures.__file__).parent / "texts"
 EMU = 914_400
 POINT = EMU / 72
-SPEED, WORKED = 123.4, 0.55
+SPEED, WORKED = 123.4, 61.5
 K = 12
 
 
@@ -298,6 +298,81 @@ def test_where_a_run_tells_no_speed_there_are_prices_and_no_estimate(
     assert "What AWS charges for a run" in text
     assert "nothing new" in text
     assert "What these" not in text
+
+
+def shown_in(file: Path, run: str) -> list[str]:
+    """Text of each slide, without what names the newest run at its foot."""
+    slides = Presentation(str(file)).slides
+    return [
+        "\n".join(text_of(shape) for shape in leaves(slide.shapes)).replace(f"· run {run} ·", "")
+        for slide in slides
+    ]
+
+
+def test_a_second_run_that_found_everything_done_keeps_the_figures(
+    dest: Path, decks: dict[str, Path], tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(dest, tmp_path / "results"))
+    as_after_a_run(
+        copied,
+        run="run2",
+        ledger=Ledger(listed=63, already_done=60, already_rejected=2, skipped=1),
+        seconds={"extract": 0.03},
+        images_per_second=None,
+        worker_seconds=0.0,
+        chunks=0,
+        parity=None,
+        hardware={"cpu": "another"},
+    )
+    write_slides(copied, tmp_path / "deck.pptx")
+    before = shown_in(decks["en"], "run")
+    after = shown_in(tmp_path / "deck.pptx", "run2")
+    changed = [
+        index for index, (one, other) in enumerate(zip(before, after, strict=True)) if one != other
+    ]
+    # the ledger, and where all comes from
+    assert [titles(decks["en"])[index] for index in changed] == [
+        "Every image is accounted for, exactly once",
+        "Where every figure comes from",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            "the tasks of run run took 7.0\u00a0s, and less than 60\u00a0s tell no speed."
+            " Taken instead: 0.5 of 106.4 images/s, a core's speed in benchmarks/RESULTS.md",
+        ),
+        (
+            "fr",
+            "les tâches de l'exécution run ont pris 7,0\u00a0s, et moins de 60\u00a0s ne donnent"
+            " pas de vitesse. Pris à la place : 0,5 de 106,4 images/s",
+        ),
+    ],
+)
+def test_no_cost_is_extrapolated_from_a_run_of_seconds(
+    language: str, said: str, dest: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(dest, tmp_path / "results"))
+    as_after_a_run(copied, worker_seconds=7.0, seconds={"extract": 9.0, "reduce": 8.1})
+    write_slides(copied, tmp_path / "deck.pptx", language=language)
+    assert said in words_of(tmp_path / "deck.pptx")
+    million = gather(open_store(copied)).cost.million
+    assert million is not None
+    assert million.throughput.per_vcpu == 53.2
+    assert million.usd() < 1
+
+
+def test_what_a_run_does_once_is_not_multiplied_by_the_images(dest: Path) -> None:
+    known = gather(open_store(dest)).cost
+    assert known.bill is not None
+    assert known.million is not None
+    # by its own speed, but 2 s for PCA and outputs of 60 images are no 9 hours of a million
+    assert known.million.throughput.per_vcpu == pytest.approx(62 / WORKED / 2)
+    embedding = 1_000_000 / known.million.throughput.per_vcpu / known.million.slots
+    assert known.million.seconds - embedding < 300
 
 
 def test_prices_come_with_their_dates_and_sources(decks: dict[str, Path]) -> None:

@@ -536,7 +536,7 @@ int linkat(int a, const char *from, int b, const char *to, int flags) { errno = 
 
 TWO_COMMITS = """
 import sys
-from featuremill.lease import hold
+from featuremill.dataset.lock import hold
 from featuremill.storage import open_store
 from made_results import MadeResult, numbered, paths_in
 

@@ -38,19 +38,19 @@ SILENT_SECONDS = 0.5
 
 _RUN = f"""
 import sys
-from featuremill import lease
+from featuremill.dataset import lock
 from featuremill.errors import FeaturemillError
 from featuremill.storage import Store, open_store
 from made_results import MadeResult, numbered
 
 destination, run = sys.argv[1:]
 # as if on a machine of its own: another's process ids mean nothing there
-lease._process_space = lambda: run
-lease.HEARTBEAT_SECONDS, lease.WATCH_SECONDS = 0.05, 0.3
-lease.DEAD_AFTER_SECONDS = {SILENT_SECONDS}
+lock._process_space = lambda: run
+lock.HEARTBEAT_SECONDS, lock.WATCH_SECONDS = 0.05, 0.3
+lock.DEAD_AFTER_SECONDS = {SILENT_SECONDS}
 store = open_store(destination)
 try:
-    with lease.hold(store, run) as dead_run:
+    with lock.hold(store, run) as dead_run:
         made = MadeResult(store, f"/photos/{{run}}")
         made.record.run = run
         if dead_run is not None:

@@ -69,14 +69,14 @@ assert read_manifest(UNPACKED).machine == __import__("platform").machine()
 _EMBEDS = """
 import hashlib, sys
 from pathlib import Path
-from featuremill import images
+from featuremill.images import decode
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 import numpy as np
 
 network = registry.load("mobilenetv2-untrained")
-pixels = [images.decode(Path(name).read_bytes(), images.Limits()).pixels for name in sys.argv[1:]]
-batch = np.stack([images.resize(each, (224, 224)) for each in pixels])
+pixels = [decode.decode(Path(name).read_bytes(), decode.Limits()).pixels for name in sys.argv[1:]]
+batch = np.stack([decode.resize(each, (224, 224)) for each in pixels])
 for engine in ("auto", "onnxruntime"):
     features = open_engine(network, "fp32", engine).embed(batch)
     print(hashlib.sha256(features.tobytes()).hexdigest())

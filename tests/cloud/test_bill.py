@@ -312,10 +312,10 @@ def test_the_last_run_tells_its_tasks_own_speed() -> None:
     speed = throughput.of_record(record(), "the last run on AWS")
     # 5,000 images in 100 seconds of tasks
     assert speed.per_vcpu == 50.0
-    # 25 s, of which 5,000 / 500 = 10 s of embedding
-    assert speed.start_seconds == 15.0
-    # (3 + 2) s of 5,000
-    assert speed.after_each == pytest.approx(0.001)
+    # 25 s, of which 5,000 / 500 = 10 s of embedding, and 3 + 2 s for PCA and outputs, of which
+    # 5,000 images take no more than usual: the rest comes once, however many there are
+    assert speed.after_each == throughput.AFTER_EACH
+    assert speed.start_seconds == pytest.approx(15.0 + 5.0 - 5_000 * throughput.AFTER_EACH)
     assert "the last run on AWS: run 20261121T120000000Z-abcdef, 5,000 images" in speed.origin
 
 
@@ -333,6 +333,41 @@ def test_the_newest_record_is_read_from_the_bucket(aws: Aws) -> None:
     question = Question("eu-west-1", "x86_64", images=1_000, origin="--last-run")
     answers = execute(estimate(question, stack), aws)
     assert "20261121T1" in answers[BILL].throughput.origin
+
+
+def test_the_last_run_is_the_last_that_embedded(aws: Aws) -> None:
+    stack = deployed(aws)
+    nothing = {"embedded": 0, "rejected": 0}
+    for each in (record(run="20261120T1"), record(run="20261121T1", ledger=nothing)):
+        put(aws, f"results/main/runs/{each['run']}.json", json.dumps(each).encode())
+    put(aws, "results/main/runs/20261122T1.json", b'{"run": "2026')
+    question = Question("eu-west-1", "x86_64", images=1_000, origin="--last-run")
+    answers = execute(estimate(question, stack), aws)
+    assert "20261120T1" in answers[BILL].throughput.origin
+
+
+def test_a_last_run_of_seconds_tells_no_speed(aws: Aws) -> None:
+    stack = deployed(aws)
+    small = record(ledger={"embedded": 60, "rejected": 0}, worker_seconds=7.0)
+    put(aws, f"results/main/runs/{small['run']}.json", json.dumps(small).encode())
+    question = Question("eu-west-1", "x86_64", images=1_000_000, origin="--last-run")
+    with pytest.raises(CloudError, match=r"took 7\.0 s; less than 60 s are too few") as refused:
+        execute(estimate(question, stack), aws)
+    assert "--probe" in refused.value.remedy
+
+
+def test_what_a_probe_does_once_is_not_multiplied_by_the_images() -> None:
+    probed = record(
+        ledger={"embedded": 500, "rejected": 0},
+        worker_seconds=10.0,
+        images_per_second=100.0,
+        seconds={"extract": 25.0, "reduce": 6.0, "write": 4.0},
+    )
+    speed = throughput.of_record(probed, "a probe")
+    # of the 500 themselves it took 20 s to begin, and 10 for PCA and outputs
+    assert speed.seconds(500, 10) == pytest.approx(40 + 20 + 500 / (50 * 10) + 10)
+    # of a million, at 50 images/s by 10 slots, it does not take 10 s more for every 500
+    assert speed.seconds(1_000_000, 10) < 2_000 + 300
 
 
 def test_no_record_says_what_to_do(aws: Aws) -> None:

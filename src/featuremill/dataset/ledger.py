@@ -9,7 +9,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -167,6 +167,35 @@ def load_latest(destination: Store) -> RunRecord | None:
             f"Remove that file from {RUNS}, then try again; if it was the only one, run again"
             " with the same SRC and DEST.",
         ) from error
+
+
+def last_that_embedded(destination: Store, newest: RunRecord) -> RunRecord:
+    """Record whose speed, times, precision and hardware are those of the features.
+
+    A run that finds everything done measures nothing, and one that broke off tells no speed: then
+    it is an earlier run of the same model.
+
+    Parameters
+    ----------
+    destination : Store
+    newest : RunRecord
+        Of the newest run; also the answer where no run tells more.
+    """
+    if _measured(newest):
+        return newest
+    found = (name for name in destination.names(RUNS) if name.endswith(".json"))
+    for name in sorted(found, reverse=True):
+        # a file that is no record, as another version may leave one, measured nothing either
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            record = _record(json.loads(destination.read(name)))
+            same = record.network.get("model_id") == newest.network.get("model_id")
+            if same and record.run <= newest.run and _measured(record):
+                return record
+    return newest
+
+
+def _measured(record: RunRecord) -> bool:
+    return record.ledger.embedded > 0 and record.images_per_second is not None
 
 
 def _record(fields: dict[str, Any]) -> RunRecord:

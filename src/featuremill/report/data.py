@@ -32,6 +32,13 @@ class Parity(NamedTuple):
     compared: int
 
 
+class Measured(NamedTuple):
+    """The last run that embedded something, and how many images."""
+
+    run: str
+    embedded: int
+
+
 class ModelFacts(NamedTuple):
     """The network that made the features."""
 
@@ -205,9 +212,12 @@ class ReportData:
         Examples, a few hundred at most.
     timings : mapping of stage to seconds
     images_per_second : float or None
-        None where this run embedded nothing.
+        None where no run is known that embedded something.
     worker_hours : float
-        Hours that this run's tasks took, all added up.
+        Hours that tasks took, all added up.
+    measured : Measured or None
+        The earlier run whose speed, times, precision and hardware are shown; None where they are
+        this run's own.
     hardware, versions : mapping of name to value
     warnings : sequence of str
     model : ModelFacts
@@ -242,6 +252,7 @@ class ReportData:
     model: ModelFacts
     features: int
     worker_hours: float = 0.0
+    measured: Measured | None = None
     warnings: Sequence[str] = ()
     skipped_by_reason: Mapping[str, int] = field(default_factory=dict)
     rejects_by_reason: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -7,14 +7,20 @@ from typing import Final
 
 from featuremill._utils import paths
 from featuremill.dataset.csv_files import rejected_rows
-from featuremill.dataset.ledger import RunRecord, kind_of, load_latest, open_recorded
+from featuremill.dataset.ledger import (
+    RunRecord,
+    kind_of,
+    last_that_embedded,
+    load_latest,
+    open_recorded,
+)
 from featuremill.dataset.lock import confirm
 from featuremill.dataset.pca_files import read_description
 from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails
 from featuremill.pca.model import PCA
 from featuremill.pca.saved import load_model
-from featuremill.report.data import ModelFacts, Parity, Picture, Rejected, ReportData
+from featuremill.report.data import Measured, ModelFacts, Parity, Picture, Rejected, ReportData
 from featuremill.report.display_paths import Place
 from featuremill.report.feature_summary import find
 from featuremill.report.page import render
@@ -112,6 +118,7 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
 
 
 def _facts(destination: Store, place: Place, record: RunRecord, pca: PCA | None) -> ReportData:
+    measured = last_that_embedded(destination, record)
     reasons, rejected = _rejects(destination, place, str(record.network["model_id"]))
     return ReportData(
         title=place.title,
@@ -120,18 +127,19 @@ def _facts(destination: Store, place: Place, record: RunRecord, pca: PCA | None)
         run=record.run,
         started=f"{datetime.fromisoformat(record.started):%-d %B %Y, %H:%M %Z}",
         ledger=vars(record.ledger),
-        timings=record.seconds,
-        images_per_second=record.images_per_second,
-        worker_hours=record.worker_seconds / 3600,
-        hardware={_SAID.get(name, name): str(value) for name, value in record.hardware.items()},
+        measured=None if measured is record else Measured(measured.run, measured.ledger.embedded),
+        timings=measured.seconds,
+        images_per_second=measured.images_per_second,
+        worker_hours=measured.worker_seconds / 3600,
+        hardware={_SAID.get(name, name): str(value) for name, value in measured.hardware.items()},
         versions=record.versions,
         warnings=[place.text(warning) for warning in record.warnings],
-        model=_model_facts(record),
+        model=_model_facts(record, measured),
         features=int(record.network["n_features"]),
         skipped_by_reason=record.skipped,
         rejects_by_reason=reasons,
         rejected=rejected,
-        parity=_parity(record),
+        parity=_parity(measured),
         spectrum=None if pca is None else pca.spectrum_,
         k=0 if pca is None else pca.n_components_,
     )
@@ -159,9 +167,9 @@ def _rejects(
     return reasons, first
 
 
-def _model_facts(record: RunRecord) -> ModelFacts:
+def _model_facts(record: RunRecord, measured: RunRecord) -> ModelFacts:
     network = record.network
-    used = ", ".join(precision for precision, _ in record.precision.most_common())
+    used = ", ".join(precision for precision, _ in measured.precision.most_common())
     return ModelFacts(
         name=str(network["name"]),
         model_id=str(network["model_id"]),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from featuremill._utils.progress import Progress
+from featuremill.dataset.ledger import last_that_embedded
 from featuremill.errors import DestinationError, ImageRejected, ModelError, SourceError
 from featuremill.images import decode
 from featuremill.images.decode import Limits
@@ -129,8 +130,8 @@ def _sha256(held: Mapping[str, Any]) -> str:
 
 
 def _precision(embedded: Embedded) -> str:
-    """What the run computed in, if this machine can: then an image finds itself at cosine 1."""
-    used = embedded.record.precision if embedded.record else None
-    if not used or not native_bf16():
+    """What the features are in, if this machine can: then an image finds itself at cosine 1."""
+    if embedded.record is None or not native_bf16():
         return "fp32"
-    return used.most_common(1)[0][0]
+    used = last_that_embedded(embedded.destination, embedded.record).precision
+    return used.most_common(1)[0][0] if used else "fp32"

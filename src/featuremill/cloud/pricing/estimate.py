@@ -200,13 +200,13 @@ def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[
         )
     if question.origin == PROBE:
         steps = probe.probe(place, Limits(question.max_vcpu), question.model, seconds)
-        origin = f"a probe of {probe.PROBED} images on AWS"
+        least, origin = 0.0, f"a probe of {probe.PROBED} images on AWS"
     else:
         steps = [throughput.newest_record(place, question.name)]
-        origin = "the last run on AWS"
+        least, origin = throughput.LEAST_SECONDS, "the last run on AWS"
 
     def learn(_aws: Aws, answers: Answers) -> Throughput:
-        return throughput.of_record(answers[RECORD], origin)
+        return throughput.of_record(answers[RECORD], origin, least)
 
     return [*steps, Work(f"learn from {origin}", learn, _SPEED, changes=False)]
 

@@ -6,6 +6,7 @@ on the cluster, or the last run there. The fourth is a number that someone gives
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ SHIPPING_SECONDS = 40.0
 """Assumed: until a worker that is billed has fetched and unpacked the archive."""
 AFTER_EACH = 1.6e-4
 """Seconds an image for PCA and outputs: 3.1 s of 20,000 images on two cores."""
+LEAST_SECONDS = 60.0
+"""Of tasks, below which a run tells no speed: what each worker does once, and small tasks, weigh
+too much. On two cores it is the first four chunks, which begin at two seconds and double."""
 OUTPUT_BYTES = 6_000
 """Of an image in all outputs: 5,150 in the features table, 820 in the reduced one and the CSV."""
 
@@ -141,13 +145,13 @@ def vcpu_share(architecture: str, threads_per_core: float) -> float:
     return 1.0 if architecture == ARM or threads_per_core > 1 else _HYPERTHREAD
 
 
-def of_record(record: Mapping[str, Any], origin: str) -> Throughput:
+def of_record(record: Mapping[str, Any], origin: str, least: float = 0.0) -> Throughput:
     """From the record of a run on AWS: its tasks' own time, waiting for images included.
 
     Raises
     ------
     CloudError
-        If that run embedded nothing new.
+        If that run embedded nothing new, or its tasks took less than so many seconds.
     """
     ledger, seconds = record["ledger"], record["seconds"]
     images, worked = ledger["embedded"] + ledger["rejected"], record["worker_seconds"]
@@ -156,38 +160,59 @@ def of_record(record: Mapping[str, Any], origin: str) -> Throughput:
             f"run {record['run']} embedded nothing new, so it tells no throughput",
             "Name another one's results with --name, or estimate with --probe.",
         )
+    if worked < least:
+        raise CloudError(
+            f"the tasks of run {record['run']} took {worked:,.1f} s; less than {least:g} s are too"
+            " few to tell a throughput",
+            "Leave --last-run out to have it measured here, or estimate with --probe.",
+        )
     overall = record.get("images_per_second") or 0
     embedding = images / overall if overall else 0.0
+    # most of it, in a small run, does not grow with the images: that counts as part of the start
+    after = seconds.get("reduce", 0.0) + seconds.get("write", 0.0)
+    each = min(AFTER_EACH, after / images)
     return Throughput(
         per_vcpu=images / worked,
         origin=f"{origin}: run {record['run']}, {images:,} images in {worked:,.0f} seconds of"
         " tasks, one vCPU each",
         assumptions=(_shipping(),),
-        start_seconds=max(0.0, seconds.get("extract", 0.0) - embedding),
-        after_each=(seconds.get("reduce", 0.0) + seconds.get("write", 0.0)) / images,
+        start_seconds=max(0.0, seconds.get("extract", 0.0) - embedding) + after - each * images,
+        after_each=each,
     )
 
 
 def newest_record(place: Place, name: str) -> Work:
-    """Step that reads the record of the newest run of a name, from ``results/<name>/runs``."""
+    """Step that reads the record of the last run of a name that embedded something.
+
+    Of those in ``results/<name>/runs``; where none did, it is the newest.
+    """
     bucket, below = place.output("Bucket"), f"results/{name}/runs/"
 
     def read(aws: Aws, _: Answers) -> Mapping[str, Any]:
         pages = aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=below)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        records = [key for key in keys if key.endswith(".json")]
-        if not records:
+        found: list[Mapping[str, Any]] = []
+        for key in sorted((key for key in keys if key.endswith(".json")), reverse=True):
+            body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            # a file that is no record tells nothing
+            with suppress(ValueError, KeyError, TypeError):
+                found.append(json.loads(body))
+                if found[-1]["ledger"]["embedded"]:
+                    return found[-1]
+        if not found:
             raise CloudError(
                 f"s3://{bucket}/{below} holds no record of a run",
                 "Name the results with --name, submit a job, or estimate with --probe.",
             )
-        body = aws.client("s3").get_object(Bucket=bucket, Key=max(records))["Body"]
-        record: Mapping[str, Any] = json.loads(body.read())
-        return record
+        return found[0]
 
     calls = ("s3.list_objects_v2", "s3.get_object")
     return Work(
-        f"read the newest record in s3://{bucket}/{below}", read, RECORD, calls, changes=False
+        f"read the record of the last run in s3://{bucket}/{below}",
+        read,
+        RECORD,
+        calls,
+        changes=False,
     )
 
 

@@ -3,10 +3,10 @@
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
 from featuremill.cloud.pricing.bill import MONTH, RUN, UPLOAD, Bill
-from featuremill.cloud.pricing.throughput import SHIPPING_SECONDS
+from featuremill.cloud.pricing.throughput import LEAST_SECONDS, SHIPPING_SECONDS
 from featuremill.export.slides.box import BODY, Box
 from featuremill.export.slides.canvas import Canvas, Line
-from featuremill.export.slides.cost import MILLION, Cost
+from featuremill.export.slides.cost import MILLION, USUAL_SPEED, Cost
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts
 from featuremill.export.slides.theme import Ink
@@ -19,14 +19,15 @@ _ENOUGH = 0.9
 
 
 def cost(deck: Deck, facts: Facts) -> None:
-    """What these images cost on AWS, or just the prices where the run tells no speed."""
+    """What these images cost on AWS, or just the prices where no run embedded anything."""
     words, known = deck.words, facts.cost
     said = "; ".join(f"{name}, {date} ({region})" for name, date, region in known.sources)
     values = {"region": known.region, "images": words.number(facts.images), "sources": said}
     if known.bill is None or known.million is None:
         _prices(deck.page("prices", **values), words, known)
         return
-    page = deck.page("cost", **values)
+    basis = words("cost.basis_usual" if known.is_usual else "cost.basis_own", run=known.run)
+    page = deck.page("cost", **values, basis=basis)
     left, right = BODY.columns(8.7, 3.1, gap=0.4)
     table, below = left.rows(3.55, 1.0)
     rows = [
@@ -55,11 +56,19 @@ def cost(deck: Deck, facts: Facts) -> None:
 
 
 def _assumed(words: Words, known: Cost, bill: Bill) -> str:
+    known_by = words(
+        "cost.by_usual" if known.is_usual else "cost.by_own",
+        run=known.run,
+        share=words.number(known.share, 1),
+        worked=words.seconds(known.worked),
+        least=words.number(LEAST_SECONDS),
+        usual=words.number(USUAL_SPEED, 1),
+    )
     return words(
         "cost.assumed",
         vcpu=known.max_vcpu,
         speed=words.number(bill.throughput.per_vcpu, 1),
-        share=words.number(known.share, 1),
+        known_by=known_by,
         shipping=words.number(SHIPPING_SECONDS),
         dates=", ".join(dict.fromkeys(price.date for price in known.prices)),
     )

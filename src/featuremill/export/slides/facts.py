@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featuremill.dataset.csv_files import rejected_rows
-from featuremill.dataset.ledger import RunRecord, kind_of
+from featuremill.dataset.ledger import RunRecord, kind_of, last_that_embedded
 from featuremill.dataset.tables import features_table
 from featuremill.errors import DestinationError
 from featuremill.export.results import Results, open_results
@@ -48,6 +48,8 @@ class Facts:
     dest : str
     record : RunRecord
         Of the newest run.
+    measured : RunRecord
+        Of the last run that embedded: speed, times, precision and machine are its own.
     classes : list of (label, images)
         Largest first, then by name.
     images, image_bytes, n_features : int
@@ -64,6 +66,7 @@ class Facts:
 
     dest: str
     record: RunRecord
+    measured: RunRecord
     classes: list[tuple[str, int]]
     images: int
     image_bytes: int
@@ -130,9 +133,11 @@ def gather(store: Store, region: str | None = None) -> Facts:
         for stage, reason in rejected_rows(store, model_id, ("stage", "reason"))
     )
     points, told = _looked_at(results, images)
+    measured = last_that_embedded(store, results.record)
     return Facts(
         dest=store.url,
         record=results.record,
+        measured=measured,
         classes=sorted(classes.items(), key=lambda item: (-item[1], item[0])),
         images=images,
         image_bytes=image_bytes,
@@ -141,7 +146,7 @@ def gather(store: Store, region: str | None = None) -> Facts:
         points=points,
         told=told,
         reasons=reasons.most_common(),
-        cost=cost_of(results.record, images, image_bytes, region),
+        cost=cost_of(measured, images, image_bytes, region),
     )
 
 

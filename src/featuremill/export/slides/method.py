@@ -70,7 +70,7 @@ def paths(deck: Deck) -> None:
 
 def commits(deck: Deck, facts: Facts) -> None:
     """Why each image counts exactly once."""
-    words, record = deck.words, facts.record
+    words, record = deck.words, facts.measured
     page = deck.page("commits")
     drawing, told = BODY.rows(1.7, 2.7, gap=0.35)
     steps = words.listed("commits.steps")
@@ -86,7 +86,7 @@ def commits(deck: Deck, facts: Facts) -> None:
     _points(page, points, words.listed("commits.points"))
     if record.chunks:
         lines = [
-            Line(words("commits.chunks"), 15, False, Ink.MUTED),
+            Line(words("commits.chunks", run=record.run), 15, False, Ink.MUTED),
             Line(words.number(record.chunks), 40, True, Ink.TEAL),
         ]
     else:

@@ -64,9 +64,9 @@ def _features(deck: Deck, facts: Facts) -> str:
 
 def glance(deck: Deck, facts: Facts) -> None:
     """The figures to be remembered."""
-    words, record = deck.words, facts.record
+    words = deck.words
     page = deck.page("glance", model=facts.record.network.get("name", ""))
-    speed = record.images_per_second
+    speed = facts.measured.images_per_second
     figures = [
         (words.number(facts.images), words("glance.images")),
         (words.number(len(facts.classes)), words("glance.classes")),
@@ -93,13 +93,14 @@ def glance(deck: Deck, facts: Facts) -> None:
 
 
 def _machine(deck: Deck, facts: Facts) -> list[str]:
-    words, record = deck.words, facts.record
+    words, record = deck.words, facts.measured
     hardware = record.hardware
     said = words(
         "glance.machine",
         cpu=hardware.get("cpu", "?"),
         cores=hardware.get("cores", "?"),
         master=record.config.get("master", "?"),
+        run=record.run,
     )
     if record.parity is None:
         return [said]
@@ -134,14 +135,14 @@ def classes(deck: Deck, facts: Facts) -> None:
 
 def time(deck: Deck, facts: Facts) -> None:
     """Where the time went."""
-    words, record = deck.words, facts.record
+    words, record = deck.words, facts.measured
     seconds = dict(record.seconds)
     # the workers are examined while the features' time is taken
     seconds["extract"] = max(0.0, seconds.get("extract", 0.0) - seconds.get("probe", 0.0))
     order = ("probe", "extract", "reduce", "write")
     shown = [(words(f"time.{stage}"), seconds[stage]) for stage in order if stage in seconds]
     total = sum(value for _, value in shown)
-    page = deck.page("time", total=words.seconds(total))
+    page = deck.page("time", total=words.seconds(total), run=record.run)
     chart, facts_box = BODY.columns(8.4, 3.4, gap=0.4)
     alt = words("time.alt", stages=", ".join(f"{n} {words.seconds(v)}" for n, v in shown))
     pattern = words.pattern('0.0" s"')

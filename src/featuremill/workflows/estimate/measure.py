@@ -33,7 +33,7 @@ from featuremill.storage.references import Reference, Rejection, pack
 from featuremill.workers.spark import slots, spark_session
 from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count
-from featuremill.workflows.run.pipeline import run_job
+from featuremill.workflows.run.pipeline import Run
 from featuremill.workflows.run.prepare import Job, prepare
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 
@@ -209,11 +209,11 @@ def _try(
     folder, count = Path(job.config.destination), slots(spark)
     few = chosen[: SAMPLE_PER_SLOT * count]
     progress.say(f"embedding {len(few)} images")
-    first = run_job(_job(job, folder / "first", few), spark, Silent()).record
+    first = Run(_job(job, folder / "first", few), Silent()).finish(spark).record
     peak_bytes = peak.bytes
     progress.say(f"embedding a sample of {len(chosen):,} images")
     destination = folder / "sample"
-    sample = run_job(_job(job, destination, chosen), spark, Silent()).record
+    sample = Run(_job(job, destination, chosen), Silent()).finish(spark).record
     sample_bytes = _sizes(destination)
     held = peak.restart()
     rows = sample.ledger.embedded
@@ -224,7 +224,7 @@ def _try(
         each = sample.worker_seconds / (count * len(chosen))
         largest = largest_task(job.listing.selected, each, count)
         _multiply(again, wanted, max(largest, wanted // _MOST_FILES))
-        multiplied = run_job(again, spark, Silent()).record
+        multiplied = Run(again, Silent()).finish(spark).record
         images = len(chosen) * wanted // rows
     else:
         multiplied, images = sample, len(chosen)
