@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
-from featuremill.cli.cloud import jobs as jobs_cli
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.plan import Call
@@ -528,7 +528,8 @@ def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
     def ctrl_c(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs_cli, "time", SimpleNamespace(sleep=ctrl_c))
+    waiting = SimpleNamespace(sleep=ctrl_c, monotonic=time.monotonic)
+    monkeypatch.setattr("featuremill.cloud.aws.execute.time", waiting)
     left = featuremill("cloud", "submit", "--wait", "--name", GOES_ON, "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "The job goes on without this command, and costs" in left.stderr
