@@ -265,6 +265,8 @@ def found_here(**changed: Any) -> Estimate:
         "images_per_second": 370.0,
         "peak_bytes": 2 * 10**9,
         "output_bytes": {"features": 103_000_000, "total": 129_000_000},
+        "after_each": 0.0002,
+        "output_each": 6_400.0,
     }
     return Estimate(**{**facts, **changed})
 
@@ -279,6 +281,16 @@ def test_a_vcpu_is_taken_for_half_a_core_and_that_is_said() -> None:
     # (3 + 1) s of 20,000 images
     assert speed.after_each == pytest.approx(0.0002)
     assert speed.start_seconds == 10.0
+
+
+def test_what_a_sample_pays_once_does_not_grow_with_the_images() -> None:
+    # of 8 s for the PCA and the outputs of 1,000 drawn pictures, 0.2 s come from the pictures
+    few = found_here(images=1_000, seconds={"start": 10.0, "reduce": 5.0, "write": 3.0})
+    speed = throughput.measured(few, 2, 0.5, "x86_64", "drawn for it")
+    assert speed.start_seconds == pytest.approx(17.8)
+    # 40 s archive + 17.8 s + 1,000,000 / (14 x 92.5) = 772.2 s + 200 s
+    assert speed.seconds(1_000_000, 14) == pytest.approx(1_030.0, abs=0.1)
+    assert speed.output_bytes == 6_400
 
 
 @pytest.mark.parametrize(

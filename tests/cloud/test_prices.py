@@ -76,6 +76,14 @@ def test_arm64_is_inferred_and_says_so() -> None:
     assert price.note.startswith("inferred: arm64 at 80 % of x86-64")
 
 
+@pytest.mark.parametrize("region", EU_REGIONS)
+@pytest.mark.parametrize("what", ["vcpu_hour", "memory_gb_hour"])
+def test_arm64_is_four_fifths_of_the_regions_x86_64(region: str, what: str) -> None:
+    known = prices.load(region)
+    x86, arm = (known.serverless(architecture, what) for architecture in ("x86_64", "arm64"))
+    assert (arm.usd, arm.region) == (x86.usd * Decimal("0.8"), x86.region)
+
+
 def test_disks_cost_the_same_on_both_architectures() -> None:
     known = prices.load("eu-west-1")
     assert known.serverless("arm64", "storage_gb_hour") == known.of("serverless.storage_gb_hour")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from featuremill.cli.cloud.options import (
     tell,
 )
 from featuremill.cloud.aws.regions import DEFAULT_REGION, check_region
+from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
+from featuremill.cloud.jobs.job import DEFAULT_NAME
+from featuremill.cloud.stack.parameters import ARCHITECTURES
 from featuremill.cloud.stack.project_file import FILE, Place
 from featuremill.config import DEFAULT_SAMPLE
 from featuremill.errors import ConfigError
@@ -29,70 +33,43 @@ if TYPE_CHECKING:
     from featuremill.cloud.pricing.bill import Bill, Currency
     from featuremill.cloud.pricing.cost import Month
 
-_ARCHITECTURES = ("x86_64", "arm64")
+_flag = partial(click.option, is_flag=True)
+_number = partial(click.option, type=int, metavar="N", show_default=True)
+_named = partial(click.option, show_default=True)
 
 
-CURRENCY_OPTIONS = (
-    click.option(
-        "--currency",
-        type=click.Choice(["USD", "EUR"]),
-        default="USD",
-        show_default=True,
-        help="Of the amounts; EUR needs --rate.",
-    ),
-    click.option("--rate", metavar="R", help="EUR for one USD, such as 0.9."),
-    click.option("--rate-date", metavar="DATE", help="Of the rate.  [default: today, in UTC]"),
-)
-
-_ESTIMATE_OPTIONS = (
-    click.option(
-        "--images", type=int, metavar="N", help="How many there are.  [default: those of SRC]"
-    ),
-    click.option(
-        "--architecture",
-        type=click.Choice(_ARCHITECTURES),
-        help="Of the workers.  [default: the stack's, else x86_64]",
-    ),
-    click.option(
-        "--max-vcpu", type=int, default=16, show_default=True, metavar="N", help="vCPUs at once."
-    ),
-    click.option("--cluster", is_flag=True, help="On EMR on EC2, as `submit --cluster`."),
-    click.option("--region", help=f"[default: the stack's, else {DEFAULT_REGION}]"),
-    click.option(
-        "--throughput", type=float, metavar="X", help="Images a second that one vCPU embeds."
-    ),
-    click.option("--measure", is_flag=True, help="Measure it on this machine: the default."),
-    click.option("--probe", is_flag=True, help="Run 500 uploaded images on AWS, for a few cents."),
-    click.option("--last-run", is_flag=True, help="Take that of the last run on AWS."),
-    click.option("--name", default="main", show_default=True, help="Results of that last run."),
-    click.option(
-        "--sample",
-        type=int,
-        default=DEFAULT_SAMPLE,
-        show_default=True,
-        metavar="N",
-        help="Images to measure with.",
-    ),
-    click.option("--model", default="mobilenetv2", show_default=True, help="The network."),
-    click.option("--refresh-prices", is_flag=True, help="Ask AWS' price list first."),
-    *CURRENCY_OPTIONS,
-)
-
-
-def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    """Add options to a command, in their order."""
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+def currency_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--currency``, ``--rate`` and ``--rate-date``."""
+    day = "Date of the rate.  [default: today, in UTC]"
+    command = click.option("--rate-date", metavar="DATE", help=day)(command)
+    rate = "Price of one US dollar in euros, such as 0.9."
+    command = click.option("--rate", metavar="R", help=rate)(command)
+    known, what = click.Choice(["USD", "EUR"]), "Currency of the amounts; EUR needs --rate."
+    return _named("--currency", type=known, default="USD", help=what)(command)
 
 
 @click.command()
 @click.argument("source", metavar="[SRC]", required=False)
-@with_options(*_ESTIMATE_OPTIONS)
+@_number("--images", help="Number of images.  [default: those of SRC are counted]")
+@_named(
+    "--architecture",
+    type=click.Choice(ARCHITECTURES),
+    help="Processors of the workers.  [default: the stack's, else x86_64]",
+)
+@_number("--max-vcpu", default=DEFAULT_VCPU, help="Largest number of vCPUs in use at once.")
+@_flag("--cluster", help="Reckon with EMR on EC2 instead, as `submit --cluster` uses it.")
+@_named(
+    "--region", help=f"Region whose prices count.  [default: the stack's, else {DEFAULT_REGION}]"
+)
+@_named("--throughput", type=float, metavar="X", help="Images that one vCPU embeds in a second.")
+@_flag("--measure", help="Measure the throughput on this machine: the default.")
+@_flag("--probe", help="Run 500 uploaded images on AWS first, for a few cents.")
+@_flag("--last-run", help="Take the throughput of the last run on AWS.")
+@_named("--name", default=DEFAULT_NAME, help="Name of the results of that last run.")
+@_number("--sample", default=DEFAULT_SAMPLE, help="Number of images to measure with.")
+@_named("--model", default="mobilenetv2", help="Network that embeds the images.")
+@_flag("--refresh-prices", help="Ask AWS' price list first, and keep its answer.")
+@currency_options
 @connection_options
 @dry_run_option
 def estimate(
@@ -119,7 +96,7 @@ def estimate(
     from featuremill.cloud.pricing.cost import keep
     from featuremill.cloud.pricing.estimate import BILL
 
-    place, money = _stack(), currency(options)
+    place, money = (here() if Path(FILE).exists() else None), currency(options)
     plan, region = _estimate_plan(source, place, options)
     aws = connect(region, profile, endpoint_url)
     if place is not None and (options["probe"] or options["last_run"]):
@@ -141,11 +118,6 @@ def estimate(
         tell(f"kept      {keep(answers[BILL], Path())}, for `featuremill cloud cost`")
 
 
-def _stack() -> Place | None:
-    """The stack of this folder, if it has one."""
-    return here() if Path(FILE).exists() else None
-
-
 def _estimate_plan(
     source: str | None, place: Place | None, options: dict[str, Any]
 ) -> "tuple[Plan, str]":
@@ -153,38 +125,33 @@ def _estimate_plan(
     from featuremill.cloud.pricing.estimate import Question
     from featuremill.cloud.pricing.estimate import estimate as plan
 
+    passed_on = ("images", "cluster", "max_vcpu", "name", "sample", "model")
     region = options["region"] or (place.region if place else DEFAULT_REGION)
-    architecture = options["architecture"] or _architecture_of(place)
+    stacks = place.outputs.get("Architecture") if place else None
     question = Question(
         region=check_region(region, place.allowed_regions if place else ()),
-        architecture=architecture,
+        architecture=options["architecture"] or stacks or ARCHITECTURES[0],
         source=source,
         origin=_origin(options),
         speed=options["throughput"],
-        **{key: options[key] for key in _PASSED_ON},
+        **{key: options[key] for key in passed_on},
     )
-    machines = tuple(f"{family}.xlarge" for family in FAMILIES[architecture])
+    machines = tuple(f"{family}.xlarge" for family in FAMILIES[question.architecture])
     instances = machines if options["cluster"] else ()
     return plan(question, place, instances if options["refresh_prices"] else None), region
 
 
-_PASSED_ON = ("images", "cluster", "max_vcpu", "name", "sample", "model")
-
-
-def _architecture_of(place: Place | None) -> str:
-    known = place.outputs.get("Architecture") if place else None
-    return known or _ARCHITECTURES[0]
-
-
 def _origin(options: dict[str, Any]) -> str:
     """The option that says where the throughput comes from."""
-    origins = ("throughput", "measure", "probe", "last_run")
     # a throughput of 0 was given too, and is refused
-    given = [name for name in origins if options[name] is not None and options[name] is not False]
-    named = [f"--{name.replace('_', '-')}" for name in given]
-    if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} were given", "Give one of them.")
-    return named[0] if named else "--measure"
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("throughput", "measure", "probe", "last_run")
+        if options[name] is not None and options[name] is not False
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} were given", "Give one of them.")
+    return given[0] if given else "--measure"
 
 
 def currency(options: dict[str, Any]) -> "Currency":
@@ -195,22 +162,20 @@ def currency(options: dict[str, Any]) -> "Currency":
     ConfigError
         If a rate is missing, not needed or no number.
     """
-    from featuremill.cloud.pricing.bill import USD, Currency
+    from featuremill.cloud.pricing.bill import Currency
 
     code, rate, day = options["currency"], options["rate"], options["rate_date"]
-    if code == USD.code:
-        if rate is not None:
-            raise ConfigError(f"--rate is {rate}, but amounts are in USD", "Add --currency EUR.")
-        return USD
+    if code == "USD" and rate is not None:
+        raise ConfigError(f"--rate is {rate}, but amounts are in USD", "Add --currency EUR.")
+    if code == "USD":
+        return Currency()
+    remedy = f"Say how many {code} one USD is, such as --rate 0.9."
     if rate is None:
-        raise ConfigError(
-            f"--currency is {code}, and no --rate was given",
-            f"Say how many {code} one USD is, such as --rate 0.9.",
-        )
+        raise ConfigError(f"--currency is {code}, and no --rate was given", remedy)
     try:
         return Currency(code, Decimal(rate), day or datetime.now(UTC).date().isoformat())
     except InvalidOperation as error:
-        raise ConfigError(f"--rate is {rate!r}, no number", "Write it as 0.9.") from error
+        raise ConfigError(f"--rate is {rate!r}, no number", remedy) from error
 
 
 def shown(bill: "Bill", money: "Currency") -> Iterator[str]:
@@ -218,26 +183,26 @@ def shown(bill: "Bill", money: "Currency") -> Iterator[str]:
     from featuremill.cloud.pricing.bill import MONTH, UPLOAD
     from featuremill.cloud.pricing.throughput import SHIPPING_SECONDS
 
-    speed = bill.throughput
+    speed, ready = bill.throughput, bill.ready_seconds
     yield f"images    {bill.images:,}"
     yield f"speed     {speed.per_vcpu:,.1f} images/s for each vCPU, {speed.origin}"
     yield from (f"assumed   {each}" for each in speed.assumptions)
     embedding = bill.images / (bill.slots * speed.per_vcpu)
-    parts = [
-        f"{SHIPPING_SECONDS:.0f} s archive",
-        f"{speed.start_seconds:.0f} s start",
-        f"{bill.images:,} / ({bill.slots} slots x {speed.per_vcpu:,.1f}/s) = {embedding:,.0f} s",
-        f"{bill.images * speed.after_each:,.0f} s PCA and outputs",
-    ]
-    parts += [f"{bill.ready_seconds:.0f} s until machines are ready"] if bill.ready_seconds else []
-    yield f"time      {bill.seconds:,} s = {' + '.join(parts)}, at least 60 s"
+    yield (
+        f"time      {bill.seconds:,} s = {SHIPPING_SECONDS:.0f} s archive"
+        f" + {speed.start_seconds:.0f} s start"
+        f" + {bill.images:,} / ({bill.slots} slots x {speed.per_vcpu:,.1f}/s) = {embedding:,.0f} s"
+        f" + {bill.images * speed.after_each:,.0f} s PCA and outputs"
+        + (f" + {ready:.0f} s until machines are ready" if ready else "")
+        + ", at least 60 s"
+    )
     yield f"workers   {bill.workers}; {bill.vcpu_hours:,.3f} vCPU-hours"
     for line in bill.lines:
         price = f"{line.price.usd.normalize():f} USD for each {line.price.unit}"
         amount = f"{line.quantity.normalize():f} x {price} = {money.shown(line.usd)}"
         yield f"{line.when:8}  {line.what}: {line.how} = {amount}"
     yield from (f"left out  {each}" for each in bill.not_counted)
-    yield from (f"prices    {each}" for each in sources(bill))
+    yield from (f"prices    {each}" for each in _sources(bill))
     yield from _rate_line(money)
     of_million = bill.usd_per_million
     million = f", {money.shown(of_million)} for one of a million images" if of_million else ""
@@ -251,21 +216,20 @@ def _rate_line(money: "Currency") -> Iterator[str]:
         yield f"rate      1 USD = {money.rate} {money.code}, as given for {money.date}"
 
 
-def sources(bill: "Bill") -> Iterator[str]:
+def _sources(bill: "Bill") -> Iterator[str]:
     """Where a bill's prices are from and of which day, each once."""
-    names: dict[tuple[str, ...], list[str]] = {}
-    for line in bill.lines:
-        price = line.price
-        known = (price.region, price.date, price.source, price.note)
-        names.setdefault(known, []).append(price.item)
-    for (region, day, source, note), items in names.items():
-        said = f" ({note})" if note else ""
-        yield f"{', '.join(dict.fromkeys(items))}: {day}, {region}, {source}{said}"
+    items: dict[str, list[str]] = {}
+    for price in (line.price for line in bill.lines):
+        note = f" ({price.note})" if price.note else ""
+        source = f"{price.date}, {price.region}, {price.source}{note}"
+        items.setdefault(source, []).append(price.item)
+    for source, named in items.items():
+        yield f"{', '.join(dict.fromkeys(named))}: {source}"
 
 
 @click.command()
-@with_options(*CURRENCY_OPTIONS)
-@click.option("--dry-run", is_flag=True, help="Show the questions that would be asked of AWS.")
+@currency_options
+@_flag("--dry-run", help="Show the questions that would be asked of AWS, and ask none.")
 @connection_options
 def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options: Any) -> None:
     """Tell what the last job, and the month so far, have cost, beside estimate and budget.
@@ -285,17 +249,15 @@ def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options
     money = currency(options)
     place, aws = reach(profile, endpoint_url, check=submitted_here, dry_run=dry_run)
     job = submitted_here(place)
-    steps = plan(place, job, datetime.now(UTC).date())
-    answers = carry_out(steps, aws, dry_run=dry_run)
+    answers = carry_out(plan(place, job, datetime.now(UTC).date()), aws, dry_run=dry_run)
     if answers is None:
         return
-    lines = [
+    for line in (
         *_job_lines(place, job, answers, money),
         *_month_lines(answers[MONTH], money),
         _budget_line(answers.get(BUDGET), money),
         *_rate_line(money),
-    ]
-    for line in lines:
+    ):
         tell(line)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featuremill.cli.cloud.money import CURRENCY_OPTIONS, currency, shown, with_options
+from featuremill.cli.cloud.money import currency, currency_options, shown
 from featuremill.cli.cloud.options import (
     agreeing,
     carry_out,
@@ -76,7 +76,7 @@ _GOES_ON = (
 @click.option(
     "--sample", type=int, default=DEFAULT_SAMPLE, show_default=True, help="Images to measure with."
 )
-@with_options(*CURRENCY_OPTIONS)
+@currency_options
 @yes_option
 @dry_run_option
 @connection_options

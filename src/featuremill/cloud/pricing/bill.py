@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal, Inexact, InvalidOperation
+from functools import reduce
 
 from featuremill.cloud.aws.worker_size import DRIVER, Fleet, serverless
 from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
@@ -24,7 +25,6 @@ CLUSTER_SECONDS = 480.0
 
 # what cannot be computed exactly is an error, not a rounded sum
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
-_MILLIONTH = Decimal("0.000001")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Currency:
     rate : Decimal
         How much of it one USD is.
     date : str
-        Of the rate.
+        Date of the rate.
 
     Raises
     ------
@@ -68,9 +68,6 @@ class Currency:
         return f"{amount:,.{digits}f} {self.code}"
 
 
-USD = Currency()
-
-
 @dataclass(frozen=True)
 class Line:
     """One position of a bill.
@@ -82,7 +79,7 @@ class Line:
     quantity : Decimal
         In units of the price.
     price : Price
-        Of one unit.
+        Price of one unit.
     how : str
         Where the quantity comes from, as arithmetic.
     when : str
@@ -108,7 +105,7 @@ class Bill:
     Parameters
     ----------
     images : int
-        Of the run.
+        Number of images of the run.
     throughput : Throughput
         The speed it counts with.
     seconds : int
@@ -116,7 +113,7 @@ class Bill:
     slots : int
         Tasks at a time.
     vcpu_hours : Decimal
-        Of all workers.
+        Sum over all workers.
     workers : str
         What they are, for people.
     lines : tuple of Line
@@ -124,7 +121,7 @@ class Bill:
     not_counted : tuple of str
         What is left out, and why.
     ready_seconds : float
-        Of these, assumed to pass until the machines of a cluster are ready.
+        Those of them that are assumed to pass until the machines of a cluster are ready.
     usd_per_million : Decimal or None
         What a run of a million images like these would cost, where that was reckoned: starting
         up, and the shortest time that is billed, weigh less then.
@@ -154,15 +151,16 @@ class Bill:
 
 def total(amounts: Iterable[Decimal]) -> Decimal:
     """Sum, exactly."""
-    whole = Decimal(0)
-    for amount in amounts:
-        whole = _EXACT.add(whole, amount)
-    return whole
+    return reduce(_EXACT.add, amounts, Decimal(0))
 
 
 def hours(seconds: int, times: Decimal | int = 1) -> Decimal:
     """So many times so many seconds as hours, rounded up to a millionth."""
-    return (Decimal(times) * seconds / 3600).quantize(_MILLIONTH, ROUND_CEILING)
+    return _rounded_up(Decimal(times) * seconds / 3600)
+
+
+def _rounded_up(quantity: Decimal) -> Decimal:
+    return quantity.quantize(Decimal("0.000001"), ROUND_CEILING)
 
 
 def serverless_bill(
@@ -180,42 +178,34 @@ def serverless_bill(
     Parameters
     ----------
     images : int
-        At least 1.
+        Number of images, at least 1.
     throughput : Throughput
-        Of a vCPU.
+        Speed of a vCPU.
     prices : Prices
-        Of the region.
+        Prices of the region.
     architecture : str
         ``x86_64`` or ``arm64``.
     max_vcpu : int
         As for ``featuremill cloud submit``.
     image_bytes : int, optional
-        Of all images, to count what keeping them costs.
+        Size of all images, to count what keeping them costs.
 
     Raises
     ------
     ConfigError
         If an option is out of its bounds, or a price is not known.
     """
-    _check(images)
     fleet = serverless(max_vcpu)
-    seconds = _billed_seconds(throughput.seconds(images, fleet.slots))
+    seconds = _billed_seconds(images, throughput, fleet)
     executor, count = fleet.executor, fleet.executors
     vcpu = Decimal(DRIVER.cores + fleet.slots)
     memory = Decimal(str(DRIVER.memory_gb + count * executor.memory_gb))
-    lines = [
-        Line(
-            f"EMR Serverless {name}",
-            hours(seconds, amount),
-            prices.serverless(architecture, item),
-            f"{amount.normalize():f} {unit} x {seconds:,} s / 3,600",
-        )
-        for name, item, amount, unit in (
-            ("vCPU", "vcpu_hour", vcpu, "vCPU"),
-            ("memory", "memory_gb_hour", memory, "GB"),
-        )
-    ]
-    lines += _storage_lines(images, throughput, prices, fleet, count + 1, image_bytes)
+
+    def line(name: str, item: str, amount: Decimal, unit: str) -> Line:
+        how = f"{amount.normalize():f} {unit} x {seconds:,} s / 3,600"
+        price = prices.serverless(architecture, item)
+        return Line(f"EMR Serverless {name}", hours(seconds, amount), price, how)
+
     return Bill(
         images=images,
         throughput=throughput,
@@ -224,7 +214,11 @@ def serverless_bill(
         vcpu_hours=hours(seconds, vcpu),
         workers=f"driver of {DRIVER.cores} vCPU, {DRIVER.memory_gb:g} GB; {count} executors of"
         f" {executor.cores} vCPU, {executor.memory_gb:g} GB",
-        lines=tuple(lines),
+        lines=(
+            line("vCPU", "vcpu_hour", vcpu, "vCPU"),
+            line("memory", "memory_gb_hour", memory, "GB"),
+            *_storage_lines(images, throughput, prices, fleet, count + 1, image_bytes),
+        ),
         not_counted=("workers' disks: 20 GB of each are free", *_never_counted(image_bytes)),
     )
 
@@ -250,11 +244,9 @@ def cluster_bill(
     ConfigError
         If an option is out of its bounds, or a price is not known: EC2's and EMR's both are needed.
     """
-    _check(images)
     fleet, nodes = machines.fleet, machines.nodes[1] + 1
+    seconds = _billed_seconds(images, throughput, fleet, CLUSTER_SECONDS)
     machine, vcpu = _priced_machine(machines, prices), SIZES[machines.size]
-    working = throughput.seconds(images, fleet.slots)
-    seconds = _billed_seconds(CLUSTER_SECONDS + working)
     quantity, how = hours(seconds, nodes), f"{nodes} nodes x {seconds:,} s / 3,600"
     return Bill(
         images=images,
@@ -278,26 +270,20 @@ def cluster_bill(
     )
 
 
-def _check(images: int) -> None:
+def _billed_seconds(images: int, throughput: Throughput, fleet: Fleet, ready: float = 0.0) -> int:
     if images < 1:
         raise ConfigError(
             f"images are {images:,}, there must be at least 1", "Say how many with --images."
         )
-
-
-def _billed_seconds(seconds: float) -> int:
-    return max(_MINIMUM_SECONDS, math.ceil(seconds))
+    return max(_MINIMUM_SECONDS, math.ceil(ready + throughput.seconds(images, fleet.slots)))
 
 
 def _priced_machine(machines: Machines, prices: Prices) -> str:
     """The first machine of the fleet whose prices are both known."""
     candidates = [f"{family}.{machines.size}" for family in FAMILIES[machines.architecture]]
     for machine in candidates:
-        try:
-            prices.of(f"ec2.{machine}"), prices.of(f"emr.{machine}")
-        except ConfigError:
-            continue
-        return machine
+        if f"ec2.{machine}" in prices and f"emr.{machine}" in prices:
+            return machine
     raise ConfigError(
         f"no source here has both EC2's and EMR's price of {' or '.join(candidates)}",
         "Ask AWS' price list with --refresh-prices.",
@@ -312,14 +298,14 @@ def _storage_lines(
     workers: int,
     image_bytes: int | None,
 ) -> list[Line]:
-    asked = s3_requests.of_run(images, fleet.slots, fleet.slots * throughput.per_vcpu, workers)
+    speed = fleet.slots * throughput.per_vcpu
+    asked = s3_requests.of_run(images, fleet.slots, speed, workers)
     put, month = prices.of("s3.put_1000"), prices.of("s3.storage_gb_month")
-    results = math.ceil(images * throughput.output_bytes)
     lines = [
         _counted("S3 upload, one PUT an image", images, put, UPLOAD),
         _counted("S3 PUT and LIST of the run", asked.puts, put),
         _counted("S3 GET of the run", asked.gets, prices.of("s3.get_1000")),
-        _kept("S3 storage of the results", results, month),
+        _kept("S3 storage of the results", math.ceil(images * throughput.output_bytes), month),
     ]
     if image_bytes is not None:
         lines.append(_kept("S3 storage of the images", image_bytes, month))
@@ -331,14 +317,14 @@ def _counted(what: str, number: int, price: Price, when: str = RUN) -> Line:
 
 
 def _kept(what: str, size: int, price: Price) -> Line:
-    gigabytes = (Decimal(size) / 2**30).quantize(_MILLIONTH, ROUND_CEILING)
+    gigabytes = _rounded_up(Decimal(size) / 2**30)
     return Line(what, gigabytes, price, f"{size:,} bytes / 2^30", MONTH)
 
 
 def _never_counted(image_bytes: int | None) -> tuple[str, ...]:
-    always = (
+    unknown = "storage of the images: their size is not known here"
+    return (
         "CloudWatch: none is used, logs go to the bucket",
         "data transfer: into AWS and within the region is free, fetching results may not be",
+        *((unknown,) if image_bytes is None else ()),
     )
-    unknown = ("storage of the images: their size is not known here",)
-    return always if image_bytes is not None else (*always, *unknown)

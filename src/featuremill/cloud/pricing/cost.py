@@ -5,25 +5,23 @@ unverified here, as are its figures.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Step, Work
+from featuremill.cloud.aws.plan import Call, Plan, Step, Work
 from featuremill.cloud.jobs.job import SERVERLESS, Job
-from featuremill.cloud.pricing import bill as bills
-from featuremill.cloud.pricing.bill import Bill, Line
+from featuremill.cloud.pricing.bill import Bill, Line, total
 from featuremill.cloud.pricing.prices import Prices
 from featuremill.cloud.stack.project_file import ESTIMATE_FILE, Place
 from featuremill.errors import CloudError
 
 BILLED, MONTH, BUDGET = "billed", "month", "budget"
 """Names of the steps' answers."""
-
 
 _TAG = "featuremill"
 _QUESTION_USD = "0.01"
@@ -63,18 +61,18 @@ class Month:
     amounts : mapping of str to Decimal
         USD of ``EMR``, ``EC2``, ``S3`` and ``all else``.
     questions : int
-        Asked of Cost Explorer, which charges for each.
+        How many were asked of Cost Explorer, which charges for each.
     """
 
     start: str
     whose: str
-    amounts: Mapping[str, Decimal] = field(default_factory=dict)
-    questions: int = 1
+    amounts: Mapping[str, Decimal]
+    questions: int
 
     @property
     def usd(self) -> Decimal:
         """All of it."""
-        return bills.total(self.amounts.values())
+        return total(self.amounts.values())
 
     @property
     def note(self) -> str:
@@ -87,13 +85,8 @@ class Month:
 
 def keep(bill: Bill, folder: Path) -> Path:
     """Write an estimate into a folder, over an earlier one."""
-    kept = Kept(
-        datetime.now(UTC).date().isoformat(),
-        bill.images,
-        bill.throughput.origin,
-        str(bill.vcpu_hours),
-        str(bill.compute_usd),
-    )
+    today, hours = datetime.now(UTC).date().isoformat(), str(bill.vcpu_hours)
+    kept = Kept(today, bill.images, bill.throughput.origin, hours, str(bill.compute_usd))
     file = folder / ESTIMATE_FILE
     file.write_text(json.dumps(asdict(kept), indent=2) + "\n", encoding="utf-8")
     return file
@@ -117,14 +110,16 @@ def cost(place: Place, job: Job | None, today: date) -> Plan:
     job : Job, optional
         On EMR Serverless; of a cluster's job AWS tells no cost of its own.
     today : date
-        Whose month is meant.
+        A day of the month that is meant.
     """
     steps: list[Step] = []
     if job is not None and job.kind == SERVERLESS:
         asked = {"applicationId": job.where, "jobRunId": job.id}
         why = f"ask what job {job.id} was billed"
         steps.append(Call("emr-serverless", "get_job_run", asked, why, BILLED, changes=False))
-    steps.append(_month(place, today))
+    why = f"ask Cost Explorer for {today:%Y-%m} so far"
+    calls = ("ce.list_cost_allocation_tags", "ce.get_cost_and_usage")
+    steps.append(Work(why, lambda aws, _: _month(aws, place, today), MONTH, calls, changes=False))
     if name := place.outputs.get("BudgetName"):
         budget = {"AccountId": place.account, "BudgetName": name}
         why = "ask for the budget"
@@ -142,9 +137,9 @@ def billed_lines(
     job_run : mapping
         ``jobRun`` of ``get_job_run``.
     prices : Prices
-        Of the region.
+        Prices of the region.
     architecture : str
-        Of the application.
+        Architecture of the application.
     """
     used = job_run.get("billedResourceUtilization")
     if used is None:
@@ -165,33 +160,30 @@ def billed_lines(
     )
 
 
-def _month(place: Place, today: date) -> Work:
+def _month(aws: Aws, place: Place, today: date) -> Month:
     first, tomorrow = today.replace(day=1), today + timedelta(days=1)
-
-    def ask(aws: Aws, _: Answers) -> Month:
-        tagged = _tag_is_active(aws)
+    asked: dict[str, Any] = {
+        "TimePeriod": {"Start": first.isoformat(), "End": tomorrow.isoformat()},
+        "Granularity": "MONTHLY",
+        "Metrics": ["UnblendedCost"],
+        "GroupBy": [{"Type": "DIMENSION", "Key": "SERVICE"}],
+    }
+    if _tag_is_active(aws):
+        whose = f"of stack {place.stack}, by its tag"
+        asked["Filter"] = {"Tags": {"Key": _TAG, "Values": [place.stack]}}
+    else:
         whose = (
-            f"of stack {place.stack}, by its tag"
-            if tagged
-            else "of the whole account, by service, since tag"
-            f" {_TAG} is not activated for cost allocation"
+            f"of the whole account, by service, since tag {_TAG} is not activated for cost"
+            " allocation"
         )
-        chosen = {"Filter": {"Tags": {"Key": _TAG, "Values": [place.stack]}}} if tagged else {}
-        period = {"Start": first.isoformat(), "End": tomorrow.isoformat()}
-        groups, pages = _spent(aws, {"TimePeriod": period, **chosen})
-        amounts = dict.fromkeys([*_SERVICES, OTHER], Decimal(0))
-        for service, usd in groups:
-            name = _service(service)
-            amounts[name] = bills.total((amounts[name], usd))
-        return Month(first.isoformat(), whose, amounts, questions=1 + pages)
-
-    return Work(
-        f"ask Cost Explorer for {first:%Y-%m} so far",
-        ask,
-        MONTH,
-        ("ce.list_cost_allocation_tags", "ce.get_cost_and_usage"),
-        changes=False,
-    )
+    amounts = dict.fromkeys([*_SERVICES, OTHER], Decimal(0))
+    pages = list(_pages(aws, asked))
+    for result in (result for page in pages for result in page["ResultsByTime"]):
+        for group in result["Groups"]:
+            name = _service(group["Keys"][0])
+            usd = Decimal(group["Metrics"]["UnblendedCost"]["Amount"])
+            amounts[name] = total((amounts[name], usd))
+    return Month(first.isoformat(), whose, amounts, questions=1 + len(pages))
 
 
 def _tag_is_active(aws: Aws) -> bool:
@@ -205,27 +197,15 @@ def _tag_is_active(aws: Aws) -> bool:
     return bool(answer["CostAllocationTags"])
 
 
-def _spent(aws: Aws, chosen: Mapping[str, Any]) -> tuple[list[tuple[str, Decimal]], int]:
-    """USD by service, and how many questions it took."""
-    asked = {
-        **chosen,
-        "Granularity": "MONTHLY",
-        "Metrics": ["UnblendedCost"],
-        "GroupBy": [{"Type": "DIMENSION", "Key": "SERVICE"}],
-    }
-    found, pages = [], 0
+def _pages(aws: Aws, asked: Mapping[str, Any]) -> Iterator[Any]:
+    """Answers of ``get_cost_and_usage``, for which boto3 has no paginator."""
+    more: dict[str, str] = {}
     while True:
-        why = "ask for the month's costs"
-        answer = aws.call(Call("ce", "get_cost_and_usage", asked, why, changes=False))
-        pages += 1
-        found += [
-            (group["Keys"][0], Decimal(group["Metrics"]["UnblendedCost"]["Amount"]))
-            for result in answer["ResultsByTime"]
-            for group in result["Groups"]
-        ]
+        call = Call("ce", "get_cost_and_usage", {**asked, **more}, "ask for the month's costs")
+        yield (answer := aws.call(call))
         if not answer.get("NextPageToken"):
-            return found, pages
-        asked["NextPageToken"] = answer["NextPageToken"]
+            return
+        more = {"NextPageToken": answer["NextPageToken"]}
 
 
 def _service(name: str) -> str:

@@ -4,14 +4,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from featuremill._utils import paths
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Plan, Step, Work
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.aws.worker_size import serverless as executors
-from featuremill.cloud.jobs.fleets import FAMILIES, Machines
+from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.jobs.job import DEFAULT_NAME
 from featuremill.cloud.jobs.serverless import Limits
 from featuremill.cloud.pricing import prices, probe, throughput
@@ -26,7 +25,7 @@ from featuremill.errors import ConfigError
 from featuremill.storage.ignored_files import why_no_image
 
 BILL = "bill"
-"""Name under which the plan's last step leaves its bill."""
+"""Name of the plan's last step, whose answer is a :class:`~.bill.Bill`."""
 
 GIVEN, MEASURED, PROBE, LAST_RUN = "--throughput", "--measure", "--probe", "--last-run"
 """Where a throughput may come from."""
@@ -49,19 +48,19 @@ class Question:
         What ``featuremill cloud upload`` would take; pictures are drawn to measure with if it is
         no folder.
     images : int or None
-        How many; those of the source if None.
+        How many there are; those of the source are counted if None.
     origin : str
         ``--throughput``, ``--measure``, ``--probe`` or ``--last-run``.
     speed : float or None
         Images a second and vCPU, where it is given.
     cluster : bool
-        On EMR on EC2 instead of EMR Serverless.
+        Whether it runs on EMR on EC2 instead of EMR Serverless.
     max_vcpu : int
-        On EMR Serverless.
+        Largest number of vCPUs on EMR Serverless.
     name : str
-        Of the last run's results.
+        Name of the last run's results.
     sample : int
-        Images to measure with.
+        Number of images to measure with.
     model : str
         Name of the network.
 
@@ -84,40 +83,26 @@ class Question:
     model: str = "mobilenetv2"
 
     def __post_init__(self) -> None:
-        if self.architecture not in FAMILIES:
-            raise ConfigError(
-                f"--architecture is {self.architecture!r}", f"Choose one of {', '.join(FAMILIES)}."
-            )
         if self.images is None and self.source is None:
             raise ConfigError("neither SRC nor --images was given", "Give one of them.")
-        if self.images is not None and self.images < 1:
-            raise ConfigError(
-                f"--images is {self.images}, it must be at least 1", "Say how many there are."
-            )
-        if self.sample < 1:
-            raise ConfigError(
-                f"--sample is {self.sample}, it must be at least 1",
-                f"The default is {DEFAULT_SAMPLE}.",
-            )
+        for option, value, remedy in (
+            ("--images", self.images, "Say how many there are."),
+            ("--sample", self.sample, f"The default is {DEFAULT_SAMPLE}."),
+        ):
+            if value is not None and value < 1:
+                raise ConfigError(f"{option} is {value}, it must be at least 1", remedy)
         if self.origin == GIVEN:
             throughput.given(self.speed or 0.0)
         if self.source is not None:
-            self._check_source(self.source)
+            opened = open_source(self.source)
+            if self.images is None and opened.kind == "tar" and is_address(opened.where):
+                raise ConfigError(
+                    f"{self.source} would have to be fetched whole to count its images",
+                    "Say how many there are with --images.",
+                )
         # what cannot be is refused before anything is counted
-        _ = self.machines.fleet if self.cluster else executors(self.max_vcpu)
-
-    def _check_source(self, source: str) -> None:
-        opened = open_source(source)
-        if self.images is None and opened.kind == "tar" and is_address(opened.where):
-            raise ConfigError(
-                f"{source} would have to be fetched whole to count its images",
-                "Say how many there are with --images.",
-            )
-
-    @property
-    def machines(self) -> Machines:
-        """Of the cluster."""
-        return Machines(self.architecture)
+        machines = Machines(self.architecture)
+        _ = machines.fleet if self.cluster else executors(self.max_vcpu)
 
 
 def estimate(
@@ -149,33 +134,31 @@ def estimate(
     ConfigError
         If the stack is needed and missing, or of another architecture.
     """
-    refreshed = [] if instances is None else prices.refresh(question.region, instances)
+    asked, source = question, question.source
+    what = f"images of {source}" if source else f"{asked.images:,} images"
     return [
-        *refreshed,
-        _count(question),
-        *_speed(question, place, seconds),
-        Work("reckon", lambda _aws, answers: _bill(question, answers), BILL, changes=False),
+        *([] if instances is None else prices.refresh(asked.region, instances)),
+        Work(f"count {what}", lambda _aws, _: _count(asked), _COUNTED, changes=False),
+        *_speed(asked, place, seconds),
+        Work("reckon", lambda _aws, answers: _bill(asked, answers), BILL, changes=False),
     ]
 
 
-def _count(question: Question) -> Work:
-    def count(_aws: Aws, _answers: Answers) -> tuple[int, int | None]:
-        if question.source is None:
-            return question.images or 0, None
-        source = open_source(question.source)
-        if question.images is not None and source.kind != "folder":
-            # reading an archive takes time, one at an address even more
-            return question.images, None
-        sizes = [
-            entry.size
-            for entry in source.entries()
-            if isinstance(entry, Entry) and not why_no_image(paths.of_place(entry.name))
-        ]
-        counted = question.images or len(sizes)
-        return counted, sum(sizes) * counted // max(1, len(sizes))
-
-    what = f"images of {question.source}" if question.source else f"{question.images:,} images"
-    return Work(f"count {what}", count, _COUNTED, changes=False)
+def _count(question: Question) -> tuple[int, int | None]:
+    """How many images there are, and the size of all of them where it is known."""
+    if question.source is None:
+        return question.images or 0, None
+    source = open_source(question.source)
+    if question.images is not None and source.kind != "folder":
+        # reading an archive takes time, one at an address even more
+        return question.images, None
+    sizes = [
+        entry.size
+        for entry in source.entries()
+        if isinstance(entry, Entry) and not why_no_image(paths.of_place(entry.name))
+    ]
+    counted = question.images or len(sizes)
+    return counted, sum(sizes) * counted // max(1, len(sizes))
 
 
 def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[Step]:
@@ -183,10 +166,10 @@ def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[
     if question.origin == GIVEN:
         known = throughput.given(question.speed or 0.0)
         why = f"take {question.speed:g} images/s for each vCPU"
-        return [Work(why, lambda _aws, _answers: known, _SPEED, changes=False)]
+        return [Work(why, lambda _aws, _: known, _SPEED, changes=False)]
     if question.origin == MEASURED:
         why = f"measure on this machine with {question.sample:,} images"
-        return [Work(why, lambda _aws, _answers: _measured(question), _SPEED, changes=False)]
+        return [Work(why, lambda _aws, _: _measured(question), _SPEED, changes=False)]
     if place is None:
         raise ConfigError(
             f"{question.origin} asks a stack, and this folder belongs to none",
@@ -221,31 +204,26 @@ def _measured(question: Question) -> Throughput:
 
     # of Graviton's archive ONNX Runtime is part, not OpenVINO
     engine = "onnxruntime" if question.architecture == ARM else "auto"
+    source, what = question.source, f"of {question.source}"
     with tempfile.TemporaryDirectory(prefix="featuremill-drawn-") as drawn:
-        source, is_folder = question.source, bool(question.source)
-        if question.source is not None:
-            is_folder = open_source(question.source).kind == "folder"
-        if not is_folder:
-            each = -(-question.sample // _DRAWN_CLASSES)
-            write(Path(drawn), SynthConfig(_DRAWN_CLASSES, each))
-            source = drawn
-        config = RunConfig(source or drawn, "", engine=engine, model=question.model)
+        if source is None or open_source(source).kind != "folder":
+            source, what = drawn, "drawn for it"
+            write(Path(drawn), SynthConfig(_DRAWN_CLASSES, -(-question.sample // _DRAWN_CLASSES)))
+        config = RunConfig(source, "", engine=engine, model=question.model)
         found = try_here(config, sample=question.sample)
     whole, threads = psutil.cpu_count(logical=False), psutil.cpu_count()
     share = throughput.vcpu_share(question.architecture, (threads or 1) / (whole or threads or 1))
-    what = f"of {question.source}" if is_folder else "drawn for it"
     return throughput.measured(found, usable_cores(), share, question.architecture, what)
 
 
 def _bill(question: Question, answers: Answers) -> Bill:
     images, size = answers[_COUNTED]
-    table = prices.load(question.region)
-    speed: Any = answers[_SPEED]
+    speed: Throughput = answers[_SPEED]
+    table, architecture = prices.load(question.region), question.architecture
 
     def of(images: int, size: int | None) -> Bill:
         if question.cluster:
-            return cluster_bill(images, speed, table, question.machines, size)
-        architecture, max_vcpu = question.architecture, question.max_vcpu
-        return serverless_bill(images, speed, table, architecture, max_vcpu, size)
+            return cluster_bill(images, speed, table, Machines(architecture), size)
+        return serverless_bill(images, speed, table, architecture, question.max_vcpu, size)
 
     return replace(of(images, size), usd_per_million=of(1_000_000, None).usd())

@@ -14,7 +14,6 @@ from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
@@ -31,18 +30,6 @@ _PRICE_LIST_REGION = "us-east-1"
 
 _EVERYWHERE = "all"
 
-_UNITS: Mapping[str, str] = MappingProxyType(
-    {
-        "vcpu_hour": "vCPU-hour",
-        "memory_gb_hour": "GB-hour",
-        "storage_gb_hour": "GB-hour",
-        "storage_gb_month": "GB-month",
-        "put_1000": "1,000 PUT, COPY or LIST",
-        "get_1000": "1,000 GET",
-        "address_hour": "address-hour",
-    }
-)
-
 
 @dataclass(frozen=True)
 class Price:
@@ -53,11 +40,11 @@ class Price:
     item : str
         Such as ``serverless.vcpu_hour`` or ``ec2.m5.xlarge``.
     usd : Decimal
-        For one unit.
+        US dollars for one unit.
     region : str
-        Of which the source speaks.
+        Region of which the source speaks.
     date : str
-        Of the source, as ``YYYY-MM-DD`` or ``YYYY-MM``.
+        Date of the source, as ``YYYY-MM-DD`` or ``YYYY-MM``.
     source : str
         Where it is from.
     note : str
@@ -74,7 +61,7 @@ class Price:
     @property
     def unit(self) -> str:
         """What it is for."""
-        return _UNITS.get(self.item.rpartition(".")[2], "hour")
+        return str(_content()["units"].get(self.item.rpartition(".")[2], "hour"))
 
 
 @dataclass(frozen=True)
@@ -86,11 +73,14 @@ class Prices:
     region : str
         The region.
     refreshed : mapping of str to Price
-        AWS' own, by item; they go before the table.
+        AWS' own prices, by item; they go before the table.
     """
 
     region: str
     refreshed: Mapping[str, Price]
+
+    def __contains__(self, item: str) -> bool:
+        return item in self.refreshed or item in _table()
 
     def of(self, item: str) -> Price:
         """The best known price of an item.
@@ -102,8 +92,6 @@ class Prices:
         """
         if item in self.refreshed:
             return self.refreshed[item]
-        if item.startswith(f"serverless.{ARM}."):
-            return self._inferred(item)
         found = _table().get(item, {})
         for region in (self.region, _EVERYWHERE, DEFAULT_REGION, *found):
             if region in found:
@@ -118,12 +106,6 @@ class Prices:
         """Price of EMR Serverless: ``vcpu_hour``, ``memory_gb_hour`` or ``storage_gb_hour``."""
         part = "" if architecture == X86 or what == "storage_gb_hour" else f"{architecture}."
         return self.of(f"serverless.{part}{what}")
-
-    def _inferred(self, item: str) -> Price:
-        x86 = self.of(item.replace(f"{ARM}.", ""))
-        share = _content()["arm64_share"]
-        note = "; ".join(filter(None, (str(share["note"]), x86.note)))
-        return replace(x86, item=item, usd=x86.usd * Decimal(share["share"]), note=note)
 
     def _used_here(self, price: Price) -> Price:
         if price.region in (self.region, _EVERYWHERE):
@@ -162,7 +144,7 @@ def refresh(region: str, instances: tuple[str, ...] = ()) -> Plan:
 
     def ask(aws: Aws, _: Answers) -> Path:
         there = replace(aws, region=_PRICE_LIST_REGION)
-        found = [price for each in _questions(region, instances) for price in each.ask(there)]
+        found = [price for each in _questions(instances) for price in _asked(there, region, each)]
         if not found:
             raise CloudError(
                 f"AWS' price list has none of the prices of {region} that were asked for",
@@ -170,90 +152,50 @@ def refresh(region: str, instances: tuple[str, ...] = ()) -> Plan:
             )
         return _keep(region, {price.item: price for price in found})
 
-    return [
-        Work(
-            f"ask AWS' price list (in {_PRICE_LIST_REGION}) for prices of {region}",
-            ask,
-            calls=("pricing.get_products",),
-            changes=False,
-        )
-    ]
+    why = f"ask AWS' price list (in {_PRICE_LIST_REGION}) for prices of {region}"
+    return [Work(why, ask, calls=("pricing.get_products",), changes=False)]
 
 
-@dataclass(frozen=True)
-class _Question:
-    """One question to the price list.
-
-    ``items`` maps the end of a usage type to an item and to how many make its unit: the prefix of
-    a usage type is the region's, and not to be derived from its name.
-    """
-
-    service: str
-    region: str
-    filters: Mapping[str, str]
-    items: Mapping[str, tuple[str, int]]
-
-    def ask(self, aws: Aws) -> Iterator[Price]:
-        filters = {"regionCode": self.region, **self.filters}
-        wanted = [
-            {"Type": "TERM_MATCH", "Field": field, "Value": value}
-            for field, value in filters.items()
-        ]
-        for page in aws.pages("pricing", "get_products", ServiceCode=self.service, Filters=wanted):
-            for text in page["PriceList"]:
-                yield from self._prices(json.loads(text))
-
-    def _prices(self, product: Mapping[str, Any]) -> Iterator[Price]:
-        usage = product["product"]["attributes"].get("usagetype", "")
-        bare = re.sub(r"^[A-Z]{2,4}\d?-(?!SERVERLESS)", "", usage)
-        if bare not in self.items:
-            return
-        item, makes_unit = self.items[bare]
-        dimensions = (
-            dimension
-            for term in product["terms"].get("OnDemand", {}).values()
-            for dimension in term["priceDimensions"].values()
-            # above the first tier it gets cheaper
-            if dimension.get("beginRange", "0") == "0"
-        )
-        for dimension in dimensions:
-            usd = Decimal(dimension["pricePerUnit"]["USD"]) * makes_unit
-            day = str(product.get("publicationDate", ""))[:10]
-            asked = datetime.now(UTC).date().isoformat()
-            source = f"AWS' price list, asked on {asked}"
-            yield Price(item, usd, self.region, day or asked, source)
-
-
-def _questions(region: str, instances: tuple[str, ...]) -> Iterator[_Question]:
-    serverless = {
-        f"EMR-SERVERLESS-{part}{usage}": (f"serverless.{name}{what}", 1)
-        for part, name in (("", ""), ("ARM-", f"{ARM}."))
-        for usage, what in (("vCPUHours", "vcpu_hour"), ("MemoryGBHours", "memory_gb_hour"))
-    }
-    serverless["EMR-SERVERLESS-StorageGBHours"] = ("serverless.storage_gb_hour", 1)
-    family = {"productFamily": "EMR Serverless"}
-    yield _Question("ElasticMapReduce", region, family, serverless)
-    storage = {"TimedStorage-ByteHrs": ("s3.storage_gb_month", 1)}
-    yield _Question("AmazonS3", region, {"productFamily": "Storage"}, storage)
-    requests = {
-        "Requests-Tier1": ("s3.put_1000", 1000),
-        "Requests-Tier2": ("s3.get_1000", 1000),
-    }
-    yield _Question("AmazonS3", region, {"productFamily": "API Request"}, requests)
-    plain = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA"}
+def _questions(instances: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    yield from _content()["questions"]
     for machine in instances:
-        of_it, used = {"instanceType": machine}, f"BoxUsage:{machine}"
-        ec2 = {**of_it, **plain, "capacitystatus": "Used"}
-        yield _Question("AmazonEC2", region, ec2, {used: (f"ec2.{machine}", 1)})
-        emr = {**of_it, "softwareType": "EMR"}
-        yield _Question("ElasticMapReduce", region, emr, {used: (f"emr.{machine}", 1)})
+        for question in _content()["machine_questions"]:
+            yield json.loads(json.dumps(question).replace("{}", machine))
+
+
+def _asked(aws: Aws, region: str, question: Mapping[str, Any]) -> Iterator[Price]:
+    filters = {"regionCode": region, **question["filters"]}
+    wanted = [
+        {"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in filters.items()
+    ]
+    service = question["service"]
+    for page in aws.pages("pricing", "get_products", ServiceCode=service, Filters=wanted):
+        for product in map(json.loads, page["PriceList"]):
+            usage = product["product"]["attributes"].get("usagetype", "")
+            # its prefix is the region's, and not to be derived from the region's name
+            bare = re.sub(r"^[A-Z]{2,4}\d?-(?!SERVERLESS)", "", usage)
+            if item := question["items"].get(bare):
+                yield from _listed(product, item, region)
+
+
+def _listed(product: Mapping[str, Any], item: str, region: str) -> Iterator[Price]:
+    """What the price list says of one product."""
+    asked = datetime.now(UTC).date().isoformat()
+    day = str(product.get("publicationDate", ""))[:10] or asked
+    for term in product["terms"].get("OnDemand", {}).values():
+        for dimension in term["priceDimensions"].values():
+            # above the first tier it gets cheaper
+            if dimension.get("beginRange", "0") == "0":
+                usd = Decimal(dimension["pricePerUnit"]["USD"])
+                usd *= 1000 if item.endswith("_1000") else 1
+                yield Price(item, usd, region, day, f"AWS' price list, asked on {asked}")
 
 
 def _keep(region: str, prices: Mapping[str, Price]) -> Path:
     file = _refreshed_file(region)
     file.parent.mkdir(parents=True, exist_ok=True)
     # what was asked for earlier and not now, such as other machines, stays
-    kept = {**load(region).refreshed, **prices} if file.exists() else prices
+    kept = {**load(region).refreshed, **prices}
     content = [{**vars(price), "usd": str(price.usd)} for price in kept.values()]
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -277,10 +219,9 @@ def _table() -> Mapping[str, Mapping[str, Price]]:
     content, table = _content(), dict[str, dict[str, Price]]()
     for kind, source in content["sources"].items():
         for row in content[kind]:
+            known = (row["region"], source["date"], source["name"], source["note"])
             for name, usd in row.items():
-                if name == "region":
-                    continue
-                known = (row["region"], source["date"], source["name"], source["note"])
-                price = Price(f"{kind}.{name}", Decimal(usd), *known)
-                table.setdefault(price.item, {})[price.region] = price
+                if name != "region":
+                    price = Price(f"{kind}.{name}", Decimal(usd), *known)
+                    table.setdefault(price.item, {})[price.region] = price
     return table

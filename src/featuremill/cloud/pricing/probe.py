@@ -3,7 +3,8 @@
 It costs what every small run costs, a few cents, and leaves nothing behind but its logs.
 """
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from random import Random
 
@@ -12,7 +13,7 @@ from featuremill._utils.threads import each
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.jobs import serverless
-from featuremill.cloud.jobs.job import Submission, destination_of
+from featuremill.cloud.jobs.job import destination_of
 from featuremill.cloud.jobs.serverless import Limits
 from featuremill.cloud.jobs.wait import stay
 from featuremill.cloud.pricing.throughput import newest_record
@@ -22,9 +23,6 @@ from featuremill.errors import CloudError
 from featuremill.storage.ignored_files import why_no_image
 
 PROBED = 500
-
-_AT_ONCE = 1_000
-"""Objects that S3 deletes in one request."""
 
 
 def probe(place: Place, limits: Limits, model: str, seconds: float = 10.0) -> Plan:
@@ -56,26 +54,24 @@ def probe(place: Place, limits: Limits, model: str, seconds: float = 10.0) -> Pl
         region=place.region,
     )
     submission = serverless.submission(place, config, name, limits, seconds)
-    return [
-        _copy(place, images),
-        *submission.plan,
-        _wait(place, submission, (images, name)),
-        newest_record(place, name),
-        _remove(place, (images, name)),
-    ]
-
-
-def _wait(place: Place, submission: Submission, names: tuple[str, ...]) -> Work:
-    """Step that waits for the job; if it fails, the copies go all the same, and the logs stay."""
+    remove = _remove(place, (images, name))
 
     def wait(aws: Aws, answers: Answers) -> None:
         try:
             stay(submission, answers, aws, place)
         except CloudError:
-            _remove(place, names).does(aws, answers)
+            # the copies go all the same, and the logs stay
+            remove.does(aws, answers)
             raise
 
-    return Work("wait for the probe", wait, calls=("emr-serverless.get_job_run",), changes=False)
+    asking = ("emr-serverless.get_job_run",)
+    return [
+        _copy(place, images),
+        *submission.plan,
+        Work("wait for the probe", wait, calls=asking, changes=False),
+        newest_record(place, name),
+        remove,
+    ]
 
 
 def _copy(place: Place, name: str) -> Work:
@@ -93,19 +89,12 @@ def _copy(place: Place, name: str) -> Work:
         return len(list(each(chosen, lambda key: copy_one(aws, key), lambda _: 0)))
 
     def copy_one(aws: Aws, key: str) -> None:
-        copy = {
-            "Bucket": bucket,
-            "Key": f"results/{name}/{key.removeprefix('input/')}",
-            "CopySource": {"Bucket": bucket, "Key": key},
-        }
-        aws.call(Call("s3", "copy_object", copy, f"copy {key}"))
+        source = {"Bucket": bucket, "Key": key}
+        target = {"Bucket": bucket, "Key": f"results/{name}/{key.removeprefix('input/')}"}
+        aws.call(Call("s3", "copy_object", {**target, "CopySource": source}, f"copy {key}"))
 
-    return Work(
-        f"copy {PROBED} images of s3://{bucket}/input to results/{name}",
-        copy_some,
-        "copied",
-        ("s3.list_objects_v2", "s3.copy_object"),
-    )
+    why = f"copy {PROBED} images of s3://{bucket}/input to results/{name}"
+    return Work(why, copy_some, "copied", ("s3.list_objects_v2", "s3.copy_object"))
 
 
 def _images(aws: Aws, bucket: str) -> Iterator[str]:
@@ -117,32 +106,24 @@ def _images(aws: Aws, bucket: str) -> Iterator[str]:
                 yield key
 
 
-def _draw(keys: Iterator[str], count: int) -> list[str]:
+def _draw(keys: Iterable[str], count: int) -> list[str]:
     """So many of them, each as likely as any other, the same each time."""
-    random, chosen = Random(0), list[str]()
-    for index, key in enumerate(keys):
-        if index < count:
-            chosen.append(key)
-        elif (place := random.randrange(index + 1)) < count:
-            chosen[place] = key
-    return chosen
+    random = Random(0)
+    return heapq.nsmallest(count, keys, key=lambda _: random.random())
 
 
 def _remove(place: Place, names: tuple[str, ...]) -> Work:
     bucket = place.output("Bucket")
 
-    def remove(aws: Aws, _: Answers) -> int:
-        keys = [
-            {"Key": entry["Key"]}
-            for name in names
-            for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=f"results/{name}/")
-            for entry in page.get("Contents", ())
-        ]
-        for start in range(0, len(keys), _AT_ONCE):
-            batch = {"Objects": keys[start : start + _AT_ONCE], "Quiet": True}
-            delete = {"Bucket": bucket, "Delete": batch}
-            aws.call(Call("s3", "delete_objects", delete, "delete what the probe needed"))
-        return len(keys)
+    def remove(aws: Aws, _: Answers) -> None:
+        for name in names:
+            listed = {"Bucket": bucket, "Prefix": f"results/{name}/"}
+            # a page is as much as S3 deletes in one request
+            for page in list(aws.pages("s3", "list_objects_v2", **listed)):
+                if keys := [{"Key": entry["Key"]} for entry in page.get("Contents", ())]:
+                    delete = {"Bucket": bucket, "Delete": {"Objects": keys, "Quiet": True}}
+                    why = "delete what the probe needed"
+                    aws.call(Call("s3", "delete_objects", delete, why))
 
     why = f"delete results/{' and results/'.join(names)}"
     return Work(why, remove, "removed", ("s3.list_objects_v2", "s3.delete_objects"))

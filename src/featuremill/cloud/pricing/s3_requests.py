@@ -11,7 +11,7 @@ from featuremill.workflows.run.chunks import Cutter, task_count
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 
 FEATURES_BYTES = 5_150
-"""Of an image's row in the features table: 1,280 float32 and what stands beside them."""
+"""Bytes of an image's row in the features table: 1,280 float32 and what stands beside them."""
 
 _LISTED_AT_ONCE = 1_000
 _PART = 5 * 2**20
@@ -69,11 +69,11 @@ def of_run(images: int, slots: int, images_per_second: float, workers: int) -> R
     Parameters
     ----------
     images : int
-        All of them new.
+        Number of images, all of them new.
     slots : int
         Tasks at a time.
     images_per_second : float
-        Of all slots together.
+        Speed of all slots together.
     workers : int
         Machines or containers, which fetch archive and entry point.
     """
@@ -84,10 +84,11 @@ def of_run(images: int, slots: int, images_per_second: float, workers: int) -> R
     first = 0
     for chunk, count in _chunks(images, images_per_second):
         tasks = task_count(chunk, slots)
-        written = of_file(-(-chunk // tasks))
-        each = of_commit(0, tasks) + Requests(tasks * written.puts, tasks * written.gets)
+        file, commit = of_file(-(-chunk // tasks)), of_commit(0, tasks)
         unread = _unread_until(first + count) - _unread_until(first)
-        total += Requests(count * each.puts, count * each.gets + _READ_AGAIN * unread)
+        puts = count * (commit.puts + tasks * file.puts)
+        gets = count * (commit.gets + tasks * file.gets) + _READ_AGAIN * unread
+        total += Requests(puts, gets)
         first += count
     return total
 
@@ -101,14 +102,10 @@ def _unread_until(version: int) -> int:
 def _chunks(images: int, images_per_second: float) -> Iterator[tuple[int, int]]:
     """Sizes of chunks as the driver cuts them, and how many there are of each."""
     cutter, before = Cutter(images_per_second), 0
-    while images > cutter.size != before:
-        before = cutter.size
-        yield before, 1
-        images -= before
-        # the next one may be larger; the speed is known
+    while images:
+        size = min(images, cutter.size)
+        # the speed is known: once chunks have stopped growing, they are of one size
+        count = images // size if size == before else 1
+        yield size, count
+        images, before = images - size * count, size
         cutter.observe(0, 0.0)
-    if images >= cutter.size:
-        yield cutter.size, images // cutter.size
-        images %= cutter.size
-    if images:
-        yield images, 1

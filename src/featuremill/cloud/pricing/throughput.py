@@ -23,18 +23,19 @@ RECORD = "record"
 """Name under which :func:`newest_record` keeps a run's record."""
 
 START_SECONDS = 20.0
-"""Of a job from its start to its first image, and after its last: Spark, engines, the report."""
+"""From a job's start to its first image, and after its last one: Spark, engines, the report."""
 SHIPPING_SECONDS = 40.0
 """Assumed: until a worker that is billed has fetched and unpacked the archive."""
 AFTER_EACH = 1.6e-4
 """Seconds an image for PCA and outputs: 3.1 s of 20,000 images on two cores."""
 LEAST_SECONDS = 60.0
-"""Of tasks, below which a run tells no speed: what each worker does once, and small tasks, weigh
-too much. On two cores it is the first four chunks, which begin at two seconds and double."""
+"""Seconds of tasks below which a run tells no speed: what each worker does once, and small tasks,
+weigh too much. On two cores it is the first four chunks, which begin at two seconds and double."""
 OUTPUT_BYTES = 6_000
-"""Of an image in all outputs: 5,150 in the features table, 820 in the reduced one and the CSV."""
+"""Bytes of an image in all outputs: 5,150 as features, 820 in the reduced table and the CSV."""
 
 _HYPERTHREAD = 0.5
+_SHIPPING = f"{SHIPPING_SECONDS:.0f} s until the workers have unpacked the archive"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Throughput:
     assumptions : tuple of str
         What had to be assumed.
     start_seconds : float
-        Of a run that do not depend on its images, but for shipping.
+        Seconds of a run that do not depend on its images, but for shipping.
     after_each : float
         Seconds an image for PCA and outputs, after all are embedded.
     output_bytes : float
-        Of an image in all outputs.
+        Bytes that an image adds to all outputs.
 
     Raises
     ------
@@ -64,7 +65,7 @@ class Throughput:
 
     per_vcpu: float
     origin: str
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = (_SHIPPING,)
     start_seconds: float = START_SECONDS
     after_each: float = AFTER_EACH
     output_bytes: float = OUTPUT_BYTES
@@ -84,8 +85,11 @@ class Throughput:
 
 def given(per_vcpu: float) -> Throughput:
     """A speed that someone says."""
-    origin = "given by --throughput"
-    return Throughput(per_vcpu, origin, (_usual_start(),))
+    usual = (
+        f"{_SHIPPING}, {START_SECONDS:.0f} s to start and end, and {1e6 * AFTER_EACH:.0f} s a"
+        " million images for the PCA and the outputs"
+    )
+    return Throughput(per_vcpu, "given by --throughput", (usual,))
 
 
 def measured(
@@ -100,9 +104,9 @@ def measured(
     slots : int
         Tasks that it ran at the same time.
     share : float
-        Of what one of them does here that a vCPU is taken to do.
+        Share of what one of them does here that a vCPU is taken to do.
     architecture : str
-        Of the vCPU.
+        Architecture of the vCPU.
     what : str
         Which images were measured with, for people.
 
@@ -117,16 +121,19 @@ def measured(
             f"not one of {estimate.sample:,} sampled images could be embedded",
             "Try them with `featuremill estimate SRC`, or say --throughput.",
         )
-    seconds, images = estimate.seconds, max(1, estimate.images)
+    seconds, after = estimate.seconds, estimate.images * estimate.after_each
+    kind = "a core of Graviton" if architecture == ARM else "a hyperthread"
+    core = f"a vCPU of {architecture} is {kind} and does {share:g} of what a core here does"
     return Throughput(
         per_vcpu=each * share,
         origin=f"measured here on {estimate.sample:,} images {what}:"
         f" {estimate.images_per_second:,.1f} images/s by {slots} cores in {estimate.precision},"
         f" {each:,.1f} each",
-        assumptions=(_of_vcpu(architecture, share), _shipping()),
-        start_seconds=seconds["start"],
-        after_each=(seconds["reduce"] + seconds["write"]) / images,
-        output_bytes=estimate.output_bytes["total"] / images,
+        assumptions=(core, _SHIPPING),
+        # what the PCA and the outputs take for however few images does not grow with more
+        start_seconds=seconds["start"] + max(0.0, seconds["reduce"] + seconds["write"] - after),
+        after_each=estimate.after_each,
+        output_bytes=estimate.output_each,
     )
 
 
@@ -138,9 +145,9 @@ def vcpu_share(architecture: str, threads_per_core: float) -> float:
     Parameters
     ----------
     architecture : str
-        Of the vCPU.
+        Architecture of the vCPU.
     threads_per_core : float
-        Of this machine: 2 where what Spark counts are hyperthreads themselves.
+        Threads of a core of this machine: 2 where what Spark counts are hyperthreads themselves.
     """
     return 1.0 if architecture == ARM or threads_per_core > 1 else _HYPERTHREAD
 
@@ -175,7 +182,6 @@ def of_record(record: Mapping[str, Any], origin: str, least: float = 0.0) -> Thr
         per_vcpu=images / worked,
         origin=f"{origin}: run {record['run']}, {images:,} images in {worked:,.0f} seconds of"
         " tasks, one vCPU each",
-        assumptions=(_shipping(),),
         start_seconds=max(0.0, seconds.get("extract", 0.0) - embedding) + after - each * images,
         after_each=each,
     )
@@ -206,27 +212,5 @@ def newest_record(place: Place, name: str) -> Work:
             )
         return found[0]
 
-    calls = ("s3.list_objects_v2", "s3.get_object")
-    return Work(
-        f"read the record of the last run in s3://{bucket}/{below}",
-        read,
-        RECORD,
-        calls,
-        changes=False,
-    )
-
-
-def _of_vcpu(architecture: str, share: float) -> str:
-    kind = "a core of Graviton" if architecture == ARM else "a hyperthread"
-    return f"a vCPU of {architecture} is {kind} and does {share:g} of what a core here does"
-
-
-def _shipping() -> str:
-    return f"{SHIPPING_SECONDS:.0f} s until the workers have unpacked the archive"
-
-
-def _usual_start() -> str:
-    return (
-        f"{_shipping()}, {START_SECONDS:.0f} s to start and end, and {1e6 * AFTER_EACH:.0f} s a"
-        " million images for the PCA and the outputs"
-    )
+    why = f"read the record of the last run in s3://{bucket}/{below}"
+    return Work(why, read, RECORD, ("s3.list_objects_v2", "s3.get_object"), changes=False)

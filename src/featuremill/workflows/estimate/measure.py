@@ -70,6 +70,8 @@ class Estimate:
         Memory of the process and all it starts.
     output_bytes : mapping of str to int
         ``features``, ``reduced``, ``csv``, ``report``, ``model`` and ``total``.
+    after_each, output_each : float
+        Seconds of ``reduce`` and ``write``, and bytes of the outputs, that one more image adds.
     warnings : tuple of str
         What the runs of the sample warned of.
     """
@@ -85,6 +87,8 @@ class Estimate:
     images_per_second: float
     peak_bytes: int
     output_bytes: Mapping[str, int]
+    after_each: float
+    output_each: float
     warnings: tuple[str, ...] = ()
 
 
@@ -349,6 +353,8 @@ def _estimate(
         images_per_second=1 / each if each else 0.0,
         peak_bytes=measured.memory_bytes(images),
         output_bytes=measured.output_bytes(images),
+        after_each=measured.stages["reduce"].each + measured.stages["write"].each,
+        output_each=sum(line.each for line in measured.outputs.values() if line.most is None),
         warnings=tuple(warnings),
     )
 
