@@ -59,6 +59,16 @@ def reason(samples: np.ndarray) -> str:
     return rejected.value.reason
 
 
+@pytest.mark.parametrize("kind", [1, 2, 7], ids=["bytes", "text", "anything"])
+def test_a_largest_value_of_another_type_rejects_no_picture(kind):
+    height, width = GRAY.shape
+    fields = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)]
+    fields += [(262, 3, 1, 1), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, GRAY.size)]
+    fields += [(LARGEST, kind, 3, 0xFFFFFF)]
+    data = tiff([*fields, (273, 4, 1, 14 + 12 * (len(fields) + 1))], GRAY.tobytes())
+    assert_array_equal(levels(data), GRAY)
+
+
 def twelve_bits(samples: np.ndarray) -> bytes:
     bits = "".join(f"{sample:012b}" for sample in samples.ravel())
     return int(bits, 2).to_bytes(len(bits) // 8, "big")

@@ -31,6 +31,7 @@ _ZIGZAG = np.array(
     sorted(range(64), key=lambda i: (sum(divmod(i, 8)), i % 8 if sum(divmod(i, 8)) % 2 == 0 else i))
 )
 """Position in a block, row by row, of each coefficient in the order of the file."""
+_LONG = 1 << 16
 
 Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ class _Scan(NamedTuple):
 
     start: int
     blocks: Integers
-    dc: Codes  # (components, 65536): code length and symbol by the next 16 bits
+    dc: Codes  # (components, 65792): code length and symbol by the next 16 bits, or by 8
     ac: Codes
     steps: Integers  # (components, 64), of the quantisation
 
@@ -118,7 +119,7 @@ def _largest(contrasts: Floats) -> float:
 def _scan(jpeg: bytes) -> _Scan | None:
     """Read the header's segments up to the pixels, or None if they are not in one baseline scan."""
     steps: dict[int, Integers] = {}
-    codes: dict[int, Codes] = {}
+    codes: dict[int, bytes] = {}
     components: dict[int, tuple[int, int]] = {}
     at = 2
     for _ in range(_MOST_SEGMENTS):
@@ -141,8 +142,8 @@ def _scan(jpeg: bytes) -> _Scan | None:
     return _Scan(
         start=at,
         blocks=blocks,
-        dc=np.array([codes[chosen[name] >> 4] for name in components]),
-        ac=np.array([codes[0x10 | chosen[name] & 15] for name in components]),
+        dc=_lookups(tuple(codes[chosen[name] >> 4] for name in components)),
+        ac=_lookups(tuple(codes[0x10 | chosen[name] & 15] for name in components)),
         steps=np.array([steps[table] for table, _ in components.values()]),
     )
 
@@ -163,24 +164,30 @@ def _quantisation(content: bytes) -> dict[int, Integers]:
     return tables
 
 
-def _huffman(content: bytes) -> dict[int, Codes]:
+def _huffman(content: bytes) -> dict[int, bytes]:
     tables = {}
     while content:
         size = 17 + sum(content[1:17])
-        tables[content[0]] = _lookup(content[1:size])
+        tables[content[0]] = content[1:size]
         content = content[size:]
     return tables
 
 
 @lru_cache(16)
-def _lookup(table: bytes) -> Codes:
-    """256 times the length of the code that 16 bits begin with, plus its symbol; else 0."""
-    lengths = np.repeat(np.arange(1, 17), list(table[:16]))
-    words = (lengths << 8) + np.frombuffer(table[16:], np.uint8)
-    filled = np.repeat(words, 1 << (16 - lengths))
-    lookup = np.zeros(1 << 16, np.uint16)
-    lookup[: len(filled)] = filled
-    return lookup
+def _lookups(tables: tuple[bytes, ...]) -> Codes:
+    """256 times the length of the code that 16 bits begin with, plus its symbol; else 0.
+
+    Behind these the same by 8 bits, 0 where a code is longer: what is small stays in the cache.
+    """
+    lookups = np.zeros((len(tables), _LONG + 256), np.uint16)
+    for lookup, table in zip(lookups, tables, strict=True):
+        lengths = np.repeat(np.arange(1, 17), list(table[:16]))
+        words = (lengths << 8) + np.frombuffer(table[16:], np.uint8)
+        filled = np.repeat(words, 1 << (16 - lengths))
+        lookup[:_LONG][: len(filled)] = filled
+        short = lookup[:_LONG:256]
+        lookup[_LONG:] = np.where(short >> 8 <= 8, short, 0)
+    return lookups
 
 
 @compiled
@@ -223,7 +230,10 @@ def _read(
                 break
             component = blocks[block]
             peek = np.int64((bits >> np.uint64(held - 16)) & np.uint64(0xFFFF))
-            word = int(dc[component, peek] if k == 0 else ac[component, peek])
+            codes = dc[component] if k == 0 else ac[component]
+            word = int(codes[_LONG + (peek >> 8)])
+            if word == 0:
+                word = int(codes[peek])
             size, run = word & 15, (word >> 4) & 15
             at_end = k > 0 and size == 0 and run < 15
             bad = word == 0 or k + run > 63 or (k == 0 and run > 0)

@@ -139,10 +139,11 @@ def _stated(tags: Mapping[int, Any], which: tuple[int, ...]) -> float | None:
 
 
 def _first(value: Any, otherwise: float) -> float:
-    """The first of a tag's values, which Pillow gives as one or as several."""
-    if value is None or value == ():
+    """The first of a tag's values, which Pillow gives as one, as several, as bytes or as text."""
+    try:
+        return float(value[0] if isinstance(value, tuple | bytes) else value)
+    except (IndexError, TypeError, ValueError):
         return otherwise
-    return float(value[0] if isinstance(value, tuple) else value)
 
 
 def _reject(what: str) -> NoReturn:

@@ -77,7 +77,9 @@ def _is_flat(rgb: Pixels, target: int) -> bool:
     segment = max(1, min(rgb.shape[:2]) * 2 // target)
     every = 8 * segment
     green = rgb[:, :, 1]
-    lines = green[every // 2 :: every], green[:, every // 2 :: every].T
+    # of columns a copy first: along a column each pixel lies in a page of memory of its own
+    columns = np.ascontiguousarray(green[:, every // 2 :: every]).T
+    lines = green[every // 2 :: every], columns
     return min(_contrast_of(some, segment) for some in lines) < _FLAT
 
 
