@@ -269,7 +269,7 @@ def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
 NUMBER = re.compile(r"'*[+-]?\d+(\.\d+)?")
 SCRIPT_OF_THE_PAGE = files("featuremill.report").joinpath("script", "panel.js").read_text()
 WRITTEN_BY_THE_PAGE = re.compile(re.search(r"const formula = /(.+)/g;", SCRIPT_OF_THE_PAGE)[1])
-FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\.\d+)?$))""")
+BEGINS_A_FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\.\d+)?$))""")
 
 
 @given(st.text(alphabet="'=+-@\t\r 15.ab;|\"\u3000＝－", max_size=7))
@@ -282,7 +282,7 @@ def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
     assert WRITTEN_BY_THE_PAGE.sub(r"\1'", text) == cell or NUMBER.fullmatch(text)
     # also not for a spreadsheet that separates cells by semicolons, as where 0,5 is a half
     for part in re.split(r"[;|\t\r\n]", cell):
-        assert not FORMULA.match(part), cell
+        assert not BEGINS_A_FORMULA.match(part), cell
 
 
 @pytest.mark.parametrize(
@@ -295,9 +295,11 @@ def test_no_folder_becomes_a_formula_where_cells_are_separated_by_semicolons(nam
     made.reduce()
     with (tmp_path / "out" / "csv" / "reduced.csv").open(newline="") as file:
         read = [cell for row in csv.reader(file, delimiter=";") for cell in row]
-    assert not [cell for cell in read if FORMULA.match(cell)]
+    assert not [cell for cell in read if BEGINS_A_FORMULA.match(cell)]
     export(tmp_path / "out", tmp_path / "logs", to="projector")
     lines = (tmp_path / "logs" / "metadata.tsv").read_text().splitlines()
-    assert not [cell for line in lines for cell in re.split("[;\t]", line) if FORMULA.match(cell)]
+    assert not [
+        cell for line in lines for cell in re.split("[;\t]", line) if BEGINS_A_FORMULA.match(cell)
+    ]
     failed = {one.name for one in check(CheckConfig(str(tmp_path / "out"))).failed}
     assert not failed & {"csv.rows", "csv.values"}

@@ -29,6 +29,7 @@ import numpy as np
 from featuremill._utils.out_of_memory import OwnBound, die_first
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
 from featuremill.images.decode import Decoded, Limits, stated_pixels
+from featuremill.images.scaled_jpeg import compile_now
 
 Size = tuple[int, int]
 
@@ -108,6 +109,9 @@ class InProcess(Decoder):
         self._target = target
         self._timeout = _checked(timeout)
         self._decode = _imported(decoder)
+        if target is not None and decoder == _DECODER:
+            # what it takes is taken from no image's time, and in a child from no image's memory
+            compile_now()
         # Says on stderr where the image hung, then lets the signal do what it does by default.
         faulthandler.register(signal.SIGALRM, file=_STDERR, chain=True)
 
@@ -129,7 +133,8 @@ class InChild(Decoder):
 
     The child is a fresh interpreter, never a fork, which would inherit locks held by other
     threads. It starts with the first image, and again after an image that ended it, in about
-    0.2 s. Should this process die, the child follows, after ``timeout`` seconds at the latest.
+    0.2 s (a second, where JPEGs may be decoded smaller). Should this process die, the child
+    follows, after ``timeout`` seconds at the latest.
     On Linux the child may allocate 64 MiB, 16 bytes for each pixel, and twice the file's bytes; a
     decoder that wants more is refused memory, and its image is rejected.
 

@@ -21,6 +21,14 @@ _FLAT = 8.0
 pictures change with single levels of rounding."""
 
 
+def compile_now() -> None:
+    """Compile what reads a JPEG's detail, or load it: seconds at first, a moment from then on."""
+    if importlib.util.find_spec("numba") is not None:
+        from featuremill.images.jpeg_detail import fine_detail
+
+        fine_detail(simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8)))
+
+
 def decode_scaled(jpeg: bytes, height: int, width: int, target: int | None) -> Pixels:
     """Decode a JPEG by libjpeg-turbo, as small as its features allow.
 
