@@ -109,7 +109,7 @@ class InProcess(Decoder):
         self._target = target
         self._timeout = _checked(timeout)
         self._decode = _imported(decoder)
-        if target is not None and decoder == _DECODER:
+        if target is not None:
             # what it takes is taken from no image's time, and in a child from no image's memory
             compile_now()
         # Says on stderr where the image hung, then lets the signal do what it does by default.
