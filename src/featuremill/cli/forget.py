@@ -27,9 +27,14 @@ Exit codes:
 @click.command(epilog=_EXIT_CODES)
 @click.argument("destination", metavar="DEST")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--list", "listed", metavar="FILE", help="A file with one path a line; - reads them.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--list",
+    "listed",
+    metavar="FILE",
+    help="File with one path on each line; - reads standard input.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Go on without asking.")
 @s3_options
 @click.pass_context
 def forget(

@@ -5,7 +5,7 @@ import click
 
 @click.group()
 def models() -> None:
-    """The networks there are: list them, show one, fetch its weights."""
+    """List the networks, show one, or fetch its weights."""
 
 
 @models.command("list")

@@ -7,12 +7,14 @@ from featuremill.cli.options import s3_options
 
 @click.command()
 @click.argument("destination", metavar="DEST")
-@click.option("--relative-paths", is_flag=True, help="Show paths as below the source.")
+@click.option(
+    "--relative-paths", is_flag=True, help="Show paths relative to the source of the run."
+)
 @s3_options
 def report(
     destination: str, relative_paths: bool, endpoint_url: str | None, region: str | None
 ) -> None:
-    """Write the report of DEST's newest run anew.
+    """Write the report of DEST's newest run again.
 
     \b
     Examples:

@@ -58,8 +58,8 @@ def run(spark: Any, /, **options: Any) -> None:
 def estimate(sample: int, as_json: bool, **options: Any) -> None:
     """Predict time, memory and output sizes of a run over SRC on this machine.
 
-    Images drawn evenly from SRC go through the whole job in a temporary folder, of which nothing
-    is left. The options are those of the run.
+    Images drawn evenly from SRC go through the whole job in a temporary folder, which is removed
+    afterwards. The options are those of the run.
 
     \b
     Examples:

@@ -21,14 +21,14 @@ from featuremill.cli.run import print_result
 @run_options("transform")
 @click.pass_obj
 def transform(spark: Any, /, source: str, destination: str, output: str, **options: Any) -> None:
-    """Bring the images of SRC onto the components that a run has fitted at DEST.
+    """Project the images of SRC onto the components that a run has fitted at DEST.
 
-    They go through DEST's model and its PCA; OUT gets all that a run leaves. What DEST or OUT was
-    made to forget is skipped.
+    The images go through DEST's model and its PCA, and OUT gets all that a run leaves. Images that
+    DEST or OUT was made to forget are skipped.
 
-    The drift is the distance of their mean features from those that the PCA was fitted to, in units
-    of the spread of these, ± what chance makes of so many images; beyond its bound there is a
-    warning, and the share of these images' variance that the components capture tells what is lost.
+    The command prints the drift: how far the images' mean features lie from those that the PCA was
+    fitted to, in units of their spread, ± what chance does with so many images. Beyond its bound it
+    warns; the share of the images' variance that the components capture tells what is lost.
 
     \b
     Examples:

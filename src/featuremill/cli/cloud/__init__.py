@@ -34,7 +34,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     cls=LazyGroup, homes={name: f"{__name__}.{module}" for name, module in _COMMANDS.items()}
 )
 def cloud() -> None:
-    """On AWS: deploy, run, see the bill, destroy.
+    """Run on AWS: deploy, submit, see the bill, destroy.
 
     Every command that changes anything takes --dry-run, which shows each call and makes none.
 

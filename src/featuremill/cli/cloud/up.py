@@ -55,26 +55,44 @@ _GOES_ON = (
     metavar="DEST",
     help="Folder for the results.",
 )
-@click.option("--name", default=job.DEFAULT_NAME, show_default=True, help="Of the results.")
-@click.option("--model", default="mobilenetv2", show_default=True, help="The network.")
-@click.option("--region", help="In the EU, for a new stack.  [default: eu-west-1]")
-@click.option("--architecture", metavar="x86_64|arm64", help="Of a new stack's workers.")
-@click.option("--email", metavar="ADDRESS", help="Where a new stack's alerts of the budget go.")
+@click.option(
+    "--name",
+    default=job.DEFAULT_NAME,
+    show_default=True,
+    help="Name of the results; they are written to results/NAME.",
+)
+@click.option(
+    "--model",
+    default="mobilenetv2",
+    show_default=True,
+    help="Name of the network; `featuremill models` lists them.",
+)
+@click.option("--region", help="AWS region in the EU, for a new stack.  [default: eu-west-1]")
+@click.option("--architecture", metavar="x86_64|arm64", help="Processors of a new stack's workers.")
+@click.option(
+    "--email", metavar="ADDRESS", help="Address that gets the alerts of a new stack's budget."
+)
 @click.option(
     "--max-vcpu",
     type=int,
     metavar="N",
-    help=f"vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
+    help=f"Largest number of vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
 )
-@click.option("--images", type=int, metavar="N", help="How many SRC has, where it is not counted.")
+@click.option(
+    "--images", type=int, metavar="N", help="Number of images of SRC, where it cannot be counted."
+)
 @click.option(
     "--throughput",
     type=float,
     metavar="X",
-    help="Images a second that one vCPU embeds.  [default: measured here]",
+    help="Number of images that one vCPU embeds in a second.  [default: measured here]",
 )
 @click.option(
-    "--sample", type=int, default=DEFAULT_SAMPLE, show_default=True, help="Images to measure with."
+    "--sample",
+    type=int,
+    default=DEFAULT_SAMPLE,
+    show_default=True,
+    help="Number of images to measure with.",
 )
 @currency_options
 @yes_option
@@ -88,11 +106,11 @@ def up(
     endpoint_url: str | None,
     **options: Any,
 ) -> None:
-    """From an empty account to results: deploy, upload, package, submit and fetch.
+    """Go from an empty account to results: deploy, upload, package, submit and fetch.
 
-    SRC is what `upload` takes. What it will cost is shown, and asked once. What has been done
-    already is not done again: after an interruption, repeat the command. For other options of
-    each part use the single commands, before or instead.
+    SRC is what `upload` takes. The command shows what it will cost, and asks once. After an
+    interruption repeat it: it does not do again what is done. Each part has more options in a
+    command of its own.
 
     \b
     Examples:
