@@ -335,7 +335,7 @@ def test_a_damaged_pca_is_refused_by_all_who_read_it(growing, bit):
         growing.kept()
     with pytest.raises(DestinationError, match=r"damaged|do not belong together") as error:
         saved.load_model(growing.store)
-    assert "Bring that file back" in error.value.remedy
+    assert "Restore that file" in error.value.remedy
 
 
 def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):

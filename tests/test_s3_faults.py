@@ -358,7 +358,7 @@ class TestNames:
     ) -> None:
         proxy.plan(Fault("answer", "PUT", condition=True, status=501, code="NotImplemented"))
         with pytest.raises(
-            StorageError, match=r"keep conditional writes \(If-None-Match\).*\n.*S3"
+            StorageError, match=r"ignores conditional writes \(If-None-Match\).*\n.*S3"
         ):
             store.create("run.lock", b"mine")
 
@@ -368,7 +368,7 @@ class TestNames:
         store = open_store(f"s3://{bucket}", endpoint_url=proxy.url)
         proxy.plan(Fault("unconditional", "PUT", condition=True))
         with pytest.raises(
-            StorageError, match=r"keep conditional writes \(If-None-Match\).*\n.*S3"
+            StorageError, match=r"ignores conditional writes \(If-None-Match\).*\n.*S3"
         ):
             store.create("run.lock", b"mine")
         assert store.size("run.lock") is None

@@ -19,7 +19,7 @@ _EXIT_CODES = """\b
 Exit codes:
   0    the images are gone
   1    some images are not there, the answer was no, or the forget could not be finished
-  2    refused before anything was written: an option, DEST, a run holds it, nobody to be asked
+  2    refused before anything was written: an option, DEST, a run holds it, no terminal to ask at
   130  interrupted
 """
 
@@ -71,7 +71,9 @@ def forget(
     from featuremill.workflows.forget import forget as erase
 
     if listed == "-" and not (yes or dry_run):
-        raise ConfigError("--list - leaves nobody to be asked", "Give --yes too.")
+        raise ConfigError(
+            "--list - reads standard input, so no question can be asked", "Give --yes too."
+        )
     lines = _lines(listed)
     given = [*paths, *lines.lines]
     with _nothing_begun(context):
@@ -102,7 +104,8 @@ def _lines(listed: str | None) -> "Listed":
             data = sys.stdin.buffer.read() if listed == "-" else Path(listed).read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"--list {listed} cannot be read: {error.strerror}", "Name a file with a path a line."
+            f"--list {listed} cannot be read: {error.strerror}",
+            "Name a file with one path on each line.",
         ) from error
     return parse(data, f"--list {listed}")
 
@@ -123,7 +126,9 @@ def _agreed() -> bool:
     answer = sys.stdin.readline()
     if not answer:
         click.echo(err=True)
-        raise ConfigError("nobody is there to be asked", "Give --yes to forget without a question.")
+        raise ConfigError(
+            "there is no terminal to ask at", "Give --yes to forget without a question."
+        )
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -109,6 +109,7 @@ def require_finished(destination: Store) -> None:
     """
     if destination.size(UNFINISHED) is not None:
         raise DestinationError(
-            f"{destination.url} holds images that were to be forgotten: that was interrupted",
+            f"{destination.url} still holds images that were to be forgotten: the forget was"
+            " interrupted",
             f"Run `featuremill forget {destination.url}`: it goes on from there.",
         )

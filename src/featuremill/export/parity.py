@@ -55,7 +55,7 @@ def compare(model: bytes, network: Network, pca: PCA, results: Results) -> Parit
     )
     if not smallest >= _BOUND:
         raise RunError(
-            f"the ONNX model comes to cosine {smallest:.6f} of the library on {len(pixels)}"
+            f"the ONNX model reaches cosine {smallest:.6f} to the library on {len(pixels)}"
             f" {pictures}, it must be at least {_BOUND}",
             "This is a defect of featuremill or of ONNX Runtime: please report it.",
         )

@@ -216,7 +216,9 @@ class InChild(Decoder):
             _receive(cast("BinaryIO", self._child.stdout))
         except EOFError:
             problem = f"The decoder's process did not start: {_fate(self._bury())}."
-            raise WorkerError(problem, "Its own words are in the worker's log.") from None
+            raise WorkerError(
+                problem, "See the worker's log for the messages of that process."
+            ) from None
 
     def _epitaph(self, data: bytes) -> ImageRejected:
         returncode = self._bury()
@@ -239,8 +241,8 @@ class InChild(Decoder):
 
 def _checked(timeout: float) -> float:
     if not timeout > 0:
-        problem = f"The timeout of an image is {timeout:g} s, must be above 0."
-        raise ConfigError(problem, "Raise it.")
+        problem = f"The timeout of an image is {timeout:g} s, it must be above 0."
+        raise ConfigError(problem, "Give a number of seconds, such as 60.")
     return timeout
 
 

@@ -45,10 +45,10 @@ from featuremill.storage.s3_clients import (
 T = TypeVar("T")
 
 _NO_CONDITIONS = (
-    "the store of bucket {} does not keep conditional writes (If-None-Match), which keep two runs"
+    "the store of bucket {} ignores conditional writes (If-None-Match), which keep two runs"
     " and two commits apart"
 )
-_OTHER_STORE = "Write the results to a store that does, as AWS S3, or to a folder."
+_OTHER_STORE = "Write the results to a store that obeys them, such as AWS S3, or to a folder."
 
 _READ_BUFFER = 1 << 17
 """A Parquet footer with what stands beside it, or some text columns of a row group, in one GET."""
@@ -263,9 +263,9 @@ class S3Store:
     def _clients(self) -> Clients:
         if self.unconfirmed:
             raise StorageError(
-                f"{self.url} was read through {self.unconfirmed}, as its record alone says: if you"
-                f" trust that store, give --endpoint-url {self.unconfirmed}",
-                "No request was sent to it, since requests are signed.",
+                f"only the record of a run says that {self.url} is read through {self.unconfirmed},"
+                " so no signed request was sent there",
+                f"If you trust that store, give --endpoint-url {self.unconfirmed}.",
             )
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
@@ -331,7 +331,7 @@ class S3Store:
         with suppress(StorageError):
             if self.keeps_versions():
                 problem += "; the bucket keeps versions, and some stores then ignore conditions"
-                remedy = "Name a bucket that never kept versions, or another store, as AWS S3."
+                remedy = "Name a bucket that never kept versions, or another store, such as AWS S3."
                 self.purge(name)
         return StorageError(problem, remedy)
 

@@ -99,9 +99,11 @@ def _check(output: str, language: str) -> None:
             f"--language is {language!r}, must be one of {', '.join(LANGUAGES)}", "Choose one."
         )
     if not output.lower().endswith(_KIND):
-        raise ConfigError(f"output {output!r} does not end in {_KIND}", "Name it deck.pptx, say.")
+        raise ConfigError(
+            f"output {output!r} does not end in {_KIND}", "Give a name such as deck.pptx."
+        )
     if importlib.util.find_spec("pptx") is None:
         raise ConfigError(
-            "python-pptx is not installed, which writes slides",
+            "python-pptx, which writes slides, is not installed",
             "Install it: pip install 'featuremill[slides]'",
         )

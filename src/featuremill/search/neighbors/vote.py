@@ -77,7 +77,7 @@ def leave_one_out(
     asked = np.arange(len(vectors)) if queries is None else queries
     if len(vectors) < 2 or not len(asked):
         raise InputError(
-            f"{len(asked)} of {len(vectors)} images cannot be told by their neighbours",
+            f"{len(vectors)} images and {len(asked)} queries are too few to find neighbours",
             "Embed at least two images, and ask for at least one.",
         )
     names, codes = np.unique(np.asarray(labels, dtype=object), return_inverse=True)

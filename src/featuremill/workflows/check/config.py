@@ -46,7 +46,8 @@ class CheckConfig:
             )
         if self.components is not None and self.components < 1:
             raise ConfigError(
-                f"--components is {self.components}, it must be at least 1", "Give their number."
+                f"--components is {self.components}, it must be at least 1",
+                "Give the number of components.",
             )
         if self.expect_count is not None and self.expect_count < 0:
             raise ConfigError(

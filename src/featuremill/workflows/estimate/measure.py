@@ -376,6 +376,6 @@ def _sizes(destination: Path) -> dict[str, int]:
 def _require_local(master: str | None) -> None:
     if not (master or "").startswith("local"):
         raise ConfigError(
-            f"--master is {master}: an estimate is of this machine alone",
+            f"--master is {master}, but an estimate measures this machine only",
             "Name a local master such as local[*] or local[2].",
         )

@@ -9,7 +9,7 @@ from featuremill.errors import ConfigError
 from featuremill.search.locate import address
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_REMEDY = "Save the list as UTF-8, with one path a line."
+_REMEDY = "Save the list as UTF-8, with one path on each line."
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def parse(data: bytes, name: str) -> Listed:
         If the list is UTF-16 or a line can be no path, with the number of the line.
     """
     if data.startswith(_UTF16):
-        raise ConfigError(f"{name} is UTF-16", _REMEDY)
+        raise ConfigError(f"{name} is UTF-16, it must be UTF-8", _REMEDY)
     lines: dict[str, int] = {}
     for number, path in _lines(data.removeprefix(codecs.BOM_UTF8)):
         if "\0" in path:
