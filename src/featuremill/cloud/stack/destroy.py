@@ -231,7 +231,7 @@ class _Taking:
                 raise CloudError(
                     f"{len(errors):,} objects of s3://{bucket} cannot be deleted:"
                     f" {first.get('Key')}: {first.get('Message')}",
-                    "Remove the legal hold, or your own policy on the bucket, and repeat the command.",
+                    "Remove the legal hold or your own policy on the bucket, then repeat it.",
                 )
             return len(batch)
 

@@ -193,7 +193,7 @@ class Transfer:
             raise StorageError(
                 f"{len(wrong):,} of {len(expected):,} files are missing at {self.destination.url}"
                 f" or have another size, such as {wrong[0]}",
-                "Make sure that nothing else writes there, remove these files and repeat the command.",
+                "Make sure that nothing else writes there, remove these files and try again.",
             )
 
 
