@@ -13,7 +13,7 @@ from bad_images import encoded, picture
 from featuremill.errors import WorkerError
 from featuremill.images.decode import Decoded
 from featuremill.images.sandbox import Decoder
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import Decoding, most_excess
 from featuremill.workflows.run.dispatch import Work
 from featuremill.workflows.run.pipeline import run

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from featuremill import RunConfig, estimate, run
 from featuremill.cli import main
 from featuremill.errors import ConfigError, SourceError
-from featuremill.storage.references import Reference
+from featuremill.storage.listing import Reference
 from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
 from featuremill.workflows.estimate.measure import choose
 from outputs import MODEL, everything_in, offline

@@ -24,8 +24,7 @@ from featuremill.config import RunConfig
 from featuremill.dataset.exclusions import FORGOTTEN, Forgotten
 from featuremill.dataset.known_images import Known, gone_images
 from featuremill.dataset.ledger import RunRecord
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES
+from featuremill.dataset.schemas import FEATURES, feature_writer
 from featuremill.dataset.source_aliases import OtherName, other_name
 from featuremill.dataset.tables import DataFile, drop_paths, features_table, without_rows
 from featuremill.errors import ConfigError, DestinationError, RunError, SourceError

@@ -12,7 +12,7 @@ from featuremill.images.decode import Limits
 from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
 from featuremill.storage import open_store
-from featuremill.storage.references import Reference
+from featuremill.storage.listing import Reference
 from featuremill.workers.spark import Attempt
 from featuremill.workflows.run import probe
 from featuremill.workflows.run.dispatch import Work

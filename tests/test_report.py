@@ -15,7 +15,6 @@ import pytest
 from featuremill._utils.formatting import cosine, hours
 from featuremill.images.thumbnails import Sheets, Tile
 from featuremill.report import ReportData, render
-from featuremill.report.class_styles import Look
 from featuremill.report.data import (
     Accuracy,
     Alike,
@@ -28,7 +27,7 @@ from featuremill.report.data import (
     Picture,
     Rejected,
 )
-from featuremill.report.explorer import pack
+from featuremill.report.explorer import Look, pack
 
 WEBP = b"RIFF \x00\x00 not a real picture WEBP"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"

@@ -15,9 +15,8 @@ import browser
 from featuremill.dataset.results import load_features
 from featuremill.pca.saved import load_model
 from featuremill.report import ReportData, gather, render
-from featuremill.report.class_styles import looks
 from featuremill.report.data import ClassFacts, Findings, ModelFacts, Picture
-from featuremill.report.explorer import pack
+from featuremill.report.explorer import looks, pack
 from featuremill.search.neighbors import nearest, unit_rows
 from featuremill.storage import open_store
 from without_spark import results_of

@@ -148,7 +148,7 @@ class TestPatience:
         runs = []
         for _ in range(20):
             now, waited = 0.0, []
-            for pause in retry.pauses():
+            for pause in s3_clients.pauses():
                 now += pause
                 waited.append(pause)
             runs.append(waited)
@@ -161,7 +161,7 @@ class TestPatience:
     ) -> None:
         now = 0.0
         monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now))
-        pauses = retry.pauses()
+        pauses = s3_clients.pauses()
         now = 300.0
         assert next(pauses) < 1
         assert next(pauses, None) is None

@@ -14,9 +14,8 @@ from featuremill.cloud.aws.regions import SERVERLESS_RELEASE
 from featuremill.cloud.stack import deploy as stack
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.events import events, failure, follow
-from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.parameters import Wanted, template_body
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.stack.template import template_body
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.scripted import Scripted, answering
 

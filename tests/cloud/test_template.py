@@ -12,8 +12,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.stack.budget import keep
-from featuremill.cloud.stack.parameters import Wanted
-from featuremill.cloud.stack.template import BUDGET_REGIONS, LARGEST, template_body
+from featuremill.cloud.stack.parameters import BUDGET_REGIONS, LARGEST, Wanted, template_body
 from tests.cloud.offline import Stack, load
 
 OUTPUTS = {

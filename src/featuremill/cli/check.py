@@ -1,4 +1,4 @@
-"""``check``: whether a result is whole and sound."""
+"""``check``: checks that a result is whole and sound."""
 
 import json
 from dataclasses import asdict

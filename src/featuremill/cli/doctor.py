@@ -1,4 +1,4 @@
-"""``doctor``: what a run needs of its surroundings."""
+"""``doctor``: checks what a run needs of its surroundings."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``forget``: images erased from a result, for good."""
+"""``forget``: erases images from a result, for good."""
 
 import sys
 from collections.abc import Iterator

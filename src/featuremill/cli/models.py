@@ -1,4 +1,4 @@
-"""``models``: the networks there are."""
+"""``models``: lists the networks, shows one, fetches its weights."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``sample``: a smaller copy of a labelled set."""
+"""``sample``: draws a smaller copy of a labelled set."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``similar``, ``duplicates`` and ``outliers``: what is like what at a destination."""
+"""``similar``, ``duplicates`` and ``outliers``: search among the images of a destination."""
 
 import csv
 import io

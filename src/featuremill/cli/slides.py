@@ -1,4 +1,4 @@
-"""``slides``: a run as a presentation."""
+"""``slides``: writes a run as a presentation."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``synth``: pictures to try everything with."""
+"""``synth``: draws pictures to try everything with."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From an empty account to results: the other commands' plans, one after the other.
+"""Everything from an empty account to results: the other commands' plans, one after the other.
 
 Every part is skipped, by the part itself, where it has been done already; so after whatever went
 wrong the same command goes on.

@@ -13,9 +13,8 @@ from featuremill.export.results import Results
 from featuremill.images import decode
 from featuremill.images.decode import Limits
 from featuremill.images.synth import SynthConfig, draw, encode
-from featuremill.models.engines import open_engine
+from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
-from featuremill.models.parity import smallest_cosine
 from featuremill.pca.model import PCA
 
 IMAGES = 16

@@ -22,7 +22,7 @@ import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from featuremill.errors import ConfigError, ImageRejected
-from featuremill.images import libtiff
+from featuremill.images import tiff_tags
 from featuremill.images.costs import check_costs
 from featuremill.images.pixel_ranges import check_eight_bits, gray_levels, has_range
 from featuremill.images.raw_pixels import read_pixels
@@ -338,7 +338,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on these bytes into one rejection with a reason."""
     if is_tiff(data):
-        libtiff.forget()
+        tiff_tags.forget_errors()
     try:
         yield
     except ImageRejected:
@@ -361,7 +361,7 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
         return kind
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
-    said = libtiff.said() if is_tiff(data) else ""
+    said = tiff_tags.first_error() if is_tiff(data) else ""
     return f"damaged {name or 'image'}: {said or error or type(error).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""Decoding where a crash or a hang costs one image, not the run.
+"""Decodes in a child process, where a crash or a hang costs one image and not the run.
 
 A first attempt decodes in the worker itself. Should the worker die on an image, Spark repeats
 the task, and the repetition decodes in a child that can be lost image by image.
@@ -26,7 +26,7 @@ from typing import BinaryIO, Protocol, Self, cast
 
 import numpy as np
 
-from featuremill._utils.out_of_memory import OwnBound, die_first
+from featuremill._utils.hardware import OwnBound, die_first
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
 from featuremill.images.decode import Decoded, Limits, stated_pixels
 

@@ -1,4 +1,4 @@
-"""Engines that run a network on the CPU, one thread each: a Spark task slot owns one core.
+"""Engines that run a network on the CPU with one thread each, and how close their features are.
 
 OpenVINO and ONNX Runtime are imported where they are used, for the sake of machines that have
 only one of them and of commands that need neither.
@@ -10,7 +10,7 @@ import importlib.util
 import platform
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from featuremill.models.network import Network
 
 if TYPE_CHECKING:
     import openvino
+
 
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -304,3 +305,36 @@ def _require(precision: str, engine: str) -> None:
             f"Precision {precision} needs a CPU that computes bf16 (AMX or AVX512-BF16).",
             _PRECISION_REMEDY,
         )
+
+
+def smallest_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Smallest cosine between rows of the same index.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n, n_features)
+        Computed with in float64.
+
+    Returns
+    -------
+    float
+        In [-1, 1]. Two rows of zeros agree (1), one row of zeros agrees with nothing (0), a row
+        that is not finite is as wrong as can be (-1); without rows nothing disagrees (1).
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    if not finite.all():
+        return -1.0
+    norms = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
+    both_zero = (norms[0] == 0) & (norms[1] == 0)
+    scale = norms[0] * norms[1]
+    products = np.einsum("ij,ij->i", left, right)
+    cosines = np.divide(products, scale, out=both_zero.astype(np.float64), where=scale > 0)
+    return float(np.clip(cosines, -1, 1).min(initial=1))

@@ -269,10 +269,7 @@ class PCA:
         try:
             description = json.loads(_safetensors_metadata(data)["featuremill"])
             if (found := description["format"]) != FORMAT:
-                raise InputError(
-                    f"The PCA is saved in format {found}, but this version reads format {FORMAT}.",
-                    _REMEDY,
-                )
+                raise InputError(f"The PCA has format {found}, not {FORMAT}.", _REMEDY)
             parts = deserialize(data)  # type: ignore[no-untyped-call]
             return cls(
                 **{f"{name}_": _array(name, held) for name, held in parts},

@@ -12,8 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils.formatting import plural
-from featuremill.dataset.parquet import read_parquet, reduced_writer
-from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
+from featuremill.dataset.schemas import (
+    FEATURES_FOLDER,
+    OK,
+    REDUCED,
+    REDUCED_FOLDER,
+    read_parquet,
+    reduced_writer,
+)
 from featuremill.dataset.tables import DataFile, Removal, features_table, reduced_table
 from featuremill.errors import RunError
 from featuremill.pca.model import PCA, Moments

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from featuremill._utils.formatting import plural
 from featuremill.pca.model import PCA
-from featuremill.report.class_styles import looks
 from featuremill.report.data import Accuracy, Alike, AxisEnds, ClassFacts, Findings, Outlier
-from featuremill.report.explorer import Explorer, pack
+from featuremill.report.explorer import Explorer, looks, pack
 from featuremill.report.rows import Rows
 from featuremill.search import alike, analysis
 from featuremill.search.analysis import Centres

@@ -1,4 +1,4 @@
-"""What the features tell: how classes lie, whether neighbours tell them, what lies apart."""
+"""What features say of classes: how they lie, what neighbours tell of them, and outliers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

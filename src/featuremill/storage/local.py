@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
-from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store
-from featuremill.storage.disk_full import no_room
+from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store, no_room
 from featuremill.storage.walk import is_inside, version_of, walk
 
 

@@ -21,10 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage import s3_versions
-from featuremill.storage.base import Fetched, Listed, Store
-from featuremill.storage.disk_full import no_room
-from featuremill.storage.ranges import Ranges
-from featuremill.storage.retry import pauses
+from featuremill.storage.base import Fetched, Listed, Ranges, Store, no_room
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -33,6 +30,7 @@ from featuremill.storage.s3_clients import (
     concerns_store,
     is_passing,
     only_to,
+    pauses,
     reason,
     refuses_condition,
     refuses_keys,

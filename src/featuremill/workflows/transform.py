@@ -1,4 +1,4 @@
-"""Other images through a PCA that is fitted already."""
+"""Projects other images through a PCA that is already fitted."""
 
 import os
 from dataclasses import fields

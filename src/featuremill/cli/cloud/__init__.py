@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import click
 
-from featuremill.cli.lazy_group import LazyGroup
+from featuremill.cli.options import LazyGroup
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {

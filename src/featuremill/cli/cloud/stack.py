@@ -29,7 +29,7 @@ from featuremill.cloud.stack.parameters import (
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
-from featuremill.workflows.findings import Finding
+from featuremill.workflows.doctor import Finding
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws

@@ -13,7 +13,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs import certificates
 from featuremill.cloud.jobs.fleets import Machines, instances, job_flow, put_script, script_key
-from featuremill.cloud.notebooks.files import put_notebooks
+from featuremill.cloud.notebooks.server import put_notebooks
 from featuremill.cloud.packaging.shipped import find_code
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place

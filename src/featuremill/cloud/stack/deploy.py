@@ -9,9 +9,8 @@ from featuremill.cloud.aws.client import Aws, error_code
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.stack import application, budget
 from featuremill.cloud.stack.events import GOOD, Say, describe, events, failure, final_state, follow
-from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.parameters import Wanted, template_body
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.stack.template import template_body
 from featuremill.errors import CloudError
 
 CHANGES = "changes"

@@ -22,14 +22,18 @@ from featuremill._utils.hardware import Peak, peak_memory
 from featuremill._utils.progress import Progress, Silent
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
 from featuremill.dataset.ledger import RunRecord, new_run_id
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER, OK, REDUCED_FOLDER
+from featuremill.dataset.schemas import (
+    FEATURES,
+    FEATURES_FOLDER,
+    OK,
+    REDUCED_FOLDER,
+    feature_writer,
+)
 from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import ConfigError
 from featuremill.report.gather import MOST_POINTS, REPORT
 from featuremill.storage import Store, open_store
-from featuremill.storage.listing import Listing, Selection
-from featuremill.storage.references import Reference, Rejection, pack
+from featuremill.storage.listing import Listing, Reference, Rejection, Selection, pack
 from featuremill.workers.spark import slots, spark_session
 from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count

@@ -15,7 +15,7 @@ from featuremill.errors import PrecisionError, WorkerError
 from featuremill.images.sandbox import InChild, InProcess
 from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
-from featuremill.storage.references import Reference, Rejection, pack, unpack
+from featuremill.storage.listing import Reference, Rejection, pack, unpack
 from featuremill.workers.failures import WorkerDiedError
 from featuremill.workers.spark import Attempt, map_tasks, slots, tasks_failed
 from featuremill.workflows.run.chunks import split

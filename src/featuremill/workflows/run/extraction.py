@@ -21,13 +21,12 @@ from featuremill.dataset import tables
 from featuremill.dataset.exclusions import REASON, Forgotten, read_all_forgotten
 from featuremill.dataset.known_images import Known, gone_images, known_images
 from featuremill.dataset.ledger import RunRecord
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import OK, REJECTED
+from featuremill.dataset.schemas import OK, REJECTED, feature_writer
 from featuremill.dataset.tables import DataFile
 from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.images.decode import Limits
 from featuremill.models.network import Network
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.workers.spark import (
     Background,
     cancel,

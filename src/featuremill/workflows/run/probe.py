@@ -13,10 +13,17 @@ import numpy as np
 
 from featuremill.errors import PrecisionError
 from featuremill.images.sandbox import InChild
-from featuremill.models.engines import BATCH, Engine, Features, Pixels, native_bf16, open_engine
+from featuremill.models.engines import (
+    BATCH,
+    Engine,
+    Features,
+    Pixels,
+    native_bf16,
+    open_engine,
+    smallest_cosine,
+)
 from featuremill.models.network import BOUNDS
-from featuremill.models.parity import smallest_cosine
-from featuremill.storage.references import Reference, pack, unpack
+from featuremill.storage.listing import Reference, pack, unpack
 from featuremill.workers.spark import Attempt, map_tasks, slots
 from featuremill.workflows.run.dispatch import Work
 from featuremill.workflows.run.task import Picture, decode, fetch
