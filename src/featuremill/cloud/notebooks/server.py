@@ -1,4 +1,4 @@
-"""The smallest way: one EC2 machine with JupyterLab and Spark, and no open port.
+"""The smallest way to notebooks: one EC2 machine with JupyterLab and Spark, without an open port.
 
 Only real AWS shows that the machine installs itself: unverified here.
 """
