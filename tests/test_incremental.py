@@ -31,7 +31,7 @@ from featuremill.errors import ConfigError, DestinationError, RunError, SourceEr
 from featuremill.images.synth import SynthConfig, draw, encode, write
 from featuremill.pca import incremental, reduce, saved
 from featuremill.pca.drift import drift
-from featuremill.pca.incremental import Kept, changed_since, load_kept
+from featuremill.pca.incremental import KeptPca, changed_since, load_kept
 from featuremill.pca.model import PCA
 from featuremill.pca.moments import Moments
 from featuremill.storage import Listed
@@ -234,15 +234,15 @@ class Growing:
         self.table.commit(run, number, files, removed=lambda: without_rows(*rows))
 
     def fit(self, run: str) -> None:
-        rows = reduce.Rows(MODEL_ID)
+        rows = reduce.RowSelection(MODEL_ID)
         pca = PCA.fit(reduce.compute_moments(self.spark, self.store, rows, 4), n_components=2)
         reduce.project(self.spark, self.store, rows, pca, run)
         saved.save_model(self.store, pca, NETWORK, run)
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptPca:
         return load_kept(self.store, NETWORK, {}, "")
 
-    def keep(self, run: str) -> Kept:
+    def keep(self, run: str) -> KeptPca:
         kept = self.kept()
         incremental.extend(self.spark, self.store, kept, MODEL_ID, run)
         incremental.save_kept(self.store, kept, None, run)
@@ -350,7 +350,7 @@ def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):
 def test_scores_of_a_pca_that_a_dying_run_did_not_save_are_replaced(growing):
     before = growing.scores()
     other = PCA.fit(Moments.of(np.random.default_rng(9).normal(size=(9, 4))), n_components=2)
-    reduce.project(growing.spark, growing.store, reduce.Rows(MODEL_ID), other, "dying")
+    reduce.project(growing.spark, growing.store, reduce.RowSelection(MODEL_ID), other, "dying")
     assert growing.scores() != before
     growing.keep(growing.embed({"g": 101}))
     after = growing.scores()

@@ -13,7 +13,7 @@ from featuremill.errors import ConfigError
 
 if TYPE_CHECKING:
     from featuremill.workflows.forget import Erased
-    from featuremill.workflows.forget.path_lists import Listed
+    from featuremill.workflows.forget.path_lists import PathList
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -94,7 +94,7 @@ def forget(
     context.exit(1 if erased.not_found else 0)
 
 
-def _lines(listed: str | None) -> "Listed":
+def _lines(listed: str | None) -> "PathList":
     from featuremill.workflows.forget.path_lists import parse
 
     try:

@@ -12,6 +12,7 @@ from featuremill.errors import ImageRejected, RunError, StorageError
 from featuremill.export.results import Results
 from featuremill.images import decode
 from featuremill.images.decode import Limits
+from featuremill.images.raw_pixels import Pixels
 from featuremill.images.synth import SynthConfig, draw, encode
 from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
@@ -22,8 +23,6 @@ IMAGES = 16
 
 _BOUND = BOUNDS["fp32"] or 1.0
 _DRAWN = SynthConfig(classes=IMAGES, per_class=1, seed=0)
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class Parity(NamedTuple):

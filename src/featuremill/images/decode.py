@@ -17,7 +17,6 @@ from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
@@ -25,12 +24,10 @@ from featuremill.errors import ConfigError, ImageRejected
 from featuremill.images import tiff_tags
 from featuremill.images.costs import check_costs
 from featuremill.images.pixel_ranges import check_eight_bits, gray_levels, has_range
-from featuremill.images.raw_pixels import read_pixels
+from featuremill.images.raw_pixels import Pixels, read_pixels
 from featuremill.images.scaled_jpeg import decode_scaled
 from featuremill.images.tiff_tags import is_tiff
 from featuremill.images.unsupported import unsupported
-
-Pixels = npt.NDArray[np.uint8]
 
 # The common ones come first, and TGA, which has no signature, last. Left out on purpose: EPS, for
 # which Pillow starts Ghostscript, and what holds no picture: films, grids of measurements, stubs.

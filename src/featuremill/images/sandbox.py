@@ -30,7 +30,7 @@ from featuremill._utils.hardware import OwnBound, die_first
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
 from featuremill.images.decode import Decoded, Limits, stated_pixels
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 
 _DECODER = "featuremill.images.decode:decode"
 _TIMEOUT = 30.0  # seconds
@@ -102,7 +102,7 @@ class InProcess(Decoder):
         limits: Limits,
         timeout: float = _TIMEOUT,
         decoder: str = _DECODER,
-        target: Size | None = None,
+        target: PixelSize | None = None,
     ) -> None:
         self._limits = limits
         self._target = target
@@ -156,7 +156,7 @@ class InChild(Decoder):
         limits: Limits,
         timeout: float = _TIMEOUT,
         decoder: str = _DECODER,
-        target: Size | None = None,
+        target: PixelSize | None = None,
     ) -> None:
         self._limits = limits
         self._target = target
@@ -246,10 +246,10 @@ def _checked(timeout: float) -> float:
     return timeout
 
 
-def _imported(decoder: str) -> Callable[[bytes, Limits, Size | None], Decoded]:
+def _imported(decoder: str) -> Callable[[bytes, Limits, PixelSize | None], Decoded]:
     module, _, function = decoder.partition(":")
     return cast(
-        "Callable[[bytes, Limits, Size | None], Decoded]",
+        "Callable[[bytes, Limits, PixelSize | None], Decoded]",
         getattr(importlib.import_module(module), function),
     )
 

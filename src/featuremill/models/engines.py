@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featuremill.errors import PrecisionError
+from featuremill.images.raw_pixels import Pixels
 from featuremill.models import mixed
 from featuremill.models.network import Network
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     import openvino
 
 
-Pixels = npt.NDArray[np.uint8]
-Features = npt.NDArray[np.float32]
+FeatureBatch = npt.NDArray[np.float32]
 
 BATCH = 8
 """Images per inference. Larger ones are slower on a CPU: their activations leave the cache."""
@@ -63,7 +63,7 @@ class Engine(ABC):
         self._image_shape = (*network.input_size, 3)
 
     @abstractmethod
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """Compute the features of exactly one batch.
 
         Parameters
@@ -77,7 +77,7 @@ class Engine(ABC):
             float32, owned by the caller.
         """
 
-    def embed(self, pixels: Pixels) -> Features:
+    def embed(self, pixels: Pixels) -> FeatureBatch:
         """Compute the features of any number of images.
 
         The last batch is padded: kernels chosen for another batch size round differently, and a
@@ -136,7 +136,7 @@ class OpenVinoEngine(Engine):
             compiled = _compile(core, model, "bf16" if precision == "bf16" else "f32")
         self._request = compiled.create_infer_request()
 
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """See :meth:`Engine.embed_batch`."""
         import openvino as ov
 
@@ -144,7 +144,7 @@ class OpenVinoEngine(Engine):
         writeable = np.require(pixels, requirements="W")
         self._request.set_input_tensor(ov.Tensor(writeable, shared_memory=True))
         self._request.infer()
-        features: Features = self._request.get_output_tensor().data.copy()
+        features: FeatureBatch = self._request.get_output_tensor().data.copy()
         return features
 
 
@@ -210,9 +210,9 @@ class OnnxRuntimeEngine(Engine):
             network.onnx, options, providers=["CPUExecutionProvider"]
         )
 
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """See :meth:`Engine.embed_batch`."""
-        features: Features = self._session.run(["features"], {"pixels": pixels})[0]
+        features: FeatureBatch = self._session.run(["features"], {"pixels": pixels})[0]
         return features
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from featuremill.models import graph
-from featuremill.models.keras_h5 import Array, fold_batch_norm
+from featuremill.models.keras_h5 import WeightArray, fold_batch_norm
 from featuremill.models.network import MixedPlan
 
 INPUT_SIZE = (224, 224)
@@ -104,7 +104,7 @@ WEIGHT_SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
+def untrained_weights(seed: int) -> dict[str, dict[str, WeightArray]]:
     """Draw weights that let signals through unchanged in size.
 
     He et al., "Delving Deep into Rectifiers", ICCV 2015: variance 2 / fan-in before a ReLU, and
@@ -121,7 +121,7 @@ def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
         Layer → field → float32 array, as :func:`featuremill.models.keras_h5.read_weights` gives.
     """
     random = np.random.Generator(np.random.PCG64(seed))
-    weights: dict[str, dict[str, Array]] = {}
+    weights: dict[str, dict[str, WeightArray]] = {}
     for layer in LAYERS:
         height, width, inputs, _ = layer.kernel_shape
         fan_in = height * width * (1 if layer.kind == "depthwise" else inputs)
@@ -133,7 +133,7 @@ def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
     return weights
 
 
-def build_onnx(weights: Mapping[str, Mapping[str, Array]]) -> bytes:
+def build_onnx(weights: Mapping[str, Mapping[str, WeightArray]]) -> bytes:
     """Write the network as an ONNX model; the same weights give the same bytes.
 
     Every layer's output has its Keras name.
@@ -156,7 +156,7 @@ def build_onnx(weights: Mapping[str, Mapping[str, Array]]) -> bytes:
 
 
 def _convolution(
-    layer: Layer, tensor: str, weights: Mapping[str, Mapping[str, Array]]
+    layer: Layer, tensor: str, weights: Mapping[str, Mapping[str, WeightArray]]
 ) -> graph.Convolution:
     """Convolution with its batch norm folded in."""
     depthwise = layer.kind == "depthwise"

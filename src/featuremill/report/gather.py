@@ -20,7 +20,14 @@ from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails
 from featuremill.pca.model import PCA
 from featuremill.pca.saved import load_model
-from featuremill.report.data import Measured, ModelFacts, Parity, Picture, Rejected, ReportData
+from featuremill.report.data import (
+    Measured,
+    ModelFacts,
+    PrecisionParity,
+    Rejected,
+    ReportData,
+    ShownImage,
+)
 from featuremill.report.feature_summary import find
 from featuremill.report.page import render
 from featuremill.report.rows import read_rows
@@ -145,7 +152,7 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
         _facts(destination, shown, record, pca),
         found=found,
         pictures={
-            row: Picture(rows.images[row].path, rows.labels[row], images.get(row))
+            row: ShownImage(rows.images[row].path, rows.labels[row], images.get(row))
             for row in pictured
         },
         explorer=explorer,
@@ -224,7 +231,7 @@ def _model_facts(record: RunRecord, measured: RunRecord) -> ModelFacts:
     )
 
 
-def _parity(record: RunRecord) -> Parity | None:
+def _parity(record: RunRecord) -> PrecisionParity | None:
     if record.parity is None:
         return None
-    return Parity(record.parity["smallest_cosine"], record.parity["compared"])
+    return PrecisionParity(record.parity["smallest_cosine"], record.parity["compared"])

@@ -33,7 +33,7 @@ class Listed(NamedTuple):
     problem: str = ""
 
 
-class Fetched(NamedTuple):
+class FetchedImage(NamedTuple):
     """The bytes of an image and the version they were read at."""
 
     data: bytes
@@ -60,7 +60,7 @@ class Store(Protocol):
     def list(self) -> Iterator[Listed]:
         """Everything below the root, streamed, in an order that does not change."""
 
-    def fetch(self, path: str) -> Fetched:
+    def fetch(self, path: str) -> FetchedImage:
         """Bytes of one image.
 
         Raises ``OSError`` with a reason for people if this image cannot be had.

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage import s3_versions
-from featuremill.storage.base import Fetched, Listed, Ranges, Store, no_room
+from featuremill.storage.base import FetchedImage, Listed, Ranges, Store, no_room
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -82,7 +82,7 @@ class S3Store:
         except client_errors() as error:
             raise SourceError(f"cannot list {self.url}: {reason(error)}", remedy(error)) from error
 
-    def fetch(self, path: str) -> Fetched:
+    def fetch(self, path: str) -> FetchedImage:
         """Bytes of one object.
 
         Raises
@@ -353,14 +353,14 @@ class S3Store:
             raise StorageError(f"cannot {verb} {where}: {reason(error)}", remedy(error)) from error
 
 
-def _fetch(bucket: str, key: str, clients: Clients) -> Fetched:
+def _fetch(bucket: str, key: str, clients: Clients) -> FetchedImage:
     import obstore
 
     if _obstore_addresses(key):
         result = obstore.get(clients.objects, key)
-        return Fetched(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
+        return FetchedImage(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
     answer = clients.listing.get_object(Bucket=bucket, Key=key)
-    return Fetched(whole_body(answer["Body"]), _version(answer["ETag"]))
+    return FetchedImage(whole_body(answer["Body"]), _version(answer["ETag"]))
 
 
 def _size(key: str, clients: Clients) -> int:

@@ -164,7 +164,7 @@ def _submission(
     max_vcpu = options["max_vcpu"]
     if max_vcpu is None:
         max_vcpu = serverless.default_vcpu(where)
-    limits = serverless.Limits(max_vcpu, timeout, slot_mb)
+    limits = serverless.JobLimits(max_vcpu, timeout, slot_mb)
     if not options["cluster"]:
         serverless.check_capacity(where, max_vcpu)
         return serverless.submission(where, config, name, limits, _SECONDS)

@@ -25,7 +25,7 @@ from featuremill.cloud.stack.parameters import (
     DEFAULT_BUDGET,
     DEFAULT_STACK,
     OPERATOR_KINDS,
-    Wanted,
+    StackOptions,
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
@@ -130,7 +130,7 @@ def deploy(
         tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
 
 
-def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
+def put_up(wanted: StackOptions, aws: "Aws", *, yes: bool) -> Place | None:
     """Make or change a stack, asking unless ``yes``; None where the changes are not wanted."""
     from featuremill.cloud.stack import deploy
 
@@ -175,7 +175,7 @@ def _account(answers: Any) -> str:
     return str(answers["identity"]["Account"])
 
 
-def _wanted(before: Place | None, **options: Any) -> Wanted:
+def _wanted(before: Place | None, **options: Any) -> StackOptions:
     """What is asked for, of the stack that this folder belongs to."""
     if before is not None:
         for name in ("stack", "region"):
@@ -190,7 +190,7 @@ def _wanted(before: Place | None, **options: Any) -> Wanted:
         options["allowed_regions"] = options["allowed_regions"] or before.allowed_regions
     options["stack"] = options["stack"] or DEFAULT_STACK
     options["region"] = options["region"] or DEFAULT_REGION
-    return Wanted(**options)
+    return StackOptions(**options)
 
 
 @click.command()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
     from featuremill.cloud.aws.plan import Plan
     from featuremill.cloud.jobs.status import Status
-    from featuremill.cloud.stack.parameters import Wanted
+    from featuremill.cloud.stack.parameters import StackOptions
     from featuremill.cloud.transfer.bounds import Agree
     from featuremill.cloud.up import Errand
 
@@ -150,9 +150,9 @@ def up(
 
 def _asked(
     source: str, before: Place | None, options: dict[str, Any]
-) -> "tuple[Wanted, Errand, Plan]":
+) -> "tuple[StackOptions, Errand, Plan]":
     """The stack, the work, and the plan of the estimate; every option is checked by one of them."""
-    from featuremill.cloud.jobs.serverless import Limits, default_vcpu
+    from featuremill.cloud.jobs.serverless import JobLimits, default_vcpu
     from featuremill.cloud.pricing.estimate import GIVEN, MEASURED, Question
     from featuremill.cloud.pricing.estimate import estimate as plan
     from featuremill.cloud.transfer.sources import open_source
@@ -178,7 +178,7 @@ def _asked(
         sample=options["sample"],
         model=options["model"],
     )
-    limits, folder = Limits(max_vcpu), options["destination"]
+    limits, folder = JobLimits(max_vcpu), options["destination"]
     errand = Errand(open_source(source), options["name"], options["model"], limits, folder)
     return wanted, errand, [who(), *plan(question, before)]
 
@@ -187,7 +187,7 @@ def _architecture_of(before: Place | None) -> str:
     return before.output("Architecture") if before else ARCHITECTURES[0]
 
 
-def _standing(wanted: "Wanted", before: Place | None, aws: "Aws") -> Place | None:
+def _standing(wanted: "StackOptions", before: Place | None, aws: "Aws") -> Place | None:
     """The folder's stack, if it is there and to stay as it is: who may use it may not change it."""
     from featuremill.cloud.stack.deploy import OUTPUTS
     from featuremill.cloud.up import look

@@ -36,7 +36,7 @@ _HOURS = (0.5, 168.0)
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunningServer:
     """The stack's machine."""
 
     id: str
@@ -51,7 +51,7 @@ class Standing:
         return (datetime.now(UTC) - self.since).total_seconds() / 3600
 
 
-def standing(aws: Aws, place: Place) -> Standing | None:
+def standing(aws: Aws, place: Place) -> RunningServer | None:
     """The stack's machine, if it is up or coming up."""
     filters = [
         {"Name": "tag:featuremill", "Values": [place.stack]},
@@ -61,7 +61,7 @@ def standing(aws: Aws, place: Place) -> Standing | None:
     for page in aws.pages("ec2", "describe_instances", Filters=filters):
         for reservation in page["Reservations"]:
             for found in reservation["Instances"]:
-                return Standing(
+                return RunningServer(
                     found["InstanceId"],
                     found["State"]["Name"],
                     found["InstanceType"],

@@ -39,7 +39,7 @@ _PARAMETERS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StackOptions:
     """The stack as it is asked for; what is None stays as it is, or takes the template's default.
 
     Parameters
@@ -123,7 +123,7 @@ def _refuse(option: str, value: object, bound: str, remedy: str) -> None:
     raise ConfigError(f"--{option} is {value}, must be {bound}", remedy)
 
 
-def _check_names(wanted: Wanted) -> None:
+def _check_names(wanted: StackOptions) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", wanted.stack):
         _refuse(
             "stack",
@@ -153,7 +153,7 @@ def _check_names(wanted: Wanted) -> None:
         )
 
 
-def _check_amounts(wanted: Wanted) -> None:
+def _check_amounts(wanted: StackOptions) -> None:
     if wanted.architecture is not None and wanted.architecture not in ARCHITECTURES:
         _refuse(
             "architecture", repr(wanted.architecture), " or ".join(ARCHITECTURES), "Choose one."
@@ -177,7 +177,7 @@ def _check_amounts(wanted: Wanted) -> None:
             )
 
 
-def _check_access(wanted: Wanted) -> None:
+def _check_access(wanted: StackOptions) -> None:
     if wanted.jupyter_cidr:
         try:
             network = ipaddress.IPv4Network(wanted.jupyter_cidr)

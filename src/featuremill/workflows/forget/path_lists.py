@@ -13,7 +13,7 @@ _REMEDY = "Save the list as UTF-8, with one path on each line."
 
 
 @dataclass(frozen=True)
-class Listed:
+class PathList:
     """Paths with the place they were read from.
 
     Attributes
@@ -49,7 +49,7 @@ class Listed:
             )
 
 
-def parse(data: bytes, name: str) -> Listed:
+def parse(data: bytes, name: str) -> PathList:
     """Read a list of paths.
 
     Lines end in LF or CR LF, and a byte order mark of UTF-8 is no part of the first. A line of
@@ -71,7 +71,7 @@ def parse(data: bytes, name: str) -> Listed:
         except ConfigError as error:
             raise ConfigError(f"{name}, line {number}: {error.problem}", error.remedy) from error
         lines.setdefault(path, number)
-    return Listed(name, lines)
+    return PathList(name, lines)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, str]]:
