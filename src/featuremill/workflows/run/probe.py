@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featuremill.errors import PrecisionError
+from featuremill.images.raw_pixels import Pixels
 from featuremill.images.sandbox import InChild
 from featuremill.models.engines import (
     BATCH,
     Engine,
     FeatureBatch,
-    Pixels,
     native_bf16,
     open_engine,
     smallest_cosine,
