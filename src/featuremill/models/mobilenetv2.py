@@ -31,7 +31,7 @@ _NORM_FIELDS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @dataclass(frozen=True)
-class Layer:
+class ConvLayer:
     """A convolution without bias, its batch normalisation and what follows them."""
 
     name: str
@@ -57,8 +57,8 @@ class Layer:
         return (3, 3, self.inputs, 1 if self.kind == "depthwise" else self.channels)
 
 
-def _layers() -> Iterator[Layer]:
-    yield Layer("Conv1", "bn_Conv1", "conv", 3, 32, stride=2)
+def _layers() -> Iterator[ConvLayer]:
+    yield ConvLayer("Conv1", "bn_Conv1", "conv", 3, 32, stride=2)
     tensor, inputs, block = "Conv1", 32, 0
     for expansion, channels, blocks, first_stride in _STAGES:
         for position in range(blocks):
@@ -68,13 +68,15 @@ def _layers() -> Iterator[Layer]:
             residual = tensor if position else None
             if expansion > 1:
                 expand = f"{prefix}_expand"
-                yield Layer(expand, f"{expand}_BN", "pointwise", inputs, wide)
+                yield ConvLayer(expand, f"{expand}_BN", "pointwise", inputs, wide)
             depthwise, project = f"{prefix}_depthwise", f"{prefix}_project"
-            yield Layer(depthwise, f"{depthwise}_BN", "depthwise", wide, wide, stride)
-            last = Layer(project, f"{project}_BN", "pointwise", wide, channels, 1, False, residual)
+            yield ConvLayer(depthwise, f"{depthwise}_BN", "depthwise", wide, wide, stride)
+            last = ConvLayer(
+                project, f"{project}_BN", "pointwise", wide, channels, 1, False, residual
+            )
             yield last
             tensor, inputs, block = last.output, channels, block + 1
-    yield Layer("Conv_1", "Conv_1_bn", "pointwise", inputs, N_FEATURES)
+    yield ConvLayer("Conv_1", "Conv_1_bn", "pointwise", inputs, N_FEATURES)
 
 
 LAYERS = tuple(_layers())
@@ -156,7 +158,7 @@ def build_onnx(weights: Mapping[str, Mapping[str, WeightArray]]) -> bytes:
 
 
 def _convolution(
-    layer: Layer, tensor: str, weights: Mapping[str, Mapping[str, WeightArray]]
+    layer: ConvLayer, tensor: str, weights: Mapping[str, Mapping[str, WeightArray]]
 ) -> graph.Convolution:
     """Convolution with its batch norm folded in."""
     depthwise = layer.kind == "depthwise"
@@ -178,7 +180,7 @@ def _convolution(
     )
 
 
-def _padding(layer: Layer) -> tuple[int, int, int, int]:
+def _padding(layer: ConvLayer) -> tuple[int, int, int, int]:
     """Top, left, bottom, right; Keras pads even sides at the far end before a stride of 2."""
     if layer.kind == "pointwise":
         return (0, 0, 0, 0)
