@@ -689,7 +689,7 @@ def test_an_output_that_cannot_be_written_anew_is_removed(
     def fail(*_: object) -> None:
         raise StorageError("no space left")
 
-    monkeypatch.setattr(job.matrix, "write_matrix", fail)
+    monkeypatch.setattr(job.csv_files, "write_matrix", fail)
     featuremill.forget(destination, [jane(source)])
     assert not (destination / "csv/reduced.csv").exists()
     assert remains(files_of(destination), JANE) == []
