@@ -11,7 +11,7 @@ from benchmarks.options import Options
 from featuremill.dataset.schemas import FEATURES_FOLDER, OK
 from featuremill.dataset.tables import DataFile, features_table
 from featuremill.storage import Store, open_store
-from featuremill.storage.references import Reference
+from featuremill.storage.listing import Reference
 from featuremill.workflows.run.task import Row, write_features
 
 N_FEATURES = 1280

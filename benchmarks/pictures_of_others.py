@@ -22,8 +22,7 @@ from PIL import Image, ImageOps
 from featuremill import RunConfig, run
 from featuremill.config import RejectLimit
 from featuremill.models import registry
-from featuremill.models.engines import BATCH, Engine, open_engine
-from featuremill.models.parity import smallest_cosine
+from featuremill.models.engines import BATCH, Engine, open_engine, smallest_cosine
 
 SAME = 0.9999
 """Cosine from which features are those of Keras."""

@@ -107,10 +107,9 @@ from pyspark import TaskContext
 from pyspark.sql import functions as sql
 
 import featuremill
-from featuremill.dataset import csv_files, ledger, parquet, tables
+from featuremill.dataset import csv_files, ledger, schemas, tables
 from featuremill.dataset.network import NETWORK
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES_FOLDER
+from featuremill.dataset.schemas import FEATURES_FOLDER, feature_writer
 from featuremill.images import decode, synth
 from featuremill.images.decode import Limits
 from featuremill.images.sandbox import InProcess
@@ -119,8 +118,7 @@ from featuremill.models.engines import open_engine
 from featuremill.pca import reduce, saved
 from featuremill.pca.model import PCA, Moments, components_needed
 from featuremill.storage import open_store
-from featuremill.storage.listing import Listing, Selection
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Listing, Reference, Rejection, Selection
 from featuremill.workers.spark import Attempt, slots, spark_session
 from featuremill.workflows.run.chunks import task_count
 from featuremill.workflows.run.task import Task, rejected_rows, run_task
@@ -500,7 +498,7 @@ print(Counter(f"{bad.stage}: {ledger.kind_of(bad.reason)}" for bad in rejections
 def sum_up(batches):
     total = Moments.empty(network_everywhere.value.n_features)
     for name in chain.from_iterable(batch["name"].to_pylist() for batch in batches):
-        for rows in parquet.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
+        for rows in schemas.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
             block = rows["features"].flatten().to_numpy().reshape(len(rows), -1)  # (rows, 1280)
             total = total.merge(Moments.of(block))
     yield pa.RecordBatch.from_pylist([{"moments": total.to_bytes()}])

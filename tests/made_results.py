@@ -12,8 +12,14 @@ from featuremill.config import RunConfig
 from featuremill.dataset import csv_files
 from featuremill.dataset.ledger import RunRecord, new_run_id
 from featuremill.dataset.network import NETWORK
-from featuremill.dataset.parquet import feature_writer, reduced_writer
-from featuremill.dataset.schemas import FEATURES, OK, REDUCED, REJECTED
+from featuremill.dataset.schemas import (
+    FEATURES,
+    OK,
+    REDUCED,
+    REJECTED,
+    feature_writer,
+    reduced_writer,
+)
 from featuremill.dataset.tables import (
     DataFile,
     Table,

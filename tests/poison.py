@@ -12,7 +12,7 @@ import numpy as np
 
 from featuremill.errors import ImageRejected
 from featuremill.images.decode import Decoded, decode
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 
 POISON = b"poison"
 WHITE = 255
@@ -55,7 +55,7 @@ class DeadlyEngine:
 
 
 @dataclass(frozen=True)
-class DeadlyWork(Work):
+class DeadlyWork(EmbeddingWork):
     """Work with that engine."""
 
     def open_engine(self) -> Any:

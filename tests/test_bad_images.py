@@ -15,7 +15,7 @@ from bad_images import encoded, picture, write_corpus
 from featuremill import RejectLimit
 from featuremill._utils import paths
 from featuremill.errors import TooManyRejectsError
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, uncommitted
 
@@ -117,12 +117,12 @@ def twenty(tmp_path) -> Path:
 
 
 @pytest.fixture
-def workers_use(spark, monkeypatch) -> Callable[[Callable[..., Work]], None]:
+def workers_use(spark, monkeypatch) -> Callable[[Callable[..., EmbeddingWork]], None]:
     """Lets the workers do other work than they should."""
     spark.sparkContext.addPyFile(poison.__file__)
 
-    def use(work: Callable[..., Work]) -> None:
-        monkeypatch.setattr("featuremill.workflows.run.extraction.Work", work)
+    def use(work: Callable[..., EmbeddingWork]) -> None:
+        monkeypatch.setattr("featuremill.workflows.run.extraction.EmbeddingWork", work)
 
     return use
 
@@ -155,7 +155,7 @@ def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
 ):
     poisonous = twenty / "05.jpg"
     poisonous.write_bytes(poisonous.read_bytes() + poison.POISON)
-    workers_use(partial(Work, decoder=decoder))
+    workers_use(partial(EmbeddingWork, decoder=decoder))
     dest = tmp_path / "results"
 
     result = run(offline(twenty, dest, reduce=False, image_timeout=2.0), spark=spark)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featuremill.models.engines import BATCH
-from featuremill.storage.references import Reference, Rejection, pack, unpack
+from featuremill.storage.listing import Reference, Rejection, pack, unpack
 from featuremill.workflows.run import chunks
 from featuremill.workflows.run.chunks import (
     FIRST_SECONDS,

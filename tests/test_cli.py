@@ -28,13 +28,18 @@ def featuremill(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def commands(group: click.Group = main, *above: str) -> Iterator[list[str]]:
-    """Every command there is, as the words that call it."""
-    for name, command in group.commands.items():
+def commands(group: click.Group = main, *above: str) -> Iterator[tuple[list[str], click.Command]]:
+    """Every command there is, with the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield [*above, name], command
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)
-        else:
-            yield [*above, name]
+
+
+ALL = [[], *(words for words, _ in commands())]
 
 
 @pytest.fixture
@@ -48,19 +53,33 @@ def source(tmp_path) -> Path:
 # Help
 
 
-@pytest.mark.parametrize("command", [[], *commands()], ids=" ".join)
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
 def test_help_says_what_a_command_does_and_shows_an_example(command):
     page = featuremill(*command, "--help")
     assert page.exit_code == 0
-    assert re.search(r"^  [A-Z].*\.$", page.output, re.MULTILINE)
-    assert re.search(r"^  Examples?:\n    featuremill ", page.output, re.MULTILINE)
+    assert re.search(r"^  [A-Z].*(\n  .+)*\.$", page.output, re.MULTILINE)
+    if "Commands:" not in page.output or not command:
+        assert re.search(r"^  Examples?:\n    featuremill ", page.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [pytest.param(*each, id=" ".join(each[0])) for each in commands()]
+)
+def test_the_help_of_an_option_is_a_sentence_of_three_words_or_more(words, command):
+    clipped = {
+        option.opts[0]: option.help
+        for option in command.params
+        if isinstance(option, click.Option)
+        and not re.fullmatch(r"[A-Z]\S*( \S+){2,}\.", (option.help or "").split("  [")[0])
+    }
+    assert clipped == {}, words
 
 
 def test_no_help_page_loads_anything_heavy():
     program = f"""
 import sys
 from featuremill.cli import main
-for command in {[[], *commands()]!r}:
+for command in {ALL!r}:
     main([*command, "--help"], standalone_mode=False)
 print("loaded:", *set("{HEAVY}".split()) & sys.modules.keys())
 """

@@ -13,9 +13,9 @@ from bad_images import encoded, picture
 from featuremill.errors import WorkerError
 from featuremill.images.decode import Decoded
 from featuremill.images.sandbox import Decoder
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import Decoding, most_excess
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.pipeline import run
 from featuremill.workflows.run.task import Raw, decode
 from outputs import features, offline
@@ -80,7 +80,8 @@ def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypa
         (source / f"{number:02}.jpg").write_bytes(data + poison.POISON * (number > 1))
     spark.sparkContext.addPyFile(poison.__file__)
     monkeypatch.setattr(
-        "featuremill.workflows.run.extraction.Work", partial(Work, decoder="poison:hang")
+        "featuremill.workflows.run.extraction.EmbeddingWork",
+        partial(EmbeddingWork, decoder="poison:hang"),
     )
     monkeypatch.setattr("featuremill.workflows.run.decoder_time._TIMEOUTS", 0)
     config = offline(source, dest, reduce=False, image_timeout=1.5, max_rejects="100%")

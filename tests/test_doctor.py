@@ -15,8 +15,7 @@ from featuremill._utils import hardware
 from featuremill.cli import main
 from featuremill.models import registry
 from featuremill.models.engines import ENGINES
-from featuremill.workflows.doctor import diagnose
-from featuremill.workflows.findings import Finding
+from featuremill.workflows.doctor import Finding, diagnose
 
 Usage = namedtuple("Usage", "total used free")
 

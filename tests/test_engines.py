@@ -15,9 +15,8 @@ from featuremill.errors import PrecisionError
 from featuremill.images.decode import resize
 from featuremill.images.synth import SynthConfig, draw
 from featuremill.models import correction, embedded, engines, mixed, registry
-from featuremill.models.engines import BATCH, native_bf16, open_engine
+from featuremill.models.engines import BATCH, native_bf16, open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
-from featuremill.models.parity import smallest_cosine
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from featuremill import RunConfig, estimate, run
 from featuremill.cli import main
 from featuremill.errors import ConfigError, SourceError
-from featuremill.storage.references import Reference
-from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
+from featuremill.storage.listing import Reference
+from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
 from featuremill.workflows.estimate.measure import choose
 from outputs import MODEL, everything_in, offline
 
@@ -25,13 +25,13 @@ def measurement(**changed: object) -> Measurement:
         start=6.0,
         listing=1.0,
         stages={
-            "features": Line(32, 4.0, 0.01),
-            "reduce": Line(32, 1.0, 1e-4),
-            "write": Line(32, 0.5, 1e-4),
+            "features": Growth(32, 4.0, 0.01),
+            "reduce": Growth(32, 1.0, 1e-4),
+            "write": Growth(32, 0.5, 1e-4),
         },
         outputs={
-            "features": Line.in_proportion(1_000, 5e6),
-            "report": Line(1_000, 6e6, 100.0, most=20_000),
+            "features": Growth.in_proportion(1_000, 5e6),
+            "report": Growth(1_000, 6e6, 100.0, most=20_000),
         },
         peak_bytes=10**9,
         reducing_bytes=10**8,
@@ -95,9 +95,9 @@ def test_tasks_grow_to_their_share_of_a_minute():
 
 
 def test_a_line_goes_through_both_measurements_and_never_falls():
-    assert Line.through((100, 7.0), (300, 9.0)).at(200) == pytest.approx(8.0)
-    assert Line.through((100, 7.0), (300, 6.0)).at(1_000) == 7.0
-    assert Line.through((100, 7.0), (100, 7.0)).at(1_000) == 7.0
+    assert Growth.through((100, 7.0), (300, 9.0)).at(200) == pytest.approx(8.0)
+    assert Growth.through((100, 7.0), (300, 6.0)).at(1_000) == 7.0
+    assert Growth.through((100, 7.0), (100, 7.0)).at(1_000) == 7.0
 
 
 # The sample

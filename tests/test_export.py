@@ -35,8 +35,7 @@ from featuremill.export import FORMS, explore, export, huggingface
 from featuremill.export import results as rows
 from featuremill.export.onnx import build
 from featuremill.models import registry
-from featuremill.models.engines import open_engine
-from featuremill.models.parity import smallest_cosine
+from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.pca.model import PCA, Moments
 from featuremill.storage import open_store
 from outputs import MODEL, everything_in, features, reduced

@@ -13,8 +13,7 @@ from PIL import Image
 from featuremill.images import decode
 from featuremill.images.decode import Limits
 from featuremill.models import registry
-from featuremill.models.engines import native_bf16, open_engine
-from featuremill.models.parity import smallest_cosine
+from featuremill.models.engines import native_bf16, open_engine, smallest_cosine
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, reduced
 

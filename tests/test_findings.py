@@ -8,8 +8,7 @@ import pytest
 from featuremill.images.thumbnails import Wanted
 from featuremill.pca.model import PCA, Moments
 from featuremill.report import feature_summary
-from featuremill.report.class_styles import COLOURS, SHAPES, Look, looks
-from featuremill.report.explorer import pack
+from featuremill.report.explorer import COLOURS, SHAPES, Look, looks, pack
 from featuremill.report.rows import Rows
 from featuremill.search import alike, analysis
 from featuremill.search.neighbors import LeaveOneOut, outlyingness, pairs_above, unit_rows

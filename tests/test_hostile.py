@@ -28,7 +28,7 @@ from featuremill.images.sandbox import InChild
 from featuremill.storage import open_store
 from featuremill.storage.base import LOOP
 from featuremill.workflows.check import CheckConfig, check
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.pipeline import run
 from made_results import MadeResult
 from outputs import everything_in, features, offline
@@ -202,7 +202,8 @@ SCRIPT = "<script>alert(1)<"
 def workers_die_on_poison(spark, monkeypatch):
     spark.sparkContext.addPyFile(poison.__file__)
     monkeypatch.setattr(
-        "featuremill.workflows.run.extraction.Work", partial(Work, decoder="poison:segfault")
+        "featuremill.workflows.run.extraction.EmbeddingWork",
+        partial(EmbeddingWork, decoder="poison:segfault"),
     )
 
 

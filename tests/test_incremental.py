@@ -24,15 +24,14 @@ from featuremill.config import RunConfig
 from featuremill.dataset.exclusions import FORGOTTEN, Forgotten
 from featuremill.dataset.known_images import Known, gone_images
 from featuremill.dataset.ledger import RunRecord
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES
+from featuremill.dataset.schemas import FEATURES, feature_writer
 from featuremill.dataset.source_aliases import OtherName, other_name
 from featuremill.dataset.tables import DataFile, drop_paths, features_table, without_rows
 from featuremill.errors import ConfigError, DestinationError, RunError, SourceError
 from featuremill.images.synth import SynthConfig, draw, encode, write
 from featuremill.pca import incremental, reduce, saved
 from featuremill.pca.drift import drift
-from featuremill.pca.incremental import Kept, changed_since, load_kept
+from featuremill.pca.incremental import KeptPca, changed_since, load_kept
 from featuremill.pca.model import PCA
 from featuremill.pca.moments import Moments
 from featuremill.storage import Listed
@@ -235,15 +234,15 @@ class Growing:
         self.table.commit(run, number, files, removed=lambda: without_rows(*rows))
 
     def fit(self, run: str) -> None:
-        rows = reduce.Rows(MODEL_ID)
+        rows = reduce.RowSelection(MODEL_ID)
         pca = PCA.fit(reduce.compute_moments(self.spark, self.store, rows, 4), n_components=2)
         reduce.project(self.spark, self.store, rows, pca, run)
         saved.save_model(self.store, pca, NETWORK, run)
 
-    def kept(self) -> Kept:
+    def kept(self) -> KeptPca:
         return load_kept(self.store, NETWORK, {}, "")
 
-    def keep(self, run: str) -> Kept:
+    def keep(self, run: str) -> KeptPca:
         kept = self.kept()
         incremental.extend(self.spark, self.store, kept, MODEL_ID, run)
         incremental.save_kept(self.store, kept, None, run)
@@ -335,7 +334,7 @@ def test_a_damaged_pca_is_refused_by_all_who_read_it(growing, bit):
         growing.kept()
     with pytest.raises(DestinationError, match=r"damaged|do not belong together") as error:
         saved.load_model(growing.store)
-    assert "Bring that file back" in error.value.remedy
+    assert "Restore that file" in error.value.remedy
 
 
 def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):
@@ -351,7 +350,7 @@ def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):
 def test_scores_of_a_pca_that_a_dying_run_did_not_save_are_replaced(growing):
     before = growing.scores()
     other = PCA.fit(Moments.of(np.random.default_rng(9).normal(size=(9, 4))), n_components=2)
-    reduce.project(growing.spark, growing.store, reduce.Rows(MODEL_ID), other, "dying")
+    reduce.project(growing.spark, growing.store, reduce.RowSelection(MODEL_ID), other, "dying")
     assert growing.scores() != before
     growing.keep(growing.embed({"g": 101}))
     after = growing.scores()

@@ -19,8 +19,8 @@ from featuremill.dataset.ledger import (
     new_run_id,
 )
 from featuremill.errors import LedgerError
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.storage.local import LocalStore
-from featuremill.storage.references import Reference, Rejection
 
 COUNTS = [field.name for field in dataclasses.fields(Ledger)]
 

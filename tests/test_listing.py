@@ -10,9 +10,8 @@ import pytest
 
 from featuremill.errors import SourceError
 from featuremill.storage import Listed
-from featuremill.storage.listing import Listing, Selection
+from featuremill.storage.listing import Listing, Reference, Rejection, Selection
 from featuremill.storage.local import LocalStore
-from featuremill.storage.references import Reference, Rejection
 
 
 class ListOnly:

@@ -268,7 +268,7 @@ class TestAPassword:
 
     def test_of_the_environment_stands_in_no_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://jane:hunter2@127.0.0.1:9")
-        monkeypatch.setattr("featuremill.storage.retry._PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr("featuremill.storage.s3_clients._PATIENCE_SECONDS", 0.0)
         with pytest.raises(FeaturemillError) as failed:
             list(open_store("s3://photos").list())
         assert "hunter2" not in str(failed.value)

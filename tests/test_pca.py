@@ -406,7 +406,7 @@ def test_other_bytes_are_no_pca():
     with pytest.raises(InputError, match="not a PCA"):
         PCA.from_safetensors(save({"mean": np.zeros(3)}))
     newer = save({"mean": np.zeros(3)}, {"featuremill": json.dumps({"format": 2})})
-    with pytest.raises(InputError, match="format 2, known is 1"):
+    with pytest.raises(InputError, match="format 2, not 1"):
         PCA.from_safetensors(newer)
 
 

@@ -12,17 +12,17 @@ from featuremill.images.decode import Limits
 from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
 from featuremill.storage import open_store
-from featuremill.storage.references import Reference
+from featuremill.storage.listing import Reference
 from featuremill.workers.spark import Attempt
 from featuremill.workflows.run import probe
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.task import Task
 
 needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
 
 
 @pytest.fixture
-def work(tmp_path, monkeypatch) -> Work:
+def work(tmp_path, monkeypatch) -> EmbeddingWork:
     """Work for the worker that this process plays, with mixed precision to try."""
 
     def map_tasks(spark, payloads, function, group):
@@ -34,7 +34,7 @@ def work(tmp_path, monkeypatch) -> Work:
     network = SimpleNamespace(value=registry.load("mobilenetv2-untrained"))
     folder = open_store(str(tmp_path))
     task = Task(folder, folder, Limits(), (224, 224), "model", "run", every_pixel=True)
-    return Work(task, network, precision="mixed", engine="auto", image_timeout=10)
+    return EmbeddingWork(task, network, precision="mixed", engine="auto", image_timeout=10)
 
 
 @pytest.fixture

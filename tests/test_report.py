@@ -15,20 +15,19 @@ import pytest
 from featuremill._utils.formatting import cosine, hours
 from featuremill.images.thumbnails import Sheets, Tile
 from featuremill.report import ReportData, render
-from featuremill.report.class_styles import Look
 from featuremill.report.data import (
-    Accuracy,
     Alike,
     AxisEnds,
     ClassFacts,
-    Findings,
+    FeatureFindings,
+    LabelAccuracy,
     ModelFacts,
-    Outlier,
-    Parity,
-    Picture,
+    OutlierRow,
+    PrecisionParity,
     Rejected,
+    ShownImage,
 )
-from featuremill.report.explorer import pack
+from featuremill.report.explorer import Look, pack
 
 WEBP = b"RIFF \x00\x00 not a real picture WEBP"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
@@ -112,17 +111,17 @@ def data():
         warnings=["no image of class kiwi in s3://fruit/training"],
         model=ModelFacts("mobilenetv2", "m-77ab", "mixed", True, "Apache-2.0", "f8aff695"),
         features=1280,
-        parity=Parity(0.999213, 64),
+        parity=PrecisionParity(0.999213, 64),
         spectrum=spectrum,
         k=50,
-        found=Findings(
+        found=FeatureFindings(
             classes=classes,
             labels=131,
             shown=393,
             total=12321,
             accuracy=[
-                Accuracy("1,280 features", 0.97, 0.961, 0.977),
-                Accuracy("50 components", 0.9625, 0.953, 0.97),
+                LabelAccuracy("1,280 features", 0.97, 0.961, 0.977),
+                LabelAccuracy("50 components", 0.9625, 0.953, 0.97),
             ],
             asked=200,
             neighbours=5,
@@ -130,9 +129,9 @@ def data():
             axes=[AxisEnds(1, 0.9, [0, 1], [2, 3])],
             alike=[Alike((4, 5), 0.9999, 0.9999), Alike(tuple(range(6, 16)), 0.9987, 0.96)],
             pairs={0.99: 12, 0.999: None},
-            outliers=[Outlier(0.41, 20)],
+            outliers=[OutlierRow(0.41, 20)],
         ),
-        pictures={row: Picture(paths[row], of[row], WEBP) for row in range(393)},
+        pictures={row: ShownImage(paths[row], of[row], WEBP) for row in range(393)},
         explorer=explorer_of(of, paths),
         sheets=Sheets(48, "image/avif", [b"a sheet"], [[Tile(2, 48, 30), Tile(0, 20, 48)]]),
     )
@@ -140,7 +139,7 @@ def data():
 
 def bare(data, **changes):
     """The same run without anything that its features would tell."""
-    nothing = {"explorer": None, "sheets": None, "pictures": {}, "found": Findings()}
+    nothing = {"explorer": None, "sheets": None, "pictures": {}, "found": FeatureFindings()}
     return replace(data, **{**nothing, "spectrum": None, "k": 0, **changes})
 
 
@@ -211,7 +210,7 @@ def test_it_says_what_the_reduction_costs_and_how_sure_that_is(data):
     assert "1,280 features 97.0\u202f% 96.1\u202f% to 97.7\u202f%" in text
     assert "50 components 96.2\u202f% 95.3\u202f% to 97.0\u202f%" in text
     assert "The reduction costs 0.8 percentage points." in text
-    better = [Accuracy("a", 0.9, 0.8, 0.95), Accuracy("b", 0.92, 0.82, 0.97)]
+    better = [LabelAccuracy("a", 0.9, 0.8, 0.95), LabelAccuracy("b", 0.92, 0.82, 0.97)]
     text = Page(render(replace(data, found=replace(data.found, accuracy=better)))).text
     assert "The reduction gains 2.0 percentage points." in text
 
@@ -226,7 +225,7 @@ def test_a_class_has_its_neighbour_and_its_mistakes(data):
 
 
 def test_one_class_needs_no_neighbours(data):
-    alone = Findings(
+    alone = FeatureFindings(
         classes=[ClassFacts("apple", 3)],
         labels=1,
         shown=3,
@@ -377,15 +376,15 @@ def test_hostile_names_stay_text(data):
         rejected=[Rejected(HOSTILE, "decode", HOSTILE)],
         explorer=explorer_of(labels, paths),
         sheets=None,
-        pictures={0: Picture(paths[0], HOSTILE, WEBP), 1: Picture(paths[1], "b", None)},
-        found=Findings(
+        pictures={0: ShownImage(paths[0], HOSTILE, WEBP), 1: ShownImage(paths[1], "b", None)},
+        found=FeatureFindings(
             classes=[facts, ClassFacts("b", 2, [1])],
             labels=2,
-            accuracy=[Accuracy(HOSTILE, 1, 1, 1)],
+            accuracy=[LabelAccuracy(HOSTILE, 1, 1, 1)],
             confusion={(HOSTILE, "b"): 1},
             axes=[AxisEnds(1, 0.5, [0], [1])],
             alike=[Alike((0, 1), 1.0, 1.0)],
-            outliers=[Outlier(0.5, 0)],
+            outliers=[OutlierRow(0.5, 0)],
             left_out={"neighbours": HOSTILE},
         ),
     )
@@ -425,7 +424,7 @@ def test_a_run_with_one_component_and_no_rejects(data):
             bare(
                 data,
                 ledger=ledger,
-                found=Findings(classes=[ClassFacts("apple", 1)], labels=1, shown=1, total=1),
+                found=FeatureFindings(classes=[ClassFacts("apple", 1)], labels=1, shown=1, total=1),
                 rejects_by_reason={},
                 rejected=[],
                 skipped_by_reason={},

@@ -15,9 +15,8 @@ import browser
 from featuremill.dataset.results import load_features
 from featuremill.pca.saved import load_model
 from featuremill.report import ReportData, gather, render
-from featuremill.report.class_styles import looks
-from featuremill.report.data import ClassFacts, Findings, ModelFacts, Picture
-from featuremill.report.explorer import pack
+from featuremill.report.data import ClassFacts, FeatureFindings, ModelFacts, ShownImage
+from featuremill.report.explorer import looks, pack
 from featuremill.search.neighbors import nearest, unit_rows
 from featuremill.storage import open_store
 from without_spark import results_of
@@ -569,14 +568,14 @@ def report_of(paths, labels, scores):
         features=1280,
         spectrum=shares / shares.sum(),
         k=k,
-        found=Findings(
+        found=FeatureFindings(
             classes=[ClassFacts(name, counts[name], [0]) for name in names[:50]],
             labels=len(names),
             shown=len(paths),
             total=len(paths),
             confusion={(name, names[-1]): 1 for name in names},
         ),
-        pictures={0: Picture(paths[0], labels[0])},
+        pictures={0: ShownImage(paths[0], labels[0])},
         explorer=explorer,
     )
 

@@ -8,7 +8,7 @@ import zipimport
 
 import pytest
 
-from featuremill.workers.python_workers import ease_reuse
+from featuremill.workers.spark import ease_reuse
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,7 @@ from featuremill.dataset.lock import LOCK
 from featuremill.dataset.tables import DataFile, features_table, reduced_table
 from featuremill.errors import ConfigError, DestinationError, InputError, SourceError, StorageError
 from featuremill.storage import Store, open_store, s3_clients
-from featuremill.storage.listing import Listing, Selection
-from featuremill.storage.references import Reference
+from featuremill.storage.listing import Listing, Reference, Selection
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL
 from stand_in import REGION, maker_of_buckets, s3_server

@@ -30,7 +30,7 @@ from featuremill._utils import paths
 from featuremill.config import RunConfig
 from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import SourceError, StorageError
-from featuremill.storage import Store, open_store, retry, s3_clients
+from featuremill.storage import Store, open_store, s3_clients
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.s3 import S3Store
 from featuremill.workflows.run.pipeline import RunResult, run
@@ -129,7 +129,7 @@ def hasty_bucket(new_bucket: Callable[[], str], behind: FaultyServer) -> str:
 @pytest.fixture
 def impatient(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing is tried again for long."""
-    monkeypatch.setattr(retry, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(s3_clients, "_PATIENCE_SECONDS", 0.5)
 
 
 def path_of(bucket: str, key: str) -> str:
@@ -144,11 +144,11 @@ def put(client: Any, bucket: str, key: str, content: bytes = CONTENT) -> str:
 class TestPatience:
     def test_pauses_grow_differ_and_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
-        monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(s3_clients, "time", SimpleNamespace(monotonic=lambda: now))
         runs = []
         for _ in range(20):
             now, waited = 0.0, []
-            for pause in retry.pauses():
+            for pause in s3_clients.pauses():
                 now += pause
                 waited.append(pause)
             runs.append(waited)
@@ -160,8 +160,8 @@ class TestPatience:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 0.0
-        monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: now))
-        pauses = retry.pauses()
+        monkeypatch.setattr(s3_clients, "time", SimpleNamespace(monotonic=lambda: now))
+        pauses = s3_clients.pauses()
         now = 300.0
         assert next(pauses) < 1
         assert next(pauses, None) is None
@@ -358,7 +358,7 @@ class TestNames:
     ) -> None:
         proxy.plan(Fault("answer", "PUT", condition=True, status=501, code="NotImplemented"))
         with pytest.raises(
-            StorageError, match=r"keep conditional writes \(If-None-Match\).*\n.*S3"
+            StorageError, match=r"ignores conditional writes \(If-None-Match\).*\n.*S3"
         ):
             store.create("run.lock", b"mine")
 
@@ -368,7 +368,7 @@ class TestNames:
         store = open_store(f"s3://{bucket}", endpoint_url=proxy.url)
         proxy.plan(Fault("unconditional", "PUT", condition=True))
         with pytest.raises(
-            StorageError, match=r"keep conditional writes \(If-None-Match\).*\n.*S3"
+            StorageError, match=r"ignores conditional writes \(If-None-Match\).*\n.*S3"
         ):
             store.create("run.lock", b"mine")
         assert store.size("run.lock") is None

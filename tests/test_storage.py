@@ -26,7 +26,7 @@ from featuremill._utils import paths
 from featuremill.dataset.half_written import remove_half_written
 from featuremill.errors import ConfigError, SourceError, StorageError
 from featuremill.storage import Listed, open_store
-from featuremill.storage.disk_full import no_room
+from featuremill.storage.base import no_room
 from featuremill.storage.local import LocalStore
 from featuremill.storage.s3 import S3Store
 

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from featuremill.dataset import tables
 from featuremill.dataset.known_images import Known, known_images
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES, OK, REDUCED, REJECTED
+from featuremill.dataset.schemas import FEATURES, OK, REDUCED, REJECTED, feature_writer
 from featuremill.dataset.tables import (
     DataFile,
     Table,

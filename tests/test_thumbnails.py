@@ -22,7 +22,7 @@ from featuremill.images.thumbnails import (
     Wanted,
 )
 from featuremill.storage import open_store
-from featuremill.storage.base import Fetched
+from featuremill.storage.base import FetchedImage
 
 HUES = [(int(n * 2.5), 255 - int(n * 2.5), 40 + n) for n in range(100)]
 PLENTY = 10_000_000
@@ -191,7 +191,7 @@ class Silent:
     def fetch(self, path):
         self.asked[path] += 1
         self.told.wait()
-        return Fetched(b"", "")
+        return FetchedImage(b"", "")
 
 
 def test_a_source_out_of_reach_says_why(folder):

@@ -29,7 +29,7 @@ from featuremill.errors import LeaseLostError
 from featuremill.report.gather import REPORT
 from featuremill.storage import Store, open_store
 from featuremill.workflows.run import pipeline
-from featuremill.workflows.run.prepare import Job
+from featuremill.workflows.run.prepare import PreparedRun
 from made_results import MadeResult, numbered, paths_in
 from outputs import MODEL, features, uncommitted
 
@@ -201,7 +201,7 @@ def test_a_run_that_lost_its_lock_leaves_what_the_next_one_has_begun(tmp_path: P
     job = SimpleNamespace(destination=store, run="run-a", listing=listing)
     with (
         pytest.raises(LeaseLostError, match="run-b has taken it over"),
-        pipeline._held(cast("Job", job), record, Silent()),
+        pipeline._held(cast("PreparedRun", job), record, Silent()),
     ):
         lose_it_and_fail()
     assert begun.exists()

@@ -24,8 +24,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from crops import EVALUATION, cut, open_photograph, random_for, seen_at
 from featuremill.models import embedded, engines, registry
+from featuremill.models.engines import smallest_cosine
 from featuremill.models.network import Network
-from featuremill.models.parity import smallest_cosine
 from teach import part_of
 
 Features = npt.NDArray[np.float32]

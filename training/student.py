@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from featuremill.models.embedded import LAYERS, Layer
+from featuremill.models.embedded import LAYERS, FoldedLayer
 
 
 class Student(nn.Module):
@@ -42,7 +42,7 @@ class Student(nn.Module):
         return tensors[LAYERS[-1].name].float().mean((2, 3))
 
 
-def _convolution(layer: Layer) -> nn.Conv2d:
+def _convolution(layer: FoldedLayer) -> nn.Conv2d:
     convolution = nn.Conv2d(
         layer.inputs, layer.channels, layer.size, layer.stride, layer.size // 2, bias=False
     )

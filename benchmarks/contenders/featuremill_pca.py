@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.contenders.peaks import peak_bytes
 from featuremill.dataset.ledger import new_run_id
 from featuremill.pca.model import PCA
-from featuremill.pca.reduce import Rows, compute_moments, project
+from featuremill.pca.reduce import RowSelection, compute_moments, project
 from featuremill.storage import open_store
 from featuremill.workers.spark import Attempt, map_tasks, slots, spark_session
 
@@ -16,7 +16,7 @@ from featuremill.workers.spark import Attempt, map_tasks, slots, spark_session
 def main() -> None:
     """Fit and project once and print how long that took."""
     options = _options()
-    destination, features = open_store(str(options.destination)), Rows(options.model_id)
+    destination, features = open_store(str(options.destination)), RowSelection(options.model_id)
     with spark_session("local[*]") as spark:
         map_tasks(spark, [b""] * slots(spark), _warm_up, "warm-up")
         began = time.perf_counter()

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from featuremill.cloud.stack.template import template_body
+from featuremill.cloud.stack.parameters import template_body
 
 ACCOUNT = "123456789012"
 

@@ -15,7 +15,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.plan import Call
 from featuremill.cloud.jobs.fleets import Machines
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.pricing import estimate as estimating
 from featuremill.cloud.pricing import prices, probe, throughput
 from featuremill.cloud.pricing.bill import (
@@ -398,7 +398,7 @@ def test_a_probe_runs_the_images_and_leaves_nothing(
     for number in range(15):
         put(aws, f"input/fruit-{number % 3}/{number}.jpg", b"image")
     put(aws, "input/readme.txt", b"no image")
-    plan = probe.probe(stack, Limits(), "mobilenetv2", seconds=0)
+    plan = probe.probe(stack, JobLimits(), "mobilenetv2", seconds=0)
     (start,) = (step for step in plan if isinstance(step, Call))
     copies, results = start.parameters["jobDriver"]["sparkSubmit"]["entryPointArguments"][:2]
     # moto runs nothing: what the job would leave
@@ -426,7 +426,7 @@ def test_a_probe_that_fails_is_explained_and_its_copies_go(
 
     monkeypatch.setattr(probe, "stay", fails)
     with pytest.raises(CloudError, match="needed more memory"):
-        execute(probe.probe(stack, Limits(), "mobilenetv2", seconds=0), aws)
+        execute(probe.probe(stack, JobLimits(), "mobilenetv2", seconds=0), aws)
     left = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="results/")
     assert left["KeyCount"] == 0
 
@@ -441,7 +441,7 @@ def test_a_probe_takes_images_from_everywhere_and_the_same_each_time() -> None:
 
 def test_a_probe_without_images_says_what_to_do(aws: Aws) -> None:
     with pytest.raises(CloudError, match="holds no image to probe with") as missing:
-        execute(probe.probe(deployed(aws), Limits(), "mobilenetv2"), aws)
+        execute(probe.probe(deployed(aws), JobLimits(), "mobilenetv2"), aws)
     assert "cloud upload" in missing.value.remedy
 
 

@@ -14,7 +14,7 @@ from featuremill.cloud.aws.client import Aws, explained
 from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.plan import Work
 from featuremill.cloud.stack import project_file as places
-from featuremill.cloud.stack.destroy import Survey, _Taking, destroy, survey
+from featuremill.cloud.stack.destroy import Losses, _Taking, destroy, survey
 from featuremill.cloud.stack.leftovers import FOUND, Looked, look_for
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
@@ -186,7 +186,7 @@ def test_clusters_and_machines_of_the_stack_are_ended_and_no_others(aws: Aws, st
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )["Instances"][0]["InstanceId"]
-    seen: Survey = execute(survey(stack), aws)["survey"]
+    seen: Losses = execute(survey(stack), aws)["survey"]
     assert {ours, server} <= set(seen.machines)
     assert other not in seen.machines
     result = taken_down(aws, "--yes")
@@ -221,7 +221,7 @@ def test_jobs_that_run_are_named_and_cancelled() -> None:
         list_objects_v2=[{}],
         cancel_job_run=[{}],
     )
-    seen: Survey = execute(survey(taking().place), aws)["survey"]
+    seen: Losses = execute(survey(taking().place), aws)["survey"]
     assert seen.jobs == ("featuremill-main (RUNNING)",)
     aws = Scripted(
         list_job_runs=[

@@ -23,7 +23,7 @@ from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs import job_cluster, serverless
 from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.jobs.job import Job, Submission
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import newest, status
 from featuremill.cloud.jobs.wait import stay
 from featuremill.cloud.packaging.shipped import find_code
@@ -121,7 +121,7 @@ def test_what_means_something_only_here_is_refused(option: dict[str, str]) -> No
 
 
 def test_a_job_gets_the_archive_the_interpreter_and_one_thread_for_each_slot() -> None:
-    properties = serverless.spark_properties(Limits())
+    properties = serverless.spark_properties(JobLimits())
     assert properties["spark.archives"] == "{}#deps"
     for where in ("spark.emr-serverless.driverEnv", "spark.executorEnv"):
         assert properties[f"{where}.PYTHONPATH"] == "./deps"
@@ -256,7 +256,7 @@ def test_the_executor_of_a_node_leaves_room_for_the_driver_of_a_notebook() -> No
         (lambda: executors(2), "--max-vcpu is 2, it must be at least 3"),
         (lambda: executors(16, 90_000), "--slot-memory is 90000, it must be from 500 to about"),
         (lambda: on_nodes(4, 4, 3_000), "a node has 12 GB for them"),
-        (lambda: Limits(timeout=4), "--timeout is 4, it must be from 5 to 10,080 minutes"),
+        (lambda: JobLimits(timeout=4), "--timeout is 4, it must be from 5 to 10,080 minutes"),
         (lambda: Machines("sparc"), "--architecture is 'sparc'"),
         (lambda: Machines("arm64", nodes=(4, 2)), "--min-nodes is 4 and --max-nodes is 2"),
         (lambda: Machines("arm64", idle_hours=0.01), "--idle-hours is 0.01"),
@@ -443,7 +443,7 @@ def test_without_a_job_there_is_nothing_to_tell(
 
 def test_help_says_that_run_options_can_be_given() -> None:
     page = CliRunner().invoke(main, ["cloud", "submit", "--help"]).output
-    assert "`featuremill run` can be given too" in page
+    assert "options of `featuremill run`, too" in " ".join(page.split())
 
 
 # Stopping it
@@ -569,7 +569,7 @@ def test_what_the_folder_says_of_a_job_may_be_damaged(folder: Path) -> None:
     project_file.save(replace(described(), last_job={"id": "00f"}), folder)
     refused = featuremill("cloud", "status")
     assert refused.exit_code == 2
-    assert "newest job is damaged" in refused.stderr
+    assert "is damaged where it names the newest job" in refused.stderr
 
 
 def test_a_record_of_another_version_does_not_hide_how_the_job_is(aws: Aws, stack: Place) -> None:

@@ -191,7 +191,7 @@ def test_the_longest_and_the_shortest_that_options_allow_are_taken() -> None:
         )
         assert faults_of_call("emr", "run_job_flow", flow) == []
     for minutes in (5, 10_080):
-        limits = serverless.Limits(timeout=minutes)
+        limits = serverless.JobLimits(timeout=minutes)
         (start,) = (
             step.parameters
             for step in serverless.submission(place, CONFIG, "main", limits).plan

@@ -16,7 +16,7 @@ from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.jobs import job_cluster, serverless, stop
 from featuremill.cloud.jobs.fleets import Machines
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import status
 from featuremill.cloud.notebooks import access, clusters, server
 from featuremill.cloud.pricing import probe
@@ -459,7 +459,7 @@ def run_daily_commands(aws: Aws, place: Place, folder: Path) -> None:
 def ask_around(aws: Aws, place: Place) -> None:
     """What is only asked, and a probe's copies."""
     execute(doctor.doctor(aws.region, place), aws)
-    copy, *_, remove = probe.probe(place, Limits(), "mobilenetv2-untrained")
+    copy, *_, remove = probe.probe(place, JobLimits(), "mobilenetv2-untrained")
     execute([copy, remove], aws)
 
 

@@ -14,9 +14,8 @@ from featuremill.cloud.aws.regions import SERVERLESS_RELEASE
 from featuremill.cloud.stack import deploy as stack
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.events import events, failure, follow
-from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.parameters import StackOptions, template_body
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.stack.template import template_body
 from featuremill.errors import CloudError, ConfigError
 from tests.cloud.scripted import Scripted, answering
 
@@ -204,21 +203,21 @@ def test_wrong_options_are_refused_with_the_remedy(
     options: dict[str, Any], problem: str, remedy: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        Wanted(**options)
+        StackOptions(**options)
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
 
 
 def test_a_region_outside_the_eu_takes_a_word_on_purpose() -> None:
-    wanted = Wanted(region="us-east-1", allowed_regions=("us-east-1",))
+    wanted = StackOptions(region="us-east-1", allowed_regions=("us-east-1",))
     assert wanted.parameters == {"AllowedRegions": "us-east-1"}
 
 
 @pytest.mark.parametrize("kind", ["user", "role", "group"])
 def test_the_operator_policy_goes_to_whom_it_is_for(kind: str) -> None:
-    given = Wanted(operator="ada", operator_kind=kind).parameters
+    given = StackOptions(operator="ada", operator_kind=kind).parameters
     assert given == {f"Operator{kind.title()}": "ada"}
-    assert Wanted(create_operator=True).parameters == {"CreateOperator": "true"}
+    assert StackOptions(create_operator=True).parameters == {"CreateOperator": "true"}
 
 
 def test_every_parameter_is_one_of_the_template() -> None:
@@ -305,7 +304,7 @@ def test_a_rolled_back_stack_is_explained_with_what_to_do() -> None:
         describe_stack_events=[{"StackEvents": EVENTS_OF_A_ROLLBACK}],
     )
     with pytest.raises(CloudError) as caught:
-        execute(stack.prepare(Wanted(), lambda _: False), aws)
+        execute(stack.prepare(StackOptions(), lambda _: False), aws)
     assert "is ROLLBACK_COMPLETE, which can only be deleted" in caught.value.problem
     assert "pictures already exists" in caught.value.problem
     assert "choose another --bucket" in caught.value.remedy
@@ -324,7 +323,7 @@ def test_a_rolled_back_stack_is_deleted_after_asking() -> None:
         delete_stack=[{}],
     )
     questions: list[str] = []
-    found = stack._found(aws, Wanted(), lambda text: not questions.append(text), 0)
+    found = stack._found(aws, StackOptions(), lambda text: not questions.append(text), 0)
     assert found["type"] == "CREATE"
     assert "an earlier creation failed" in questions[0]
     assert "pictures already exists" in questions[0]
@@ -341,7 +340,7 @@ def test_a_rolled_back_stack_is_deleted_after_asking() -> None:
 def test_a_stack_that_cannot_be_changed_now_is_explained(state: str, remedy: str) -> None:
     aws = Scripted(describe_stacks=[{"Stacks": [ROLLED_BACK | {"StackStatus": state}]}])
     with pytest.raises(CloudError, match=f"is {state}") as caught:
-        stack._found(aws, Wanted(), lambda _: True, 0)
+        stack._found(aws, StackOptions(), lambda _: True, 0)
     assert remedy in caught.value.remedy
 
 
@@ -419,7 +418,7 @@ def test_a_failed_deployment_says_that_it_was_taken_back() -> None:
         execute_change_set=[{}],
     )
     with pytest.raises(CloudError, match="has been taken back") as caught:
-        execute(stack.carry_out(Wanted(), seconds=0), aws)
+        execute(stack.carry_out(StackOptions(), seconds=0), aws)
     assert "choose another --bucket" in caught.value.remedy
     assert "Then repeat the command" in caught.value.remedy
 
@@ -436,7 +435,7 @@ def test_changes_that_cloudformation_refuses_are_explained_and_leave_nothing() -
         delete_stack=[{}],
     )
     with pytest.raises(CloudError, match="refuses the changes: Rule EuOnly"):
-        execute(stack.prepare(Wanted(), seconds=0), aws)
+        execute(stack.prepare(StackOptions(), seconds=0), aws)
     assert aws.operations()[-2:] == ["delete_change_set", "delete_stack"]
 
 
@@ -455,13 +454,13 @@ APPLICATION = "AWS::EMRServerless::Application"
 def test_an_application_is_stopped_before_it_is_changed_and_not_when_it_is_made() -> None:
     assert stack.Change("modify", APPLICATION, "Application", replaces=False).needs_it_stopped
     assert not stack.Change("add", APPLICATION, "Application", replaces=False).needs_it_stopped
-    (first, *_) = stack.carry_out(Wanted(), stopping=True)
+    (first, *_) = stack.carry_out(StackOptions(), stopping=True)
     assert "emr-serverless.stop_application" in " ".join(getattr(first, "calls", ()))
-    assert "stop" not in getattr(stack.carry_out(Wanted())[0], "why", "")
+    assert "stop" not in getattr(stack.carry_out(StackOptions())[0], "why", "")
 
 
 def stop_of(aws: Aws) -> None:
-    step = stack.carry_out(Wanted(), seconds=0, stopping=True)[0]
+    step = stack.carry_out(StackOptions(), seconds=0, stopping=True)[0]
     execute([step], aws)
 
 

@@ -12,8 +12,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.stack.budget import keep
-from featuremill.cloud.stack.parameters import Wanted
-from featuremill.cloud.stack.template import BUDGET_REGIONS, LARGEST, template_body
+from featuremill.cloud.stack.parameters import BUDGET_REGIONS, LARGEST, StackOptions, template_body
 from tests.cloud.offline import Stack, load
 
 OUTPUTS = {
@@ -139,7 +138,7 @@ def test_parameters_refuse_what_is_wrong(name: str, value: str, accepted: bool) 
 
 def test_the_command_and_the_template_agree_on_the_parameters() -> None:
     declared = load(template_body())["Parameters"]
-    wanted = Wanted(
+    wanted = StackOptions(
         allowed_regions=("us-east-1",),
         architecture="arm64",
         bucket="pictures",
@@ -156,7 +155,10 @@ def test_the_command_and_the_template_agree_on_the_parameters() -> None:
             declared[name]["AllowedPattern"], value
         )
         assert value in declared[name].get("AllowedValues", [value])
-    assert str(declared["MonthlyBudget"]["Default"]) == Wanted().first_parameters()["MonthlyBudget"]
+    assert (
+        str(declared["MonthlyBudget"]["Default"])
+        == StackOptions().first_parameters()["MonthlyBudget"]
+    )
 
 
 # -------------------------------------------------- what cfn-lint cannot see, read offline

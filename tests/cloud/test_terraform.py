@@ -18,9 +18,8 @@ import pytest
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.regions import DEFAULT_REGION, EU_REGIONS
 from featuremill.cloud.stack import budget, project_file
-from featuremill.cloud.stack.parameters import DEFAULT_STACK
+from featuremill.cloud.stack.parameters import BUDGET_REGIONS, DEFAULT_STACK, template_body
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.stack.template import BUDGET_REGIONS, template_body
 from tests.cloud.offline import load
 from tests.cloud.stack import featuremill
 from tests.cloud.terraform import (

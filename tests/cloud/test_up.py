@@ -16,7 +16,7 @@ from featuremill.cli import main
 from featuremill.cloud import up
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import Status
 from featuremill.cloud.packaging import package
 from featuremill.cloud.packaging.archive import Recipe
@@ -68,7 +68,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def errand(photos: Path) -> Errand:
-    return Errand(open_source(str(photos)), "main", MODEL, Limits(), Path("results"))
+    return Errand(open_source(str(photos)), "main", MODEL, JobLimits(), Path("results"))
 
 
 @pytest.fixture

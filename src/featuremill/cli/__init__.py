@@ -13,8 +13,7 @@ import click
 
 from featuremill import __version__
 from featuremill._utils.paths import visible
-from featuremill.cli.lazy_group import LazyGroup
-from featuremill.cli.options import EXIT_CODES, INTERRUPTED
+from featuremill.cli.options import EXIT_CODES, INTERRUPTED, LazyGroup
 from featuremill.errors import FeaturemillError
 from featuremill.workers.environment import give_home
 from featuremill.workers.failures import remedy
@@ -22,9 +21,9 @@ from featuremill.workers.failures import remedy
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "run": "featuremill.cli.run",
-        "transform": "featuremill.cli.transform",
+        "transform": "featuremill.cli.run",
         "estimate": "featuremill.cli.run",
-        "report": "featuremill.cli.report",
+        "report": "featuremill.cli.run",
         "similar": "featuremill.cli.search",
         "duplicates": "featuremill.cli.search",
         "outliers": "featuremill.cli.search",

@@ -1,4 +1,4 @@
-"""``check``: whether a result is whole and sound."""
+"""``check``: checks that a result is whole and sound."""
 
 import json
 from dataclasses import asdict
@@ -23,9 +23,18 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "bright_black"}
 
 @click.command(epilog=_EXIT_CODES)
 @click.argument("destination", metavar="DEST")
-@click.option("--min-variance", type=float, metavar="V", help="Components must hold this share.")
-@click.option("--components", type=int, metavar="K", help="There must be K components.")
-@click.option("--expect-count", type=int, metavar="N", help="N images must have features.")
+@click.option(
+    "--min-variance",
+    type=float,
+    metavar="V",
+    help="Smallest share of the variance that the components must hold.",
+)
+@click.option(
+    "--components", type=int, metavar="K", help="Number of components that the PCA must have."
+)
+@click.option(
+    "--expect-count", type=int, metavar="N", help="Number of images that must have features."
+)
 @click.option(
     "--source", metavar="SRC", help="Compare the rows with the images of SRC as they are now."
 )
@@ -35,9 +44,9 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": "bright_black"}
 def check(context: click.Context, /, as_json: bool, **options: Any) -> None:
     """Check that the result at DEST is whole and sound.
 
-    Every file, every row of the tables and of the CSV, the PCA and the ledger of the newest run
-    are looked at; nothing is written. One line for each check: its status, its name, what was
-    found, what it had to be.
+    The command reads every file, every row of the tables and of the CSV, the PCA and the ledger of
+    the newest run; it writes nothing. It prints one line for each check: its status, its name, what
+    was found, and what it had to be.
 
     \b
     Examples:

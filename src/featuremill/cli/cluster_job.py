@@ -1,4 +1,4 @@
-"""What runs on a cluster: ``featuremill run``, in the Spark session that is there.
+"""The job on a cluster: ``featuremill run``, in the Spark session that is there.
 
 The entry point that is submitted calls :func:`main`; all else comes from the archive.
 """

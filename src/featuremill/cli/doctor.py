@@ -1,4 +1,4 @@
-"""``doctor``: what a run needs of its surroundings."""
+"""``doctor``: checks what a run needs of its surroundings."""
 
 import json
 from dataclasses import asdict
@@ -14,9 +14,9 @@ _WIDTH = 17
 @click.argument("source", metavar="[SRC]", required=False)
 @click.argument("destination", metavar="[DEST]", required=False)
 @click.option(
-    "--model", default="mobilenetv2", show_default=True, help="Whose weights should be there."
+    "--model", default="mobilenetv2", show_default=True, help="Network whose weights the run needs."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array instead of a table.")
 @s3_options
 def doctor(
     source: str | None,
@@ -26,10 +26,10 @@ def doctor(
     endpoint_url: str | None,
     region: str | None,
 ) -> None:
-    """Check Java, memory, threads, disk, CPU, engines, weights, credentials; a remedy for each.
+    """Check Java, memory, threads, disk, CPU, engines, weights and credentials, and name remedies.
 
-    With SRC and DEST, also whether they can be read and written. Exits with 1 if something that a
-    run needs is not there. For AWS itself see `featuremill cloud doctor`.
+    With SRC and DEST, the command also checks that they can be read and written. It exits with 1 if
+    something that a run needs is missing. `featuremill cloud doctor` checks AWS itself.
 
     \b
     Examples:

@@ -11,17 +11,22 @@ from featuremill.export import FORMS
 
 @click.command()
 @click.argument("destination", metavar="DEST")
-@click.option("--to", required=True, metavar="|".join(FORMS), help="What to write; see above.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="|".join(FORMS),
+    help="Form to write; the forms are listed above.",
+)
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="OUT",
-    help="File (onnx, pandas) or folder (the others), local or s3://, outside DEST.",
+    help="File (onnx, pandas) or folder (other forms) to write, local or s3://, outside DEST.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files of the same names.")
+@click.option("--overwrite", is_flag=True, help="Replace files of the same names at OUT.")
 @click.option(
-    "--weights", metavar="FILE", help="For onnx: the run's Keras file, if it has been moved."
+    "--weights", metavar="FILE", help="Keras file of the run, for onnx, if it has been moved."
 )
 @s3_options
 def export(
@@ -74,11 +79,11 @@ def export(
 @click.argument("destination", metavar="DEST")
 @s3_options
 def explore(destination: str, endpoint_url: str | None, region: str | None) -> None:
-    """Show the images of DEST in Apple's Embedding Atlas, in the browser.
+    """Show the images of DEST in the browser, in Apple's Embedding Atlas.
 
     Each image is a point at its first two components, with its thumbnail where SRC can still be
-    read. Atlas is installed by pip install 'featuremill[explore]'; it prints the address of its
-    page and runs until Ctrl-C.
+    read. `pip install 'featuremill[explore]'` installs Atlas, which prints the address of its page
+    and runs until Ctrl-C.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""``forget``: images erased from a result, for good."""
+"""``forget``: erases images from a result, for good."""
 
 import sys
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from featuremill.errors import ConfigError
 
 if TYPE_CHECKING:
     from featuremill.workflows.forget import Erased
-    from featuremill.workflows.forget.path_lists import Listed
+    from featuremill.workflows.forget.path_lists import PathList
 
 _EXIT_CODES = """\b
 Exit codes:
   0    the images are gone
   1    some images are not there, the answer was no, or the forget could not be finished
-  2    refused before anything was written: an option, DEST, a run holds it, nobody to be asked
+  2    refused before anything was written: an option, DEST, a run holds it, no terminal to ask at
   130  interrupted
 """
 
@@ -27,9 +27,14 @@ Exit codes:
 @click.command(epilog=_EXIT_CODES)
 @click.argument("destination", metavar="DEST")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--list", "listed", metavar="FILE", help="A file with one path a line; - reads them.")
-@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--list",
+    "listed",
+    metavar="FILE",
+    help="File with one path on each line; - reads standard input.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Go on without asking.")
 @s3_options
 @click.pass_context
 def forget(
@@ -66,7 +71,9 @@ def forget(
     from featuremill.workflows.forget import forget as erase
 
     if listed == "-" and not (yes or dry_run):
-        raise ConfigError("--list - leaves nobody to be asked", "Give --yes too.")
+        raise ConfigError(
+            "--list - reads standard input, so no question can be asked", "Give --yes too."
+        )
     lines = _lines(listed)
     given = [*paths, *lines.lines]
     with _nothing_begun(context):
@@ -87,7 +94,7 @@ def forget(
     context.exit(1 if erased.not_found else 0)
 
 
-def _lines(listed: str | None) -> "Listed":
+def _lines(listed: str | None) -> "PathList":
     from featuremill.workflows.forget.path_lists import parse
 
     try:
@@ -97,7 +104,8 @@ def _lines(listed: str | None) -> "Listed":
             data = sys.stdin.buffer.read() if listed == "-" else Path(listed).read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"--list {listed} cannot be read: {error.strerror}", "Name a file with a path a line."
+            f"--list {listed} cannot be read: {error.strerror}",
+            "Name a file with one path on each line.",
         ) from error
     return parse(data, f"--list {listed}")
 
@@ -118,7 +126,9 @@ def _agreed() -> bool:
     answer = sys.stdin.readline()
     if not answer:
         click.echo(err=True)
-        raise ConfigError("nobody is there to be asked", "Give --yes to forget without a question.")
+        raise ConfigError(
+            "there is no terminal to ask at", "Give --yes to forget without a question."
+        )
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -1,11 +1,11 @@
-"""``models``: the networks there are."""
+"""``models``: lists the networks, shows one, fetches its weights."""
 
 import click
 
 
 @click.group()
 def models() -> None:
-    """The networks there are: list them, show one, fetch its weights."""
+    """List the networks, show one, or fetch its weights."""
 
 
 @models.command("list")

@@ -1,6 +1,7 @@
-"""What several commands share: exit codes, options of storage and of a run."""
+"""What several commands share: exit codes, options of storage and of a run, lazy groups."""
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,3 +77,30 @@ def parsed(classes: str | None, **given: Any) -> dict[str, Any]:
     """Options of the command line as :class:`RunConfig` takes them."""
     chosen = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     return {"classes": chosen, **given}
+
+
+class LazyGroup(click.Group):
+    """Commands that each stand in a module of their own, loaded on demand.
+
+    Parameters
+    ----------
+    homes : mapping of str to str
+        Command → module that has it; the command is the module's attribute of the same name,
+        with ``_`` for ``-``.
+    """
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._homes = homes
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(self._homes)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """The command, with its module loaded."""
+        if name not in self._homes:
+            return None
+        module: Any = importlib.import_module(self._homes[name])
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        return command

@@ -1,4 +1,4 @@
-"""``run`` and ``estimate``: the main job, and what it would take."""
+"""``run``, ``estimate``, ``transform`` and ``report``: the main job and its page."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featuremill.cli.options import EXIT_CODES, run_config, run_options
+from featuremill.cli.options import EXIT_CODES, parsed, run_config, run_options, s3_options
 from featuremill.config import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def run(spark: Any, /, **options: Any) -> None:
 def estimate(sample: int, as_json: bool, **options: Any) -> None:
     """Predict time, memory and output sizes of a run over SRC on this machine.
 
-    Images drawn evenly from SRC go through the whole job in a temporary folder, of which nothing
-    is left. The options are those of the run.
+    Images drawn evenly from SRC go through the whole job in a temporary folder, which is removed
+    afterwards. The options are those of the run.
 
     \b
     Examples:
@@ -132,3 +132,76 @@ def _print_estimate(predicted: "Estimate") -> None:
     click.echo(f"output    {parts} MB")
     for warning in predicted.warnings:
         click.echo(f"warning   {warning}")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DEST")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="Folder or prefix for the results; DEST is only read.",
+)
+@run_options("transform")
+@click.pass_obj
+def transform(spark: Any, /, source: str, destination: str, output: str, **options: Any) -> None:
+    """Project the images of SRC onto the components that a run has fitted at DEST.
+
+    The images go through DEST's model and its PCA, and OUT gets all that a run leaves. Images that
+    DEST or OUT was made to forget are skipped.
+
+    The command prints the drift: how far the images' mean features lie from those that the PCA was
+    fitted to, in units of their spread, ± what chance does with so many images. Beyond its bound it
+    warns; the share of the images' variance that the components capture tells what is lost.
+
+    \b
+    Examples:
+      featuremill transform new-photos results -o new-results
+      featuremill transform s3://fruits/test s3://fruits/results -o s3://fruits/test-results
+    """
+    from featuremill.cli.console import ConsoleProgress
+    from featuremill.workflows.transform import transform as run_transform
+
+    with ConsoleProgress() as progress:
+        result = run_transform(
+            source,
+            destination,
+            output,
+            spark=spark,
+            progress=progress,
+            **parsed(**options),
+        )
+    print_result(result)
+
+
+@click.command()
+@click.argument("destination", metavar="DEST")
+@click.option(
+    "--relative-paths", is_flag=True, help="Show paths relative to the source of the run."
+)
+@s3_options
+def report(
+    destination: str, relative_paths: bool, endpoint_url: str | None, region: str | None
+) -> None:
+    """Write the report of DEST's newest run again.
+
+    \b
+    Examples:
+      featuremill report results
+      featuremill report results --relative-paths
+    """
+    from featuremill.dataset.exclusions import require_finished
+    from featuremill.dataset.half_written import held_between_runs
+    from featuremill.report.gather import rewrite_report
+    from featuremill.storage import open_store
+
+    store = open_store(destination, endpoint_url=endpoint_url, region=region)
+    # not in the library's function: a forget that is under way calls it too
+    require_finished(store)
+    with held_between_runs(store):
+        address = rewrite_report(
+            store, relative_paths=relative_paths, endpoint_url=endpoint_url, region=region
+        )
+    click.echo(address)

@@ -1,4 +1,4 @@
-"""``sample``: a smaller copy of a labelled set."""
+"""``sample``: draws a smaller copy of a labelled set."""
 
 import json
 from dataclasses import asdict
@@ -26,37 +26,52 @@ Exit codes:
 @click.argument("destination", metavar="DEST")
 @click.option("--per-class", type=int, metavar="N", help="Take N images of each class.")
 @click.option("--fraction", type=float, metavar="F", help="Take this share of each class.")
-@click.option("--total", type=int, metavar="N", help="Take N images, in proportion to the classes.")
-@click.option("--classes", metavar="A,B", help="Only images in folders of these names.")
-@click.option("--random-classes", type=int, metavar="N", help="Only N classes, drawn by the seed.")
+@click.option(
+    "--total", type=int, metavar="N", help="Take N images in all, in proportion to the classes."
+)
+@click.option("--classes", metavar="A,B", help="Take only images in folders of these names.")
+@click.option(
+    "--random-classes", type=int, metavar="N", help="Take only N classes, drawn by the seed."
+)
 @click.option(
     "--include",
     multiple=True,
     metavar="GLOB",
-    help="Only paths below SRC that match; may be repeated.",
+    help="Take only images whose path below SRC matches; may be repeated.",
 )
 @click.option(
-    "--exclude", multiple=True, metavar="GLOB", help="No paths that match; may be repeated."
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Skip images whose path below SRC matches; may be repeated.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the images.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Number that decides which images are drawn.",
+)
 @click.option(
     "--mode",
     default="copy",
     show_default=True,
     metavar="|".join(MODES),
-    help="Links need both to be folders; a symbolic link is absolute.",
+    help="How images get to DEST; links need both to be folders, and symbolic links are absolute.",
 )
-@click.option("--follow-links", is_flag=True, help="Also take what links lead to outside SRC.")
-@click.option("--dry-run", is_flag=True, help="Show what would be taken; write nothing.")
+@click.option(
+    "--follow-links", is_flag=True, help="Also take images outside SRC that links lead to."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be taken, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of a table.")
 @s3_options
 def sample(as_json: bool, classes: str | None, **options: Any) -> None:
-    """Bring a sample of SRC's images to DEST, drawn class by class.
+    """Draw a sample of SRC's images into DEST, class by class.
 
     SRC and DEST are folders or s3://bucket/prefix; DEST must be empty. Images keep their paths
     below SRC, and so their labels. Give one of --per-class, --fraction and --total.
 
-    Links that lead out of SRC are left out and counted; --follow-links takes them too.
+    Links that lead out of SRC are skipped and counted, unless --follow-links takes them.
 
     The same seed chooses the same images wherever SRC lies, and a larger sample of the same seed
     holds the smaller one. With --per-class, images added to a class displace at most as many. Every

@@ -1,4 +1,4 @@
-"""``similar``, ``duplicates`` and ``outliers``: what is like what at a destination."""
+"""``similar``, ``duplicates`` and ``outliers``: search among the images of a destination."""
 
 import csv
 import io
@@ -53,17 +53,19 @@ def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(epilog=_EXIT_CODES)
 @click.argument("destination", metavar="DEST")
 @click.argument("image", metavar="IMAGE")
-@click.option("--count", type=int, default=10, show_default=True, help="Images to find.")
-@click.option("--label", help="Only among images of this label.")
+@click.option("--count", type=int, default=10, show_default=True, help="Number of images to find.")
+@click.option("--label", help="Search only among images of this label.")
 @click.option(
-    "--weights", metavar="FILE", help="The run's Keras file, if it has been moved; for new images."
+    "--weights",
+    metavar="FILE",
+    help="Keras file of the run, if it has been moved; new images need it.",
 )
 @_search_options
 def similar(image: str, count: int, label: str | None, weights: str | None, **options: Any) -> None:
     """Find the images of DEST most similar to IMAGE, by the cosine of their features.
 
-    IMAGE is an image of DEST, by its path, its path below SRC, or the end of its path; or any
-    other file or s3:// address, which is embedded with the network that DEST's features are of.
+    IMAGE names an image of DEST by its path, its path below SRC, or the end of its path. Any other
+    file or s3:// address is embedded with the network that computed DEST's features.
 
     \b
     Examples:
@@ -86,17 +88,17 @@ def similar(image: str, count: int, label: str | None, weights: str | None, **op
     "--threshold",
     type=float,
     metavar="COSINE",
-    help="Smallest cosine of two near images.  [default: by model, see above]",
+    help="Smallest cosine at which two images are near.  [default: by model, see above]",
 )
-@click.option("--count", type=int, default=20, show_default=True, help="Groups to show.")
+@click.option("--count", type=int, default=20, show_default=True, help="Number of groups to show.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write all groups as a CSV file.")
 @_search_options
 def duplicates(threshold: float | None, count: int, csv_file: str | None, **options: Any) -> None:
     """Find images of DEST that show the same: copies, and pictures nearly the same.
 
-    An image, the largest first, takes all others that are near to it into its group, so each
+    Each image, the largest first, takes all others that are near to it into its group: every image
     is near to the first of its group, and no chain of look-alikes becomes one group. Files of a
-    group that may be copies are read again: they are if their SHA-256 is the same.
+    group that may be copies are read again; they are copies if their SHA-256 is the same.
 
     The default threshold finds a photograph that was resized to half, recompressed or cropped by
     5 %: 0.9 for mobilenetv2, 0.98 for embedded, 0.95 on reduced features. Pictures of one kind of
@@ -130,15 +132,21 @@ def duplicates(threshold: float | None, count: int, csv_file: str | None, **opti
 
 @click.command(epilog=_EXIT_CODES)
 @click.argument("destination", metavar="DEST")
-@click.option("--count", type=int, default=20, show_default=True, help="Images of either kind.")
-@click.option("--label", help="Only images of this label.")
+@click.option(
+    "--count",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Number of images to show of either kind.",
+)
+@click.option("--label", help="Show only images of this label.")
 @_search_options
 def outliers(count: int, label: str | None, **options: Any) -> None:
     """Find the images of DEST that are least like all others, and those perhaps mislabelled.
 
-    An image's distance is 1 - the mean cosine to its 10 nearest. One that none of them shares its
-    label with is perhaps mislabelled. The accuracy is how often the majority of the 5 nearest
-    bears an image's label.
+    An image's distance is 1 - the mean cosine to its 10 nearest. An image whose label none of them
+    has is perhaps mislabelled. The accuracy is the share of images whose label most of their 5
+    nearest have.
 
     \b
     Examples:

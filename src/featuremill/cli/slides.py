@@ -1,4 +1,4 @@
-"""``slides``: a run as a presentation."""
+"""``slides``: writes a run as a presentation."""
 
 import click
 
@@ -12,10 +12,14 @@ from featuremill.cli.options import s3_options
     "--output",
     required=True,
     metavar="FILE",
-    help="Presentation to write, .pptx, local or s3://.",
+    help="Presentation (.pptx) to write, local or s3://.",
 )
 @click.option(
-    "--language", default="en", show_default=True, metavar="en|fr", help="Of all texts and notes."
+    "--language",
+    default="en",
+    show_default=True,
+    metavar="en|fr",
+    help="Language of all texts and notes.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file of the same name.")
 @s3_options
@@ -27,13 +31,14 @@ def slides(
     endpoint_url: str | None,
     region: str | None,
 ) -> None:
-    """Write a presentation of DEST's newest run, with notes for who presents it.
+    """Write a presentation of DEST's newest run, with notes for the speaker.
 
-    How the run works, what came out, what it costs on AWS, personal data, next steps. Shapes and
-    charts are native, so PowerPoint, Keynote and LibreOffice edit them. Figures are the run's own;
-    prices are of the region, where it is in the EU, with their dates and sources.
+    It shows how the run works, what came out, what it costs on AWS, what holds for personal data,
+    and the next steps. Shapes and charts are native, so PowerPoint, Keynote and LibreOffice edit
+    them. Figures are the run's own; prices are those of the region, where it is in the EU, with
+    their dates and sources.
 
-    Needs python-pptx: pip install 'featuremill[slides]'.
+    The command needs python-pptx: pip install 'featuremill[slides]'.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``synth``: pictures to try everything with."""
+"""``synth``: draws pictures to try everything with."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,22 @@ import click
 
 @click.command()
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
-@click.option("--classes", type=int, default=12, show_default=True, help="Kinds of fruit.")
-@click.option("--per-class", type=int, default=50, show_default=True, help="Pictures of each.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the pictures.")
-@click.option("--size", type=int, default=100, show_default=True, help="Width and height.")
+@click.option(
+    "--classes", type=int, default=12, show_default=True, help="Number of kinds of fruit."
+)
+@click.option(
+    "--per-class", type=int, default=50, show_default=True, help="Number of pictures of each kind."
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Number that decides which pictures are drawn.",
+)
+@click.option(
+    "--size", type=int, default=100, show_default=True, help="Width and height in pixels."
+)
 @click.option("--varied", is_flag=True, help="Mix sizes and formats (JPEG, PNG, WebP).")
 def synth(
     destination: Path, classes: int, per_class: int, seed: int, size: int, varied: bool

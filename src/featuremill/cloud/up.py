@@ -1,4 +1,4 @@
-"""From an empty account to results: the other commands' plans, one after the other.
+"""Everything from an empty account to results: the other commands' plans, one after the other.
 
 Every part is skipped, by the part itself, where it has been done already; so after whatever went
 wrong the same command goes on.
@@ -20,13 +20,13 @@ from featuremill.cloud.jobs.job import (
     last_job,
     source_of,
 )
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import Status, status
 from featuremill.cloud.packaging import architecture
 from featuremill.cloud.packaging.archive import Recipe
 from featuremill.cloud.packaging.package import package
 from featuremill.cloud.stack import deploy
-from featuremill.cloud.stack.parameters import DEFAULT_STACK, Wanted
+from featuremill.cloud.stack.parameters import DEFAULT_STACK, StackOptions
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.fetch import fetch
@@ -51,7 +51,7 @@ class Errand:
         Of the results.
     model : str
         Name of the network.
-    limits : Limits
+    limits : JobLimits
         What the job may use.
     destination : Path
         Folder for the results.
@@ -60,7 +60,7 @@ class Errand:
     source: Source
     name: str
     model: str
-    limits: Limits
+    limits: JobLimits
     destination: Path
 
     def recipe(self, place: Place) -> Recipe:
@@ -99,7 +99,7 @@ def stack_for(
     architecture: str | None,
     email: str | None,
     max_vcpu: int = DEFAULT_VCPU,
-) -> Wanted:
+) -> StackOptions:
     """The stack of a folder, or a new one.
 
     Parameters
@@ -124,7 +124,7 @@ def stack_for(
         )
     known = before.outputs if before else {}
     allowed = int(known.get("MaximumVcpu", DEFAULT_VCPU))
-    return Wanted(
+    return StackOptions(
         stack=before.stack if before else DEFAULT_STACK,
         region=before.region if before else region or DEFAULT_REGION,
         allowed_regions=before.allowed_regions if before else (),
@@ -134,7 +134,7 @@ def stack_for(
     )
 
 
-def look(wanted: Wanted) -> Work:
+def look(wanted: StackOptions) -> Work:
     """Step that tells, under ``outputs``, those of a stack as it is; none where there is none.
 
     Whoever may use a stack may read them, but need not be allowed to change it.
@@ -195,7 +195,7 @@ def under_way(aws: Aws, place: Place, errand: Errand, *, all_there: bool) -> Sta
     return found if not found.failed and (all_there or not found.over) else None
 
 
-def dry(wanted: Wanted, errand: Errand) -> Plan:
+def dry(wanted: StackOptions, errand: Errand) -> Plan:
     """All parts as one plan, to be shown: of a stack that is not there yet, names are not known."""
     outputs = {name: f"<{name} of stack {wanted.stack}>" for name in _OUTPUTS}
     outputs["Architecture"] = wanted.architecture or architecture.NAMES[0]

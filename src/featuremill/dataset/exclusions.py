@@ -1,4 +1,4 @@
-"""Which images are not to be embedded again, without saying which they are.
+"""Images that no later run may embed again, kept as salted hashes of their paths.
 
 A destination keeps a salted hash of every forgotten path. Without knowing a path nobody can read
 it from there; somebody who guesses it can have the guess confirmed.
@@ -109,6 +109,7 @@ def require_finished(destination: Store) -> None:
     """
     if destination.size(UNFINISHED) is not None:
         raise DestinationError(
-            f"{destination.url} holds images that were to be forgotten: that was interrupted",
+            f"{destination.url} still holds images that were to be forgotten: the forget was"
+            " interrupted",
             f"Run `featuremill forget {destination.url}`: it goes on from there.",
         )

@@ -1,4 +1,4 @@
-"""What a process that was killed had begun to write, in the tables and beside them."""
+"""Half-written files of a process that was killed, in the tables and beside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What the features table holds already, so that nothing is computed twice."""
+"""Images that the features table holds already, so that nothing is computed twice."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator

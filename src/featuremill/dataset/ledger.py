@@ -18,7 +18,7 @@ from featuremill._utils import paths
 from featuremill._utils.hardware import hardware, versions
 from featuremill.errors import DestinationError, LedgerError
 from featuremill.storage import Store, open_store
-from featuremill.storage.references import Rejection
+from featuremill.storage.listing import Rejection
 
 RUNS = "runs"
 

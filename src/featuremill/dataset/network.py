@@ -17,7 +17,7 @@ _IDENTITY = {
     "weights_sha256": str,
     "n_features": int,
 }
-_BRING_BACK = "Choose another destination, or bring that file back."
+_BRING_BACK = "Restore that file, or choose another destination."
 
 
 def read_network(destination: Store) -> dict[str, Any]:

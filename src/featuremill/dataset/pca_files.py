@@ -22,7 +22,7 @@ _ESSENTIAL = {
     "n_components": int,
     "n_samples": int,
 }
-REMEDY = "Bring that file back, or run again with the same SRC and DEST to fit a PCA anew."
+REMEDY = "Restore that file, or run again with the same SRC and DEST to fit a new PCA."
 _OF_NETWORK = ("name", "model_id")
 
 

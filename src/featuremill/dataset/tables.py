@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 
 from featuremill.dataset import schemas
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.parquet import feature_writer, read_parquet, reduced_writer
+from featuremill.dataset.schemas import feature_writer, read_parquet, reduced_writer
 from featuremill.errors import CommitError, DestinationError
 from featuremill.storage import Store
+from featuremill.storage.base import no_room
 from featuremill.storage.destination import require_readable
-from featuremill.storage.disk_full import no_room
 
 _COMMIT_ATTEMPTS = 9
 

@@ -90,7 +90,8 @@ def serve(command: Sequence[str]) -> None:
             return
     if code:
         raise RunError(
-            f"Embedding Atlas ended with exit code {code}", "See what it printed before."
+            f"Embedding Atlas ended with exit code {code}",
+            "Read the messages that it printed above.",
         )
 
 

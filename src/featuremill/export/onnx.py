@@ -121,7 +121,7 @@ def load_network(results: Results, progress: Progress) -> Network:
     if network.fingerprint != held["fingerprint"]:
         raise DestinationError(
             f"{results.store.url} holds features of {held['name']} with the weights"
-            f" {held['weights_sha256'][:12]}, what is here has {network.weights_sha256[:12]}",
+            f" {held['weights_sha256'][:12]}, the weights here are {network.weights_sha256[:12]}",
             "Give the run's own weights by --weights, or run again with --replace-model.",
         )
     return network

@@ -12,10 +12,10 @@ from featuremill.errors import ImageRejected, RunError, StorageError
 from featuremill.export.results import Results
 from featuremill.images import decode
 from featuremill.images.decode import Limits
+from featuremill.images.raw_pixels import Pixels
 from featuremill.images.synth import SynthConfig, draw, encode
-from featuremill.models.engines import open_engine
+from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
-from featuremill.models.parity import smallest_cosine
 from featuremill.pca.model import PCA
 
 IMAGES = 16
@@ -23,8 +23,6 @@ IMAGES = 16
 
 _BOUND = BOUNDS["fp32"] or 1.0
 _DRAWN = SynthConfig(classes=IMAGES, per_class=1, seed=0)
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class Parity(NamedTuple):
@@ -55,7 +53,7 @@ def compare(model: bytes, network: Network, pca: PCA, results: Results) -> Parit
     )
     if not smallest >= _BOUND:
         raise RunError(
-            f"the ONNX model comes to cosine {smallest:.6f} of the library on {len(pixels)}"
+            f"the ONNX model reaches cosine {smallest:.6f} to the library on {len(pixels)}"
             f" {pictures}, it must be at least {_BOUND}",
             "This is a defect of featuremill or of ONNX Runtime: please report it.",
         )

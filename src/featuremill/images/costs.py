@@ -1,4 +1,4 @@
-"""Bounds on what an image may have many of beside its bytes and pixels, told by its headers.
+"""Limits on what makes an image costly beside its bytes and pixels, read from its headers.
 
 A few kilobytes can say that a picture has a million tiles, strips or scans, and its decoder takes
 memory or time for each. An honest picture has some dozens; each bound is far beyond that. It is

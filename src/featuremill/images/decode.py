@@ -17,20 +17,17 @@ from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from featuremill.errors import ConfigError, ImageRejected
-from featuremill.images import libtiff
+from featuremill.images import tiff_tags
 from featuremill.images.costs import check_costs
 from featuremill.images.pixel_ranges import check_eight_bits, gray_levels, has_range
-from featuremill.images.raw_pixels import read_pixels
+from featuremill.images.raw_pixels import Pixels, read_pixels
 from featuremill.images.scaled_jpeg import decode_scaled
 from featuremill.images.tiff_tags import is_tiff
 from featuremill.images.unsupported import unsupported
-
-Pixels = npt.NDArray[np.uint8]
 
 # The common ones come first, and TGA, which has no signature, last. Left out on purpose: EPS, for
 # which Pillow starts Ghostscript, and what holds no picture: films, grids of measurements, stubs.
@@ -338,7 +335,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 def _rejecting(data: bytes, limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder raises on these bytes into one rejection with a reason."""
     if is_tiff(data):
-        libtiff.forget()
+        tiff_tags.forget_errors()
     try:
         yield
     except ImageRejected:
@@ -361,7 +358,7 @@ def _reason(error: Exception, data: bytes, limits: Limits) -> str:
         return kind
     if isinstance(error, UnidentifiedImageError):
         return f"damaged {name} header" if name else f'not an image: starts with "{_start(data)}"'
-    said = libtiff.said() if is_tiff(data) else ""
+    said = tiff_tags.first_error() if is_tiff(data) else ""
     return f"damaged {name or 'image'}: {said or error or type(error).__name__}"
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featuremill.images.resize import compiled
+from featuremill.images.resize import Integers, compiled
 
 _SAMPLES = 16
 _SAMPLE_BYTES = 1024
@@ -33,7 +33,6 @@ _ZIGZAG = np.array(
 """Position in a block, row by row, of each coefficient in the order of the file."""
 _LONG = 1 << 16
 
-Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint16]
 

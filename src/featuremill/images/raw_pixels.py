@@ -1,4 +1,4 @@
-"""Pixels that lie in a file as numbers, which Pillow reads one by one in Python, at once by NumPy.
+"""Uncompressed pixels, read at once by NumPy where Pillow reads one after the other.
 
 Pillow reads the header. PNM with numbers as text or with an odd largest value, and DDS without
 compression, take it 1 to 3 seconds a megapixel. What is not plainly in order is left to Pillow.

@@ -19,7 +19,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from featuremill.images.raw_pixels import Pixels
+
 Integers = npt.NDArray[np.int32]
 Weights = tuple[Integers, Integers, Integers]
 

@@ -1,4 +1,4 @@
-"""Decoding where a crash or a hang costs one image, not the run.
+"""Decodes in a child process, where a crash or a hang costs one image and not the run.
 
 A first attempt decodes in the worker itself. Should the worker die on an image, Spark repeats
 the task, and the repetition decodes in a child that can be lost image by image.
@@ -26,12 +26,12 @@ from typing import BinaryIO, Protocol, Self, cast
 
 import numpy as np
 
-from featuremill._utils.out_of_memory import OwnBound, die_first
+from featuremill._utils.hardware import OwnBound, die_first
 from featuremill.errors import ConfigError, ImageRejected, WorkerError
 from featuremill.images.decode import Decoded, Limits, stated_pixels
 from featuremill.images.scaled_jpeg import compile_now
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 
 _DECODER = "featuremill.images.decode:decode"
 _TIMEOUT = 30.0  # seconds
@@ -103,7 +103,7 @@ class InProcess(Decoder):
         limits: Limits,
         timeout: float = _TIMEOUT,
         decoder: str = _DECODER,
-        target: Size | None = None,
+        target: PixelSize | None = None,
     ) -> None:
         self._limits = limits
         self._target = target
@@ -161,7 +161,7 @@ class InChild(Decoder):
         limits: Limits,
         timeout: float = _TIMEOUT,
         decoder: str = _DECODER,
-        target: Size | None = None,
+        target: PixelSize | None = None,
     ) -> None:
         self._limits = limits
         self._target = target
@@ -221,7 +221,9 @@ class InChild(Decoder):
             _receive(cast("BinaryIO", self._child.stdout))
         except EOFError:
             problem = f"The decoder's process did not start: {_fate(self._bury())}."
-            raise WorkerError(problem, "Its own words are in the worker's log.") from None
+            raise WorkerError(
+                problem, "See the worker's log for the messages of that process."
+            ) from None
 
     def _epitaph(self, data: bytes) -> ImageRejected:
         returncode = self._bury()
@@ -244,15 +246,15 @@ class InChild(Decoder):
 
 def _checked(timeout: float) -> float:
     if not timeout > 0:
-        problem = f"The timeout of an image is {timeout:g} s, must be above 0."
-        raise ConfigError(problem, "Raise it.")
+        problem = f"The timeout of an image is {timeout:g} s, it must be above 0."
+        raise ConfigError(problem, "Give a number of seconds, such as 60.")
     return timeout
 
 
-def _imported(decoder: str) -> Callable[[bytes, Limits, Size | None], Decoded]:
+def _imported(decoder: str) -> Callable[[bytes, Limits, PixelSize | None], Decoded]:
     module, _, function = decoder.partition(":")
     return cast(
-        "Callable[[bytes, Limits, Size | None], Decoded]",
+        "Callable[[bytes, Limits, PixelSize | None], Decoded]",
         getattr(importlib.import_module(module), function),
     )
 

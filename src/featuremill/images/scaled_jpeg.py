@@ -3,10 +3,9 @@
 import importlib.util
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 
-Pixels = npt.NDArray[np.uint8]
+from featuremill.images.raw_pixels import Pixels
 
 _SPARE = 4
 """How many times the target's size a JPEG must have left when it is decoded smaller: features of

@@ -1,7 +1,12 @@
-"""The first directory of a TIFF: what its header says of the samples."""
+"""What the first directory of a TIFF says, and which errors libtiff reports of a damaged file."""
 
+import ctypes
 import struct
-from typing import NamedTuple
+import threading
+from functools import cache
+from typing import Any, NamedTuple
+
+from PIL import _imaging
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 SAMPLES, SAMPLE_FORMAT = 277, 339
@@ -70,3 +75,42 @@ def _directory(data: bytes) -> tuple[str, bool, int, int]:
     except (struct.error, OverflowError):
         return order, big, 0, 0
     return order, big, at + struct.calcsize("<" + number), entries
+
+
+_LONGEST = 300
+_said = threading.local()
+
+
+def forget_errors() -> None:
+    """Forget the errors of this thread, and have libtiff report to this module."""
+    _handler()
+    _said.first = ""
+
+
+def first_error() -> str:
+    """The first error of this thread since then, which is the cause of those that follow."""
+    return str(getattr(_said, "first", ""))
+
+
+@cache
+def _handler() -> Any:
+    """Take over the errors of the libtiff that Pillow uses; kept for as long as the process.
+
+    Pillow silences warnings itself. A Pillow that hides the functions of its libtiff speaks on.
+    """
+    formatted = ctypes.CDLL(None).vsnprintf
+    formatted.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p]
+
+    def note(_: bytes | None, text: bytes, values: int | None) -> None:
+        buffer = ctypes.create_string_buffer(_LONGEST)
+        formatted(buffer, _LONGEST, text, values)
+        _said.first = getattr(_said, "first", "") or buffer.value.decode("utf-8", "replace")
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(note)
+    try:
+        library: Any = ctypes.CDLL(_imaging.__file__)
+        library.TIFFSetErrorHandler.restype = ctypes.c_void_p
+        library.TIFFSetErrorHandler(handler)
+    except (AttributeError, OSError):
+        return None
+    return handler

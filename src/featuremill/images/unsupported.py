@@ -1,4 +1,4 @@
-"""Names of pictures that are sound and not decoded here, and what to do about them."""
+"""Image formats that are recognized but not decoded here, and what to do about them."""
 
 import re
 

@@ -37,7 +37,7 @@ _WRONG_FILE_REMEDY = (
     f"or give the right file with --weights FILE."
 )
 
-Progress = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 """Called with the bytes on disk and the bytes expected."""
 
 
@@ -78,7 +78,7 @@ def mirrored(url: str) -> str:
 
 
 def fetch(
-    url: str, destination: Path, sha256: str, size: int, progress: Progress | None = None
+    url: str, destination: Path, sha256: str, size: int, progress: ByteProgress | None = None
 ) -> Path:
     """Download a file, unless it is there already.
 
@@ -163,7 +163,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _complete(url: str, part: Path, size: int, progress: Progress | None) -> None:
+def _complete(url: str, part: Path, size: int, progress: ByteProgress | None) -> None:
     """Bring the part file to its full size, with retries."""
     for pause in (*BACKOFF_S, None):
         try:
@@ -180,7 +180,7 @@ def _complete(url: str, part: Path, size: int, progress: Progress | None) -> Non
             return
 
 
-def _resume(url: str, part: Path, size: int, progress: Progress | None) -> None:
+def _resume(url: str, part: Path, size: int, progress: ByteProgress | None) -> None:
     """Ask once for what is missing, and append it."""
     start = part.stat().st_size if part.exists() else 0
     if start == size:
@@ -210,7 +210,7 @@ def _resume(url: str, part: Path, size: int, progress: Progress | None) -> None:
 
 
 def _receive(
-    response: http.client.HTTPResponse, part: Path, size: int, progress: Progress | None
+    response: http.client.HTTPResponse, part: Path, size: int, progress: ByteProgress | None
 ) -> None:
     """Write a response to disk, from its start where the server ignored the range."""
     resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
@@ -230,7 +230,7 @@ def _receive(
                 progress(file.tell(), size)
 
 
-def download_progress(progress: RunProgress) -> Progress:
+def download_progress(progress: RunProgress) -> ByteProgress:
     """Function that tells a run's progress how a download goes."""
     said = -1
 

@@ -33,7 +33,7 @@ _STAGES = (  # channels, blocks, stride of the first block
 
 
 @dataclass(frozen=True)
-class Layer:
+class FoldedLayer:
     """A convolution, after training with its batch normalisation folded in."""
 
     name: str
@@ -53,8 +53,8 @@ class Layer:
         return (self.channels, self.inputs, self.size, self.size)
 
 
-def _layers() -> Iterator[Layer]:
-    yield Layer("stem", "normalised", 3, 3, _STEM, stride=2)
+def _layers() -> Iterator[FoldedLayer]:
+    yield FoldedLayer("stem", "normalised", 3, 3, _STEM, stride=2)
     tensor, inputs = "stem", _STEM
     for stage, (channels, blocks, first_stride) in enumerate(_STAGES, start=1):
         for block in range(1, blocks + 1):
@@ -62,12 +62,12 @@ def _layers() -> Iterator[Layer]:
             stride, shortcut = 1, tensor
             if block == 1:
                 stride, shortcut = first_stride, f"{prefix}_shortcut"
-                yield Layer(shortcut, tensor, 1, inputs, channels, stride, relu=False)
-            yield Layer(f"{prefix}_first", tensor, 3, inputs, channels, stride)
+                yield FoldedLayer(shortcut, tensor, 1, inputs, channels, stride, relu=False)
+            yield FoldedLayer(f"{prefix}_first", tensor, 3, inputs, channels, stride)
             last = f"{prefix}_second"
-            yield Layer(last, f"{prefix}_first", 3, channels, channels, adds=shortcut)
+            yield FoldedLayer(last, f"{prefix}_first", 3, channels, channels, adds=shortcut)
             tensor, inputs = last, channels
-    yield Layer("head", tensor, 1, inputs, N_FEATURES)
+    yield FoldedLayer("head", tensor, 1, inputs, N_FEATURES)
 
 
 LAYERS = tuple(_layers())

@@ -1,4 +1,4 @@
-"""Engines that run a network on the CPU, one thread each: a Spark task slot owns one core.
+"""Engines that run a network on the CPU with one thread each, and how close their features are.
 
 OpenVINO and ONNX Runtime are imported where they are used, for the sake of machines that have
 only one of them and of commands that need neither.
@@ -10,20 +10,21 @@ import importlib.util
 import platform
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from featuremill.errors import PrecisionError
+from featuremill.images.raw_pixels import Pixels
 from featuremill.models import mixed
 from featuremill.models.network import Network
 
 if TYPE_CHECKING:
     import openvino
 
-Pixels = npt.NDArray[np.uint8]
-Features = npt.NDArray[np.float32]
+
+FeatureBatch = npt.NDArray[np.float32]
 
 BATCH = 8
 """Images per inference. Larger ones are slower on a CPU: their activations leave the cache."""
@@ -62,7 +63,7 @@ class Engine(ABC):
         self._image_shape = (*network.input_size, 3)
 
     @abstractmethod
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """Compute the features of exactly one batch.
 
         Parameters
@@ -76,7 +77,7 @@ class Engine(ABC):
             float32, owned by the caller.
         """
 
-    def embed(self, pixels: Pixels) -> Features:
+    def embed(self, pixels: Pixels) -> FeatureBatch:
         """Compute the features of any number of images.
 
         The last batch is padded: kernels chosen for another batch size round differently, and a
@@ -135,7 +136,7 @@ class OpenVinoEngine(Engine):
             compiled = _compile(core, model, "bf16" if precision == "bf16" else "f32")
         self._request = compiled.create_infer_request()
 
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """See :meth:`Engine.embed_batch`."""
         import openvino as ov
 
@@ -143,7 +144,7 @@ class OpenVinoEngine(Engine):
         writeable = np.require(pixels, requirements="W")
         self._request.set_input_tensor(ov.Tensor(writeable, shared_memory=True))
         self._request.infer()
-        features: Features = self._request.get_output_tensor().data.copy()
+        features: FeatureBatch = self._request.get_output_tensor().data.copy()
         return features
 
 
@@ -209,9 +210,9 @@ class OnnxRuntimeEngine(Engine):
             network.onnx, options, providers=["CPUExecutionProvider"]
         )
 
-    def embed_batch(self, pixels: Pixels) -> Features:
+    def embed_batch(self, pixels: Pixels) -> FeatureBatch:
         """See :meth:`Engine.embed_batch`."""
-        features: Features = self._session.run(["features"], {"pixels": pixels})[0]
+        features: FeatureBatch = self._session.run(["features"], {"pixels": pixels})[0]
         return features
 
 
@@ -304,3 +305,36 @@ def _require(precision: str, engine: str) -> None:
             f"Precision {precision} needs a CPU that computes bf16 (AMX or AVX512-BF16).",
             _PRECISION_REMEDY,
         )
+
+
+def smallest_cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Smallest cosine between rows of the same index.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n, n_features)
+        Computed with in float64.
+
+    Returns
+    -------
+    float
+        In [-1, 1]. Two rows of zeros agree (1), one row of zeros agrees with nothing (0), a row
+        that is not finite is as wrong as can be (-1); without rows nothing disagrees (1).
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(left).all(axis=1) & np.isfinite(right).all(axis=1)
+    if not finite.all():
+        return -1.0
+    norms = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
+    both_zero = (norms[0] == 0) & (norms[1] == 0)
+    scale = norms[0] * norms[1]
+    products = np.einsum("ij,ij->i", left, right)
+    cosines = np.divide(products, scale, out=both_zero.astype(np.float64), where=scale > 0)
+    return float(np.clip(cosines, -1, 1).min(initial=1))

@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from featuremill.errors import ModelError
 
-Array = npt.NDArray[np.float32]
+WeightArray = npt.NDArray[np.float32]
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 """Layer name → field (``kernel``, ``gamma``, …) → shape, in the order of the network."""
 
 BATCH_NORM_EPSILON = 1e-3
 
 
-def read_weights(path: Path, shapes: Shapes) -> dict[str, dict[str, Array]]:
+def read_weights(path: Path, shapes: Shapes) -> dict[str, dict[str, WeightArray]]:
     """Read the layers a network needs; further ones, such as a classifier, are left alone.
 
     Layers are found by name. Where names differ (the published MobileNetV2 file says
@@ -63,7 +63,9 @@ def read_weights(path: Path, shapes: Shapes) -> dict[str, dict[str, Array]]:
         ) from error
 
 
-def fold_batch_norm(kernel: Array, norm: Mapping[str, Array], axis: int) -> tuple[Array, Array]:
+def fold_batch_norm(
+    kernel: WeightArray, norm: Mapping[str, WeightArray], axis: int
+) -> tuple[WeightArray, WeightArray]:
     """Merge a batch normalisation into the convolution before it, which has no bias.
 
     Computed in float64, since the quotient of two float32 roundings would cost a digit.

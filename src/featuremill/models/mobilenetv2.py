@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from featuremill.models import graph
-from featuremill.models.keras_h5 import Array, fold_batch_norm
+from featuremill.models.keras_h5 import WeightArray, fold_batch_norm
 from featuremill.models.network import MixedPlan
 
 INPUT_SIZE = (224, 224)
@@ -31,7 +31,7 @@ _NORM_FIELDS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @dataclass(frozen=True)
-class Layer:
+class ConvLayer:
     """A convolution without bias, its batch normalisation and what follows them."""
 
     name: str
@@ -57,8 +57,8 @@ class Layer:
         return (3, 3, self.inputs, 1 if self.kind == "depthwise" else self.channels)
 
 
-def _layers() -> Iterator[Layer]:
-    yield Layer("Conv1", "bn_Conv1", "conv", 3, 32, stride=2)
+def _layers() -> Iterator[ConvLayer]:
+    yield ConvLayer("Conv1", "bn_Conv1", "conv", 3, 32, stride=2)
     tensor, inputs, block = "Conv1", 32, 0
     for expansion, channels, blocks, first_stride in _STAGES:
         for position in range(blocks):
@@ -68,13 +68,15 @@ def _layers() -> Iterator[Layer]:
             residual = tensor if position else None
             if expansion > 1:
                 expand = f"{prefix}_expand"
-                yield Layer(expand, f"{expand}_BN", "pointwise", inputs, wide)
+                yield ConvLayer(expand, f"{expand}_BN", "pointwise", inputs, wide)
             depthwise, project = f"{prefix}_depthwise", f"{prefix}_project"
-            yield Layer(depthwise, f"{depthwise}_BN", "depthwise", wide, wide, stride)
-            last = Layer(project, f"{project}_BN", "pointwise", wide, channels, 1, False, residual)
+            yield ConvLayer(depthwise, f"{depthwise}_BN", "depthwise", wide, wide, stride)
+            last = ConvLayer(
+                project, f"{project}_BN", "pointwise", wide, channels, 1, False, residual
+            )
             yield last
             tensor, inputs, block = last.output, channels, block + 1
-    yield Layer("Conv_1", "Conv_1_bn", "pointwise", inputs, N_FEATURES)
+    yield ConvLayer("Conv_1", "Conv_1_bn", "pointwise", inputs, N_FEATURES)
 
 
 LAYERS = tuple(_layers())
@@ -104,7 +106,7 @@ WEIGHT_SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
+def untrained_weights(seed: int) -> dict[str, dict[str, WeightArray]]:
     """Draw weights that let signals through unchanged in size.
 
     He et al., "Delving Deep into Rectifiers", ICCV 2015: variance 2 / fan-in before a ReLU, and
@@ -121,7 +123,7 @@ def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
         Layer → field → float32 array, as :func:`featuremill.models.keras_h5.read_weights` gives.
     """
     random = np.random.Generator(np.random.PCG64(seed))
-    weights: dict[str, dict[str, Array]] = {}
+    weights: dict[str, dict[str, WeightArray]] = {}
     for layer in LAYERS:
         height, width, inputs, _ = layer.kernel_shape
         fan_in = height * width * (1 if layer.kind == "depthwise" else inputs)
@@ -133,7 +135,7 @@ def untrained_weights(seed: int) -> dict[str, dict[str, Array]]:
     return weights
 
 
-def build_onnx(weights: Mapping[str, Mapping[str, Array]]) -> bytes:
+def build_onnx(weights: Mapping[str, Mapping[str, WeightArray]]) -> bytes:
     """Write the network as an ONNX model; the same weights give the same bytes.
 
     Every layer's output has its Keras name.
@@ -156,7 +158,7 @@ def build_onnx(weights: Mapping[str, Mapping[str, Array]]) -> bytes:
 
 
 def _convolution(
-    layer: Layer, tensor: str, weights: Mapping[str, Mapping[str, Array]]
+    layer: ConvLayer, tensor: str, weights: Mapping[str, Mapping[str, WeightArray]]
 ) -> graph.Convolution:
     """Convolution with its batch norm folded in."""
     depthwise = layer.kind == "depthwise"
@@ -178,7 +180,7 @@ def _convolution(
     )
 
 
-def _padding(layer: Layer) -> tuple[int, int, int, int]:
+def _padding(layer: ConvLayer) -> tuple[int, int, int, int]:
     """Top, left, bottom, right; Keras pads even sides at the far end before a stride of 2."""
     if layer.kind == "pointwise":
         return (0, 0, 0, 0)

@@ -14,15 +14,15 @@ from typing import Any, ClassVar, Protocol
 
 from featuremill.errors import ModelError
 from featuremill.models import embedded, mobilenetv2
-from featuremill.models.download import Progress, cache_dir, fetch, mirrored
-from featuremill.models.keras_h5 import Array, read_weights
+from featuremill.models.download import ByteProgress, cache_dir, fetch, mirrored
+from featuremill.models.keras_h5 import WeightArray, read_weights
 from featuremill.models.network import MixedPlan, Network
 
 UNTRAINED_SEED = 20180113
 """The day MobileNetV2 was published; any other would do."""
 
 
-class Architecture(Protocol):
+class NetworkModule(Protocol):
     """What a module such as ``mobilenetv2`` says of its network."""
 
     INPUT_SIZE: tuple[int, int]
@@ -72,7 +72,7 @@ class ModelSpec:
 
     name: str
     summary: str
-    architecture: Architecture
+    architecture: NetworkModule
     weights: Published | Packaged | Drawn
     licence: str
     near: float
@@ -193,7 +193,7 @@ def get(name: str) -> ModelSpec:
     return MODELS[name]
 
 
-def load(name: str, weights: Path | None = None, progress: Progress | None = None) -> Network:
+def load(name: str, weights: Path | None = None, progress: ByteProgress | None = None) -> Network:
     """Build a network, fetching its weights if they are neither shipped nor in the cache.
 
     Parameters
@@ -231,7 +231,7 @@ def load(name: str, weights: Path | None = None, progress: Progress | None = Non
 
 
 def _published(
-    spec: ModelSpec, published: Published, weights: Path | None, progress: Progress | None
+    spec: ModelSpec, published: Published, weights: Path | None, progress: ByteProgress | None
 ) -> Network:
     """Build a network from the file given, else from the published one."""
     path = weights or fetch(
@@ -279,7 +279,7 @@ def _build(spec: ModelSpec, weights: Any, sha256: str, licence: str) -> Network:
     )
 
 
-def _sha256_of_arrays(layers: Mapping[str, Mapping[str, Array]]) -> str:
+def _sha256_of_arrays(layers: Mapping[str, Mapping[str, WeightArray]]) -> str:
     digest = hashlib.sha256()
     for fields in layers.values():
         for array in fields.values():

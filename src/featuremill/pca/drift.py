@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featuremill._utils.formatting import plural
 from featuremill.pca.model import PCA
-from featuremill.pca.moments import Matrix, Moments
+from featuremill.pca.moments import FloatMatrix, Moments
 
 FAR: Final = 10.0
 """So many times the largest score of the images fitted is far beyond them."""
@@ -166,7 +166,7 @@ def drift(pca: PCA, moments: Moments) -> Drift:
     )
 
 
-def _spread(pca: PCA, moments: Moments, varied: NDArray[np.bool_]) -> Matrix:
+def _spread(pca: PCA, moments: Moments, varied: NDArray[np.bool_]) -> FloatMatrix:
     """Standard deviation of each feature that a distance of means is measured in."""
     new = moments.scatter.diagonal() / max(1, moments.n - 1)
     fitted = np.where(varied, pca.scale_**2, 0)
@@ -180,7 +180,7 @@ def _spread(pca: PCA, moments: Moments, varied: NDArray[np.bool_]) -> Matrix:
     return np.asarray(spread)
 
 
-def _captured(pca: PCA, moments: Moments, spread: Matrix) -> float | None:
+def _captured(pca: PCA, moments: Moments, spread: FloatMatrix) -> float | None:
     own = float((moments.scatter.diagonal() / spread**2).sum())
     if own <= 0:
         return None

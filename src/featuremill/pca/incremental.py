@@ -30,7 +30,7 @@ from featuremill.errors import DestinationError
 from featuremill.pca import reduce, saved
 from featuremill.pca.drift import FAR, Beyond, Drift, drift
 from featuremill.pca.model import PCA
-from featuremill.pca.reduce import Rows
+from featuremill.pca.reduce import RowSelection
 from featuremill.storage import Store, open_store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptPca:
     """A fitted PCA and its description."""
 
     origin: Store
@@ -58,17 +58,17 @@ class Since:
 
     Attributes
     ----------
-    rows : Rows
+    rows : RowSelection
         Those that are new or changed.
     stale : frozenset of str
         Paths whose earlier row is gone or was replaced.
     """
 
-    rows: Rows
+    rows: RowSelection
     stale: frozenset[str]
 
 
-def find_kept(config: RunConfig, destination: Store, network: Mapping[str, Any]) -> Kept | None:
+def find_kept(config: RunConfig, destination: Store, network: Mapping[str, Any]) -> KeptPca | None:
     """The PCA that a run is to use, or None if it is to fit one.
 
     Raises
@@ -105,7 +105,7 @@ def find_kept(config: RunConfig, destination: Store, network: Mapping[str, Any])
 
 def load_kept(
     origin: Store, network: Mapping[str, Any], wanted: Mapping[str, Any], otherwise: str
-) -> Kept:
+) -> KeptPca:
     """Read a destination's fitted PCA, if it can take a network's features.
 
     Parameters
@@ -137,7 +137,7 @@ def load_kept(
                 f" this run is {_option(name, value)}",
                 f"Leave that option out to use it as it is. {otherwise}",
             )
-    return Kept(origin, pca, description)
+    return KeptPca(origin, pca, description)
 
 
 def _option(name: str, value: object) -> str:
@@ -190,10 +190,12 @@ def changed_since(table: Table, version: int, model_id: str) -> Since | None:
             for batch in table.read(file, ["path", "run"]):
                 pairs = zip(batch["path"].to_pylist(), batch["run"].to_pylist(), strict=True)
                 paths.difference_update(path for path, run in pairs if run in runs)
-    return Since(Rows(model_id, added, frozenset(runs)), frozenset(paths))
+    return Since(RowSelection(model_id, added, frozenset(runs)), frozenset(paths))
 
 
-def extend(spark: "SparkSession", destination: Store, kept: Kept, model_id: str, run: str) -> None:
+def extend(
+    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str, run: str
+) -> None:
     """Bring the reduced table up to date with the features table.
 
     Rows that it has stay as they are where it is known to be of this PCA and of which features;
@@ -201,20 +203,20 @@ def extend(spark: "SparkSession", destination: Store, kept: Kept, model_id: str,
     """
     since, table = _unreduced(destination, kept, model_id), reduced_table(destination)
     if since is None:
-        reduce.project(spark, destination, Rows(model_id), kept.pca, run)
+        reduce.project(spark, destination, RowSelection(model_id), kept.pca, run)
         return
     replaced = partial(without_rows, table, f"{run}-kept", drop_paths(since.stale))
     reduce.project(spark, destination, since.rows, kept.pca, run, replaced)
 
 
 def measure_drift(
-    spark: "SparkSession", destination: Store, kept: Kept, model_id: str
+    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str
 ) -> Drift | None:
     """Compare all images that the PCA was not fitted to with those it was fitted to.
 
     None where there is no such image, or where the log no longer tells which these are.
     """
-    rows: Rows | None = Rows(model_id)
+    rows: RowSelection | None = RowSelection(model_id)
     if _is_of_its_own(destination, kept):
         since = changed_since(features_table(destination), _fitted_version(kept), model_id)
         rows = since.rows if since else None
@@ -224,7 +226,7 @@ def measure_drift(
     return drift(kept.pca, moments) if moments.n else None
 
 
-def far_beyond(destination: Store, kept: Kept) -> Beyond:
+def far_beyond(destination: Store, kept: KeptPca) -> Beyond:
     """Look through the reduced table for scores far beyond those that a PCA was fitted to."""
     pca, n = kept.pca, kept.pca.n_samples_
     # of n numbers none is farther than this from their mean, in standard deviations
@@ -237,7 +239,7 @@ def far_beyond(destination: Store, kept: Kept) -> Beyond:
     return Beyond(rows, farthest, largest)
 
 
-def is_traceable(destination: Store, kept: Kept) -> bool:
+def is_traceable(destination: Store, kept: KeptPca) -> bool:
     """Whether it can still be told which images the PCA was fitted to; no row is read."""
     from deltalake.exceptions import DeltaError
 
@@ -253,7 +255,7 @@ def is_traceable(destination: Store, kept: Kept) -> bool:
 
 
 def save_kept(
-    destination: Store, kept: Kept, found: Mapping[str, Any] | None, run: str
+    destination: Store, kept: KeptPca, found: Mapping[str, Any] | None, run: str
 ) -> dict[str, Any]:
     """Write the PCA with what it is of now, and the drift found; returns its description.
 
@@ -280,13 +282,13 @@ def save_kept(
     return description
 
 
-def still_reduced(destination: Store, kept: Kept) -> dict[str, Any] | None:
+def still_reduced(destination: Store, kept: KeptPca) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if both tables are as a run with it left them."""
     description = _standing(destination, kept)
     return description if description and pca_files.is_of(destination, description) else None
 
 
-def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
+def _unreduced(destination: Store, kept: KeptPca, model_id: str) -> Since | None:
     versions = _standing(destination, kept).get("versions", {})
     reduced = reduced_table(destination)
     if not (
@@ -298,7 +300,7 @@ def _unreduced(destination: Store, kept: Kept, model_id: str) -> Since | None:
     return changed_since(features_table(destination), versions[FEATURES_FOLDER], model_id)
 
 
-def _standing(destination: Store, kept: Kept) -> dict[str, Any]:
+def _standing(destination: Store, kept: KeptPca) -> dict[str, Any]:
     """Description of the PCA at a destination if it is this one, else nothing."""
     description = _description(destination)
     return description if description.get("sha256") == kept.description["sha256"] else {}
@@ -311,12 +313,12 @@ def _description(destination: Store) -> dict[str, Any]:
         return {}
 
 
-def _is_of_its_own(destination: Store, kept: Kept) -> bool:
+def _is_of_its_own(destination: Store, kept: KeptPca) -> bool:
     """Whether the PCA was fitted to images of this very destination."""
     return kept.origin.url == destination.url and "from" not in kept.description.get("kept", {})
 
 
-def _fitted_version(kept: Kept) -> int:
+def _fitted_version(kept: KeptPca) -> int:
     """Version of the features table that the PCA was fitted to."""
     version: int = kept.description.get("kept", {}).get(
         "fitted_version", kept.description["versions"][FEATURES_FOLDER]

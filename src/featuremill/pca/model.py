@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from featuremill.errors import ConfigError, InputError, RunError
-from featuremill.pca.moments import Features, Matrix, Moments, blocks, not_finite, width
+from featuremill.pca.moments import Features, FloatMatrix, Moments, blocks, not_finite, width
 
 __all__ = ["PCA", "Moments", "components_needed"]
 
@@ -54,11 +54,11 @@ class PCA:
         What was asked for by share of the variance.
     """
 
-    mean_: Matrix
-    scale_: Matrix
-    components_: Matrix
-    explained_variance_: Matrix
-    spectrum_: Matrix
+    mean_: FloatMatrix
+    scale_: FloatMatrix
+    components_: FloatMatrix
+    explained_variance_: FloatMatrix
+    spectrum_: FloatMatrix
     n_samples_: int
     standardize: bool
     n_components_requested_: int | None = None
@@ -156,7 +156,7 @@ class PCA:
         return len(self.mean_)
 
     @property
-    def explained_variance_ratio_(self) -> Matrix:
+    def explained_variance_ratio_(self) -> FloatMatrix:
         """Share of the total variance along each kept component, of shape (k,)."""
         return self.spectrum_[: self.n_components_]
 
@@ -165,7 +165,7 @@ class PCA:
         """Whether the data held fewer components than were asked for."""
         return self.n_components_ < (self.n_components_requested_ or 0)
 
-    def transform(self, X: Features) -> Matrix:  # noqa: N803
+    def transform(self, X: Features) -> FloatMatrix:  # noqa: N803
         """Project rows onto the components.
 
         Parameters
@@ -199,7 +199,7 @@ class PCA:
             projected[start : start + len(rows)] = rows
         return projected
 
-    def inverse_transform(self, Z: Features) -> Matrix:  # noqa: N803
+    def inverse_transform(self, Z: Features) -> FloatMatrix:  # noqa: N803
         """Features, of shape (n, d), that project onto `Z` of shape (n, k); exact where k = rank.
 
         Raises
@@ -269,7 +269,7 @@ class PCA:
         try:
             description = json.loads(_safetensors_metadata(data)["featuremill"])
             if (found := description["format"]) != FORMAT:
-                raise InputError(f"The PCA is saved in format {found}, known is {FORMAT}.", _REMEDY)
+                raise InputError(f"The PCA has format {found}, not {FORMAT}.", _REMEDY)
             parts = deserialize(data)  # type: ignore[no-untyped-call]
             return cls(
                 **{f"{name}_": _array(name, held) for name, held in parts},
@@ -281,7 +281,7 @@ class PCA:
         except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(f"This is not a PCA saved by featuremill: {error}", _REMEDY) from error
 
-    def _arrays(self) -> dict[str, Matrix]:
+    def _arrays(self) -> dict[str, FloatMatrix]:
         return {
             "mean": self.mean_,
             "scale": self.scale_,
@@ -291,7 +291,7 @@ class PCA:
         }
 
 
-def components_needed(spectrum: Matrix, variance: float) -> int:
+def components_needed(spectrum: FloatMatrix, variance: float) -> int:
     """Fewest leading components whose shares sum to `variance`.
 
     Parameters
@@ -308,12 +308,12 @@ def components_needed(spectrum: Matrix, variance: float) -> int:
     return min(int(np.searchsorted(cumulative, variance - rounding(spectrum))) + 1, len(spectrum))
 
 
-def rounding(spectrum: Matrix) -> float:
+def rounding(spectrum: FloatMatrix) -> float:
     """What sums of shares may be off by: len(spectrum) times the spacing of float64 at 1."""
     return len(spectrum) * float(np.finfo(np.float64).eps)
 
 
-def _eigen(covariance: Matrix, n: int) -> tuple[Matrix, Matrix]:
+def _eigen(covariance: FloatMatrix, n: int) -> tuple[FloatMatrix, FloatMatrix]:
     """Eigenvalues (rank,) that differ from zero, decreasing, and their vectors (rank, d)."""
     values, vectors = np.linalg.eigh(covariance)
     values, vectors = values[::-1], vectors.T[::-1]
@@ -322,7 +322,7 @@ def _eigen(covariance: Matrix, n: int) -> tuple[Matrix, Matrix]:
     return values[:rank], vectors[:rank]
 
 
-def _with_fixed_signs(components: Matrix) -> Matrix:
+def _with_fixed_signs(components: FloatMatrix) -> FloatMatrix:
     """Turn each row so that its largest loading is positive, as scikit-learn's `svd_flip` does.
 
     Of loadings equal but for rounding the first decides: two standardised features always load
@@ -360,7 +360,7 @@ def _require_width(rows: Features, d: int, what: str) -> None:
         )
 
 
-def _array(name: str, held: Mapping[str, Any]) -> Matrix:
+def _array(name: str, held: Mapping[str, Any]) -> FloatMatrix:
     """One array of a safetensors file; raises ValueError where it can be none of a PCA."""
     shape, dtype = list(held["shape"]), held["dtype"]
     if dtype != "F64" or len(shape) != (2 if name == "components" else 1) or 0 in shape:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from featuremill.errors import RunError
 
-Matrix = NDArray[np.float64]
+FloatMatrix = NDArray[np.float64]
 Features = NDArray[np.floating[Any]]
 
 BLOCK_BYTES: Final = 32 * 2**20
@@ -40,8 +40,8 @@ class Moments:
     """
 
     n: int
-    mean: Matrix
-    scatter: Matrix
+    mean: FloatMatrix
+    scatter: FloatMatrix
 
     @classmethod
     def empty(cls, d: int) -> "Moments":
@@ -122,12 +122,12 @@ class Moments:
         scatter += other.scatter
         return Moments(n, self.mean + delta * (other.n / n), scatter)
 
-    def variance(self) -> Matrix:
+    def variance(self) -> FloatMatrix:
         """Sample variance of each feature, with n - 1, of shape (d,); needs two rows."""
         _require_two(self.n)
         return np.asarray(self.scatter.diagonal() / (self.n - 1))
 
-    def scale(self) -> Matrix:
+    def scale(self) -> FloatMatrix:
         """What standardising divides each feature by, of shape (d,).
 
         Returns

@@ -12,8 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils.formatting import plural
-from featuremill.dataset.parquet import read_parquet, reduced_writer
-from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REDUCED, REDUCED_FOLDER
+from featuremill.dataset.schemas import (
+    FEATURES_FOLDER,
+    OK,
+    REDUCED,
+    REDUCED_FOLDER,
+    read_parquet,
+    reduced_writer,
+)
 from featuremill.dataset.tables import DataFile, Removal, features_table, reduced_table
 from featuremill.errors import RunError
 from featuremill.pca.model import PCA, Moments
@@ -29,7 +35,7 @@ _ROWS_PER_TASK = 250_000
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowSelection:
     """Which rows of the features table are meant: all of a model, or those of some files.
 
     Parameters
@@ -46,7 +52,7 @@ class Rows:
 
 
 def compute_moments(
-    spark: "SparkSession", destination: Store, rows: Rows, n_features: int
+    spark: "SparkSession", destination: Store, rows: RowSelection, n_features: int
 ) -> Moments:
     """Moments of feature rows, in one pass over their files."""
     payloads = _share_out(_files(destination, rows), slots(spark))
@@ -59,7 +65,7 @@ def compute_moments(
 def project(
     spark: "SparkSession",
     destination: Store,
-    rows: Rows,
+    rows: RowSelection,
     pca: PCA,
     run: str,
     replaced: Removal | None = None,
@@ -108,7 +114,7 @@ class SumFiles:
     def __call__(self, payload: bytes, _: Attempt) -> bytes:
         """Read the files one row group at a time."""
         total = Moments.empty(self.n_features)
-        rows = Rows(self.model_id, without_runs=self.without_runs)
+        rows = RowSelection(self.model_id, without_runs=self.without_runs)
         for _, features in _feature_rows(self.destination, json.loads(payload), rows):
             total = total.merge(Moments.of(features))
         return total.to_bytes()
@@ -129,7 +135,7 @@ class ProjectFiles:
         pca = PCA.from_safetensors(self.pca.value)
         name = f"{self.run}-{attempt.task:04d}-{attempt.number}-{secrets.token_hex(4)}.parquet"
         sink = pa.BufferOutputStream()
-        wanted = Rows(self.model_id, without_runs=self.without_runs)
+        wanted = RowSelection(self.model_id, without_runs=self.without_runs)
         rows = 0
         with reduced_writer(sink) as writer:
             names = json.loads(payload)
@@ -144,7 +150,7 @@ class ProjectFiles:
 
 
 def _feature_rows(
-    destination: Store, names: Sequence[str], rows: Rows
+    destination: Store, names: Sequence[str], rows: RowSelection
 ) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float32]]]:
     left_out = pa.array(sorted(rows.without_runs), pa.string())
     for name in names:
@@ -179,7 +185,7 @@ def _reduced_batch(batch: pa.RecordBatch, scores: npt.NDArray[np.float32]) -> pa
     return pa.RecordBatch.from_arrays([batch["path"], batch["label"], lists], schema=REDUCED)
 
 
-def _files(destination: Store, rows: Rows) -> Sequence[DataFile]:
+def _files(destination: Store, rows: RowSelection) -> Sequence[DataFile]:
     return features_table(destination).files(status=OK) if rows.files is None else rows.files
 
 

@@ -25,7 +25,7 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class Parity(NamedTuple):
+class PrecisionParity(NamedTuple):
     """How close the fast path came to float32: the smallest cosine over so many images."""
 
     smallest_cosine: float
@@ -58,7 +58,7 @@ class Mark(NamedTuple):
     why: str
 
 
-class Picture(NamedTuple):
+class ShownImage(NamedTuple):
     """An image that is shown: where it lies, and a small WebP if there is one."""
 
     path: str
@@ -85,7 +85,7 @@ class ClassFacts(NamedTuple):
     mistaken: str | None = None
 
 
-class Accuracy(NamedTuple):
+class LabelAccuracy(NamedTuple):
     """How often the nearest neighbours of an image tell its class, with the 95 % interval."""
 
     of: str
@@ -120,7 +120,7 @@ class Alike(NamedTuple):
     lowest: float
 
 
-class Outlier(NamedTuple):
+class OutlierRow(NamedTuple):
     """Row of an image far from all others: 1 - the mean cosine to its nearest ones."""
 
     distance: float
@@ -128,7 +128,7 @@ class Outlier(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class FeatureFindings:
     """What the features tell; a row is an image of the explorer.
 
     Attributes
@@ -139,7 +139,7 @@ class Findings:
         How many classes there are.
     shown, total : int
         Images that were looked at, a sample of all that have features.
-    accuracy : sequence of Accuracy
+    accuracy : sequence of LabelAccuracy
         Of all features first, then of the components.
     asked, neighbours : int
         Images whose neighbours were asked, and how many neighbours each.
@@ -150,7 +150,7 @@ class Findings:
         Most alike first.
     pairs : mapping of cosine to count
         Pairs at least as near as that; None where there were more than were counted.
-    outliers : sequence of Outlier
+    outliers : sequence of OutlierRow
         Farthest first.
     outliers_among : int
         Images that were measured, if some others may lie as far away; else 0.
@@ -162,14 +162,14 @@ class Findings:
     labels: int = 0
     shown: int = 0
     total: int = 0
-    accuracy: Sequence[Accuracy] = ()
+    accuracy: Sequence[LabelAccuracy] = ()
     asked: int = 0
     neighbours: int = 0
     confusion: Mapping[tuple[str, str], int] = field(default_factory=dict)
     axes: Sequence[AxisEnds] = ()
     alike: Sequence[Alike] = ()
     pairs: Mapping[float, int | None] = field(default_factory=dict)
-    outliers: Sequence[Outlier] = ()
+    outliers: Sequence[OutlierRow] = ()
     outliers_among: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -223,14 +223,14 @@ class ReportData:
     model : ModelFacts
     features : int
         Length of a feature vector.
-    parity : Parity or None
+    parity : PrecisionParity or None
     spectrum : ndarray of shape (rank,), float64, or None
         Share of the variance of every component, kept or not; None without a PCA.
     k : int
         Components kept; 0 without a PCA.
-    found : Findings
+    found : FeatureFindings
         What the features tell.
-    pictures : mapping of row to Picture
+    pictures : mapping of row to ShownImage
         Every image that `found` names.
     explorer : Explorer or None
     sheets : Sheets or None
@@ -257,11 +257,11 @@ class ReportData:
     skipped_by_reason: Mapping[str, int] = field(default_factory=dict)
     rejects_by_reason: Mapping[tuple[str, str], int] = field(default_factory=dict)
     rejected: Sequence[Rejected] = ()
-    parity: Parity | None = None
+    parity: PrecisionParity | None = None
     spectrum: NDArray[np.float64] | None = None
     k: int = 0
-    found: Findings = Findings()
-    pictures: Mapping[int, Picture] = field(default_factory=dict)
+    found: FeatureFindings = FeatureFindings()
+    pictures: Mapping[int, ShownImage] = field(default_factory=dict)
     explorer: Explorer | None = None
     sheets: Sheets | None = None
     unreachable: str = ""

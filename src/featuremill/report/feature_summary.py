@@ -9,9 +9,15 @@ from numpy.typing import NDArray
 
 from featuremill._utils.formatting import plural
 from featuremill.pca.model import PCA
-from featuremill.report.class_styles import looks
-from featuremill.report.data import Accuracy, Alike, AxisEnds, ClassFacts, Findings, Outlier
-from featuremill.report.explorer import Explorer, pack
+from featuremill.report.data import (
+    Alike,
+    AxisEnds,
+    ClassFacts,
+    FeatureFindings,
+    LabelAccuracy,
+    OutlierRow,
+)
+from featuremill.report.explorer import Explorer, looks, pack
 from featuremill.report.rows import Rows
 from featuremill.search import alike, analysis
 from featuremill.search.analysis import Centres
@@ -37,20 +43,20 @@ _MOST_OUTLIERS = 24
 _EXAMPLES, _MOST_EXAMPLES = 4, 600
 
 
-def find(rows: Rows, pca: PCA | None) -> tuple[Findings, Explorer | None]:
+def find(rows: Rows, pca: PCA | None) -> tuple[FeatureFindings, Explorer | None]:
     """What the features tell, and the explorer's images where there are components.
 
     The features of `rows` are made directions, in place: they are most of the memory.
     """
     if not len(rows):
-        return Findings(), None
+        return FeatureFindings(), None
     asked = analysis.queries(len(rows))
     scores = None if pca is None else pca.transform(rows.features).astype(np.float32)
     full = analysis.to_unit_length(rows.features)
     told = _told({}, f"{full.shape[1]:,} features", full, rows, asked)
     if pca is None or scores is None:
         centres = analysis.centres(full, rows.labels)
-        apart = Findings(left_out={"alike": NO_COMPONENTS, "outliers": NO_COMPONENTS})
+        apart = FeatureFindings(left_out={"alike": NO_COMPONENTS, "outliers": NO_COMPONENTS})
         return _findings(apart, rows, centres, told), None
     unit = unit_rows(scores)
     told = _told(told, plural(scores.shape[1], "component"), unit, rows, asked)
@@ -86,10 +92,10 @@ def _told(
     return {**before, of: leave_one_out(unit, rows.labels, k=_NEIGHBOURS, queries=asked)}
 
 
-def _apart(unit: NDArray[np.float32]) -> Findings:
+def _apart(unit: NDArray[np.float32]) -> FeatureFindings:
     """What lies close together, and what lies alone."""
     if unit.shape[1] < FEWEST_COMPONENTS:
-        return Findings(left_out={"alike": FEW_COMPONENTS, "outliers": FEW_COMPONENTS})
+        return FeatureFindings(left_out={"alike": FEW_COMPONENTS, "outliers": FEW_COMPONENTS})
     pairs = alike.most_alike(unit, LOWEST_COSINE, _MOST_PAIRS)
     counts = {
         cosine: int((pairs.cosine >= cosine).sum()) if pairs.floor <= cosine else None
@@ -97,11 +103,11 @@ def _apart(unit: NDArray[np.float32]) -> Findings:
     }
     groups = alike.groups(pairs, _MOST_GROUPS)
     far = analysis.farthest(unit, _MOST_OUTLIERS)
-    return Findings(
+    return FeatureFindings(
         alike=[Alike(group.rows, group.highest, group.lowest) for group in groups],
         pairs=counts,
         outliers=[
-            Outlier(float(distance), int(row))
+            OutlierRow(float(distance), int(row))
             for distance, row in zip(far.distances, far.rows, strict=True)
         ],
         outliers_among=far.among,
@@ -109,8 +115,8 @@ def _apart(unit: NDArray[np.float32]) -> Findings:
 
 
 def _findings(
-    apart: Findings, rows: Rows, centres: Centres, told: Mapping[str, LeaveOneOut]
-) -> Findings:
+    apart: FeatureFindings, rows: Rows, centres: Centres, told: Mapping[str, LeaveOneOut]
+) -> FeatureFindings:
     last = list(told.values())[-1] if told else None
     alone = {} if last else {"neighbours": "all images are of one class"}
     return replace(
@@ -119,7 +125,7 @@ def _findings(
         labels=len(rows.classes),
         shown=len(rows),
         total=rows.total,
-        accuracy=[Accuracy(of, t.accuracy, t.low, t.high) for of, t in told.items()],
+        accuracy=[LabelAccuracy(of, t.accuracy, t.low, t.high) for of, t in told.items()],
         asked=last.asked if last else 0,
         neighbours=last.k if last else 0,
         confusion=last.confusion if last else {},

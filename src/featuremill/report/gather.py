@@ -1,4 +1,4 @@
-"""From what a run left at its destination to its report."""
+"""Gathers what a run left at its destination, and writes its report."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,12 +20,61 @@ from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails
 from featuremill.pca.model import PCA
 from featuremill.pca.saved import load_model
-from featuremill.report.data import Measured, ModelFacts, Parity, Picture, Rejected, ReportData
-from featuremill.report.display_paths import Place
+from featuremill.report.data import (
+    Measured,
+    ModelFacts,
+    PrecisionParity,
+    Rejected,
+    ReportData,
+    ShownImage,
+)
 from featuremill.report.feature_summary import find
 from featuremill.report.page import render
 from featuremill.report.rows import read_rows
 from featuremill.storage import Store
+
+_SHOWN = 2
+"""Last parts of an address that stand for all of it."""
+
+
+class DisplayPaths:
+    """The words of one report for paths and addresses.
+
+    Attributes
+    ----------
+    source, destination : str
+        In full.
+    title : str
+        The last two folders of the source.
+    """
+
+    def __init__(self, source: Store, destination: Store, record: RunRecord) -> None:
+        self.source, self.destination = map(paths.of_place, (source.url, destination.url))
+        self.title = _end(self.source.removeprefix("s3://").strip("/"))
+        # messages have a percent sign as it is
+        self._said = paths.plain(source.url), paths.plain(destination.url)
+        self._relative = bool(record.config.get("relative_paths"))
+        self._start = paths.of_place(source.url.rstrip("/")) + "/"
+
+    def path(self, path: str) -> str:
+        """A path, or what it is below the source; of an image of another source, its end."""
+        if not self._relative:
+            return path
+        return path.removeprefix(self._start) if path.startswith(self._start) else _end(path)
+
+    def text(self, text: str) -> str:
+        """Words that may name the source or the destination."""
+        text = paths.plain(text)
+        if not self._relative:
+            return text
+        for url in (self.source, self.destination, *self._said):
+            text = text.replace(f"{url}/", "").replace(url, _end(url))
+        return text
+
+
+def _end(address: str) -> str:
+    return "/".join(address.split("/")[-_SHOWN:])
+
 
 REPORT = "report.html"
 
@@ -92,22 +141,22 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
         destination, str(record.network["model_id"]), int(record.network["n_features"]), MOST_POINTS
     )
     thumbnails = Thumbnails(source, rows.images, THUMBNAIL_SECONDS)
-    place = Place(source, destination, record)
+    shown = DisplayPaths(source, destination, record)
     rows = replace(
-        rows, images=[image._replace(path=place.path(image.path)) for image in rows.images]
+        rows, images=[image._replace(path=shown.path(image.path)) for image in rows.images]
     )
     found, explorer = find(rows, pca)
     pictured = found.rows()
     images = thumbnails.singles(pictured)
     data = replace(
-        _facts(destination, place, record, pca),
+        _facts(destination, shown, record, pca),
         found=found,
         pictures={
-            row: Picture(rows.images[row].path, rows.labels[row], images.get(row))
+            row: ShownImage(rows.images[row].path, rows.labels[row], images.get(row))
             for row in pictured
         },
         explorer=explorer,
-        unreachable=place.text(thumbnails.problem),
+        unreachable=shown.text(thumbnails.problem),
     )
     if explorer is None:
         return render(data)
@@ -117,13 +166,15 @@ def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None)
     return render(replace(data, sheets=thumbnails.sheets(list(order), left * 3 // 4)))
 
 
-def _facts(destination: Store, place: Place, record: RunRecord, pca: PCA | None) -> ReportData:
+def _facts(
+    destination: Store, shown: DisplayPaths, record: RunRecord, pca: PCA | None
+) -> ReportData:
     measured = last_that_embedded(destination, record)
-    reasons, rejected = _rejects(destination, place, str(record.network["model_id"]))
+    reasons, rejected = _rejects(destination, shown, str(record.network["model_id"]))
     return ReportData(
-        title=place.title,
-        source=place.text(place.source),
-        dest=place.text(place.destination),
+        title=shown.title,
+        source=shown.text(shown.source),
+        dest=shown.text(shown.destination),
         run=record.run,
         started=f"{datetime.fromisoformat(record.started):%-d %B %Y, %H:%M %Z}",
         ledger=vars(record.ledger),
@@ -133,7 +184,7 @@ def _facts(destination: Store, place: Place, record: RunRecord, pca: PCA | None)
         worker_hours=measured.worker_seconds / 3600,
         hardware={_SAID.get(name, name): str(value) for name, value in measured.hardware.items()},
         versions=record.versions,
-        warnings=[place.text(warning) for warning in record.warnings],
+        warnings=[shown.text(warning) for warning in record.warnings],
         model=_model_facts(record, measured),
         features=int(record.network["n_features"]),
         skipped_by_reason=record.skipped,
@@ -155,7 +206,7 @@ def _fitted(destination: Store, record: RunRecord) -> PCA | None:
 
 
 def _rejects(
-    destination: Store, place: Place, model_id: str
+    destination: Store, shown: DisplayPaths, model_id: str
 ) -> tuple[Counter[tuple[str, str]], list[Rejected]]:
     """How often each stage and reason stands in the table, and the first rows."""
     reasons: Counter[tuple[str, str]] = Counter()
@@ -163,7 +214,7 @@ def _rejects(
     for path, stage, reason in rejected_rows(destination, model_id, ("path", "stage", "reason")):
         reasons[str(stage), kind_of(str(reason))] += 1
         if len(first) < _MOST_REJECTS:
-            first.append(Rejected(place.path(str(path)), str(stage), place.text(str(reason))))
+            first.append(Rejected(shown.path(str(path)), str(stage), shown.text(str(reason))))
     return reasons, first
 
 
@@ -180,7 +231,7 @@ def _model_facts(record: RunRecord, measured: RunRecord) -> ModelFacts:
     )
 
 
-def _parity(record: RunRecord) -> Parity | None:
+def _parity(record: RunRecord) -> PrecisionParity | None:
     if record.parity is None:
         return None
-    return Parity(record.parity["smallest_cosine"], record.parity["compared"])
+    return PrecisionParity(record.parity["smallest_cosine"], record.parity["compared"])

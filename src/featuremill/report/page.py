@@ -7,9 +7,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from featuremill._utils import formatting
-from featuremill.report.class_styles import COLOURS, SHAPES, Look
 from featuremill.report.data import LEDGER_PARTS, ModelFacts, ReportData
-from featuremill.report.explorer import places
+from featuremill.report.explorer import COLOURS, SHAPES, Look, places
 from featuremill.report.figures import MOST_CLASSES, Figure, confusion, cumulative_variance
 
 if TYPE_CHECKING:

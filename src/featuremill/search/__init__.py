@@ -1,4 +1,4 @@
-"""What is like what among embedded images: similar ones, duplicates, outliers."""
+"""Search among embedded images: similar ones, duplicates and outliers."""
 
 from featuremill.search.duplicate_groups import Duplicates, Group, Member, duplicates
 from featuremill.search.embedded import FEATURES, REDUCED, Embedded, Image, load

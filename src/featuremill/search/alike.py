@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from featuremill.search.neighbors.rows import Indices, Rows
 
 LEAF: Final = 256
 """Rows of a box: small enough to lie apart from others, large enough for a fast product."""
@@ -47,7 +45,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows that are alike, and the highest and the lowest cosine that links them."""
 
     rows: tuple[int, ...]
@@ -92,7 +90,7 @@ def most_alike(unit: Rows, floor: float, most: int) -> Pairs:
     return best.pairs()
 
 
-def groups(pairs: Pairs, most: int) -> list[Group]:
+def groups(pairs: Pairs, most: int) -> list[RowGroup]:
     """Rows that the best pairs link, most alike first, until there are so many groups.
 
     Groups that a later pair would join stay two once there are enough of them.
@@ -113,7 +111,7 @@ def groups(pairs: Pairs, most: int) -> list[Group]:
         of.update(dict.fromkeys(joined, into))
         lowest[into] = cosine
     return [
-        Group(tuple(rows), float(pairs.cosine[number]), lowest[number])
+        RowGroup(tuple(rows), float(pairs.cosine[number]), lowest[number])
         for number, rows in sorted(members.items())
     ]
 

@@ -1,16 +1,13 @@
-"""What the features tell: how classes lie, whether neighbours tell them, what lies apart."""
+"""What features say of classes: how they lie, what neighbours tell of them, and outliers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from featuremill.search.neighbors import LeaveOneOut, nearest, unit_rows
-
-Rows = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from featuremill.search.neighbors.rows import Indices, Rows
 
 MOST_QUERIES: Final = 2000
 """Images whose neighbours are asked for their class; more are a seeded sample."""

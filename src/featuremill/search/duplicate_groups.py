@@ -150,7 +150,7 @@ def default_threshold(embedded: Embedded) -> float:
     name = str(embedded.network["name"])
     if name not in registry.MODELS:
         raise ConfigError(
-            f"from which cosine images are near is not known for model {name}",
+            f"model {name} has no known cosine from which images are near",
             "Give it with --threshold.",
         )
     return registry.get(name).near

@@ -1,4 +1,4 @@
-"""Which image somebody means who names one."""
+"""Finds the image that a user names, by its path or by the end of it."""
 
 import difflib
 from pathlib import Path

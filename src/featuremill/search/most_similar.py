@@ -141,7 +141,7 @@ def rows_of_label(embedded: Embedded, label: str | None) -> Indices:
     if not len(rows):
         close = difflib.get_close_matches(label, set(labels), n=1, cutoff=0.4)
         raise ConfigError(
-            f"no image bears the label {label!r}",
+            f"no image has the label {label!r}",
             f"Did you mean {close[0]!r}?" if close else "Name the folder of a class.",
         )
     return rows

@@ -8,9 +8,9 @@ import os
 import re
 
 from featuremill.errors import ConfigError, without_passwords
-from featuremill.storage.base import NOTHING_LOST, Fetched, Listed, Store
+from featuremill.storage.base import NOTHING_LOST, FetchedImage, Listed, Store
 
-__all__ = ["NOTHING_LOST", "Fetched", "Listed", "Store", "open_store"]
+__all__ = ["NOTHING_LOST", "FetchedImage", "Listed", "Store", "open_store"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 

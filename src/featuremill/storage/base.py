@@ -1,8 +1,17 @@
-"""What every storage can do."""
+"""What every storage can do: list, read and write, an object as a file, why there is no room."""
 
-from collections.abc import Iterator
+import errno
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Final, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 
 LOOP: Final = "a link back to a folder that holds it"
 REACHED_ALREADY: Final = "a folder that an earlier link leads to"
@@ -24,7 +33,7 @@ class Listed(NamedTuple):
     problem: str = ""
 
 
-class Fetched(NamedTuple):
+class FetchedImage(NamedTuple):
     """The bytes of an image and the version they were read at."""
 
     data: bytes
@@ -51,7 +60,7 @@ class Store(Protocol):
     def list(self) -> Iterator[Listed]:
         """Everything below the root, streamed, in an order that does not change."""
 
-    def fetch(self, path: str) -> Fetched:
+    def fetch(self, path: str) -> FetchedImage:
         """Bytes of one image.
 
         Raises ``OSError`` with a reason for people if this image cannot be had.
@@ -102,3 +111,88 @@ class Store(Protocol):
 
     def table(self, name: str) -> tuple[str, dict[str, str]]:
         """URI and fresh storage options for a Delta table below the root."""
+
+
+class Ranges(io.RawIOBase):
+    """An object as a file; each read is one request.
+
+    Unlike obstore's own reader it is a file in every respect (a context manager, ``closed`` an
+    attribute), and what it reads lies in memory of Python's own.
+
+    Parameters
+    ----------
+    read_range : callable
+        Function of start and length that gives the bytes there.
+    size : int
+        Of the whole object, in bytes.
+    """
+
+    def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:
+        self._read_range = read_range
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move; the place may lie beyond the end."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill a buffer as far as the object goes; tells how many bytes."""
+        view = memoryview(buffer).cast("B")
+        length = min(len(view), self._size - self._position)
+        if length <= 0:
+            return 0
+        view[:length] = self._read_range(self._position, length)
+        self._position += length
+        return length
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+def no_room(error: BaseException, place: Path) -> tuple[str, str] | None:
+    """Problem and remedy where a write failed for want of room, else None.
+
+    Parameters
+    ----------
+    error : BaseException
+        Also one of a library that only quotes the system's number, as in ``(os error 28)``.
+    place : Path
+        What was to be written; it need not be there.
+    """
+    quoted = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(quoted[1]) if quoted else None
+    if number not in _NO_ROOM:
+        return None
+    if number == errno.EDQUOT:
+        return (
+            "the quota of this user or folder is used up",
+            "See `quota -s`, or what the file system calls it; remove files or have it raised,"
+            " or write to another file system.",
+        )
+    there = next(path for path in (place, *place.parents) if path.exists())
+    try:
+        room = os.statvfs(there)
+    except OSError:
+        return os.strerror(errno.ENOSPC), "Remove files there, or write to another file system."
+    free = room.f_bavail * room.f_frsize
+    if free and room.f_files and not room.f_favail:
+        return (
+            f"the file system has no inode left for another file (0 of {room.f_files:,} are free;"
+            f" {free / 2**30:.1f} GiB are)",
+            "Remove files there, many small ones first, or write to another file system.",
+        )
+    return (
+        f"{os.strerror(errno.ENOSPC)} ({free / 2**20:,.0f} MiB are free)",
+        "Remove files there, or write to another file system.",
+    )

@@ -1,4 +1,4 @@
-"""What stands among images and is none, told by its name alone.
+"""Files beside images that are no images, recognized by their names alone.
 
 Cameras, phones, photo managers and network drives leave sidecars, thumbnails and bins beside the
 pictures. Only what cannot be meant as an image is listed here; raw and vector formats, which are

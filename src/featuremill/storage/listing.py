@@ -1,4 +1,4 @@
-"""From what a source holds to references: what is plainly no image is skipped and counted.
+"""From what a source holds to references of images; what is plainly no image is counted.
 
 The content decides what an image is, not its name; so only what cannot be meant as one is
 skipped, and everything else is fetched and examined.
@@ -6,17 +6,53 @@ skipped, and everything else is fetched and examined.
 
 import fnmatch
 import os
+import pickle
 import queue
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from featuremill._utils import paths
 from featuremill.storage import NOTHING_LOST, Listed, Store
 from featuremill.storage.ignored_files import why_no_image
-from featuremill.storage.references import Reference, Rejection, pack, unpack
+
+
+class Reference(NamedTuple):
+    """One image as listed.
+
+    Its path (percent-encoded where it is not plain text), the name of its parent folder, a string
+    that changes when the content does, and its size in bytes.
+    """
+
+    path: str
+    label: str
+    version: str
+    bytes: int
+
+
+class Rejection(NamedTuple):
+    """An image that did not become features, the stage where it failed and why."""
+
+    reference: Reference
+    stage: str
+    reason: str
+
+
+def pack(items: Sequence[Reference | Rejection]) -> bytes:
+    """Small, picklable form for queues and tasks (about 100 bytes a reference)."""
+    return pickle.dumps([tuple(item) for item in items], protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def unpack(data: bytes) -> list[Reference | Rejection]:
+    """Inverse of :func:`pack`."""
+    return [
+        Reference(*fields) if len(fields) == len(Reference._fields) else Rejection(*fields)
+        for fields in pickle.loads(data)
+    ]
+
 
 _BATCH = 1024
 
@@ -62,7 +98,7 @@ class Listing:
     """Lists a source in a thread of its own, so that Spark can start meanwhile.
 
     Iterate over it once for the references and for what could not even be listed
-    (:class:`~featuremill.storage.references.Rejection` of stage ``list``). An error of the source
+    (:class:`~featuremill.storage.listing.Rejection` of stage ``list``). An error of the source
     is raised to whoever iterates.
     """
 

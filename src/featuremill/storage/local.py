@@ -14,8 +14,7 @@ from typing import BinaryIO
 
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
-from featuremill.storage.base import LEADS_OUT, Fetched, Listed, Store
-from featuremill.storage.disk_full import no_room
+from featuremill.storage.base import LEADS_OUT, FetchedImage, Listed, Store, no_room
 from featuremill.storage.walk import is_inside, version_of, walk
 
 
@@ -47,7 +46,7 @@ class LocalStore:
             ) from error
         yield from walk(root, "all" if self.follow_links else "inside")
 
-    def fetch(self, path: str) -> Fetched:
+    def fetch(self, path: str) -> FetchedImage:
         """Bytes of one file."""
         found = paths.decode(path)
         if not self.follow_links and not is_inside(found, os.fsencode(self.url)):
@@ -57,7 +56,7 @@ class LocalStore:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            return Fetched(file.read(), version_of(status))
+            return FetchedImage(file.read(), version_of(status))
 
     def contains(self, other: Store) -> bool:
         """Whether the other root, links resolved, lies in this one."""

@@ -21,10 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage import s3_versions
-from featuremill.storage.base import Fetched, Listed, Store
-from featuremill.storage.disk_full import no_room
-from featuremill.storage.ranges import Ranges
-from featuremill.storage.retry import pauses
+from featuremill.storage.base import FetchedImage, Listed, Ranges, Store, no_room
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -33,6 +30,7 @@ from featuremill.storage.s3_clients import (
     concerns_store,
     is_passing,
     only_to,
+    pauses,
     reason,
     refuses_condition,
     refuses_keys,
@@ -45,10 +43,10 @@ from featuremill.storage.s3_clients import (
 T = TypeVar("T")
 
 _NO_CONDITIONS = (
-    "the store of bucket {} does not keep conditional writes (If-None-Match), which keep two runs"
+    "the store of bucket {} ignores conditional writes (If-None-Match), which keep two runs"
     " and two commits apart"
 )
-_OTHER_STORE = "Write the results to a store that does, as AWS S3, or to a folder."
+_OTHER_STORE = "Write the results to a store that obeys them, such as AWS S3, or to a folder."
 
 _READ_BUFFER = 1 << 17
 """A Parquet footer with what stands beside it, or some text columns of a row group, in one GET."""
@@ -84,7 +82,7 @@ class S3Store:
         except client_errors() as error:
             raise SourceError(f"cannot list {self.url}: {reason(error)}", remedy(error)) from error
 
-    def fetch(self, path: str) -> Fetched:
+    def fetch(self, path: str) -> FetchedImage:
         """Bytes of one object.
 
         Raises
@@ -263,9 +261,9 @@ class S3Store:
     def _clients(self) -> Clients:
         if self.unconfirmed:
             raise StorageError(
-                f"{self.url} was read through {self.unconfirmed}, as its record alone says: if you"
-                f" trust that store, give --endpoint-url {self.unconfirmed}",
-                "No request was sent to it, since requests are signed.",
+                f"only the record of a run says that {self.url} is read through {self.unconfirmed},"
+                " so no signed request was sent there",
+                f"If you trust that store, give --endpoint-url {self.unconfirmed}.",
             )
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
@@ -331,7 +329,7 @@ class S3Store:
         with suppress(StorageError):
             if self.keeps_versions():
                 problem += "; the bucket keeps versions, and some stores then ignore conditions"
-                remedy = "Name a bucket that never kept versions, or another store, as AWS S3."
+                remedy = "Name a bucket that never kept versions, or another store, such as AWS S3."
                 self.purge(name)
         return StorageError(problem, remedy)
 
@@ -355,14 +353,14 @@ class S3Store:
             raise StorageError(f"cannot {verb} {where}: {reason(error)}", remedy(error)) from error
 
 
-def _fetch(bucket: str, key: str, clients: Clients) -> Fetched:
+def _fetch(bucket: str, key: str, clients: Clients) -> FetchedImage:
     import obstore
 
     if _obstore_addresses(key):
         result = obstore.get(clients.objects, key)
-        return Fetched(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
+        return FetchedImage(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
     answer = clients.listing.get_object(Bucket=bucket, Key=key)
-    return Fetched(whole_body(answer["Body"]), _version(answer["ETag"]))
+    return FetchedImage(whole_body(answer["Body"]), _version(answer["ETag"]))
 
 
 def _size(key: str, clients: Clients) -> int:

@@ -1,25 +1,28 @@
-"""The clients of an S3 bucket, and what their errors mean.
+"""The clients of an S3 bucket, what their errors mean, and how long a busy store is asked.
 
 Two clients speak for one store, botocore and obstore, and each has its own words for the same
 trouble; here both become one reason and one remedy. Nothing heavy is imported before a client
 is made.
 """
 
+import itertools
 import os
+import random
 import re
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from featuremill.errors import without_passwords
-from featuremill.storage.retry import pauses
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
+
 
 READ_AHEAD = 32
 """One GET waits tens of milliseconds; this many hide that behind a worker's arithmetic."""
@@ -297,3 +300,27 @@ def remedy(error: Exception) -> str:
     if _is_about_credentials(error):
         return _LOG_IN
     return _TRY_LATER if is_passing(error) else _CHECK
+
+
+_PATIENCE_SECONDS = 120.0
+"""S3 asks for patience (503 Slow Down) while it grows with a new load, which takes minutes."""
+_FIRST_SECONDS = 0.2
+_LONGEST_SECONDS = 10.0
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait before each further attempt, until two minutes from now are over.
+
+    They double, and each is drawn at random from zero up, so that workers that failed together
+    do not come back together. There is always a first one: an attempt that took minutes until it
+    timed out may have met one bad connection.
+    """
+    return _pauses(time.monotonic())
+
+
+def _pauses(started: float) -> Iterator[float]:
+    for attempt in itertools.count():
+        pause = random.uniform(0.0, min(_LONGEST_SECONDS, _FIRST_SECONDS * 2**attempt))
+        if attempt > 0 and time.monotonic() - started + pause > _PATIENCE_SECONDS:
+            return
+        yield pause

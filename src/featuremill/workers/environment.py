@@ -1,4 +1,4 @@
-"""What another Spark left in the environment, and what of it counts here."""
+"""Settings and packages of another Spark in the environment, and which of them count here."""
 
 import importlib.util
 import os

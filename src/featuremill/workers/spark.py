@@ -4,8 +4,11 @@ Spark carries small payloads out and small answers back (:func:`map_tasks`); ima
 never pass through it.
 """
 
+import gc
+import sys
 import threading
 import time
+import zipimport
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,17 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import pyarrow as pa
 
 from featuremill._utils import signals
-from featuremill._utils.out_of_memory import die_first
+from featuremill._utils.hardware import die_first
 from featuremill.errors import ConfigError
 from featuremill.workers.environment import own_environment
 from featuremill.workers.failures import AnswersLostError, is_gone, translated
 from featuremill.workers.java import check_java
 from featuremill.workers.launch import end, forget, is_alive, last_words, launch
-from featuremill.workers.python_workers import ease_reuse
 
 if TYPE_CHECKING:
     from pyspark import SparkStageInfo
     from pyspark.sql import DataFrame, Row, SparkSession
+
 
 T = TypeVar("T")
 
@@ -310,3 +313,27 @@ class Background:
             self._error = error
         finally:
             self._ended.set()
+
+
+_eased: set[str] = set()
+
+
+def ease_reuse(work: str) -> None:
+    """Spare a worker what PySpark repeats with every task.
+
+    Around each one it collects garbage among all that the libraries hold, and reads the
+    directories of the Python archives on the path anew: 0.15 s, for a task of one second or sixty.
+
+    Parameters
+    ----------
+    work : str
+        What the worker did; the first time, what it loaded for that is taken to be there for good.
+    """
+    if work not in _eased:
+        _eased.add(work)
+        gc.collect()
+        gc.freeze()
+    # an import that needs them makes them again
+    for path, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimport.zipimporter):
+            del sys.path_importer_cache[path]

@@ -1,4 +1,4 @@
-"""Looks at everything a run needs of its surroundings, and says what to do where it lacks."""
+"""Checks everything that a run needs of its surroundings, and says how to mend what is missing."""
 
 import importlib
 import importlib.util
@@ -8,8 +8,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from featuremill._utils import hardware
 from featuremill._utils.formatting import plural
@@ -22,7 +24,29 @@ from featuremill.storage.destination import require_apart, require_folder, requi
 from featuremill.workers.environment import check_pyspark, unused
 from featuremill.workers.java import check_java
 from featuremill.workers.memory import check_memory, memory_needed, tasks_that_fit
-from featuremill.workflows.findings import Finding
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    level : {'ok', 'warn', 'fail'}
+        Whether it stands in the way.
+    what : str
+        What was looked at.
+    said : str
+        What was found.
+    remedy : str
+        What to do about it.
+    """
+
+    level: Literal["ok", "warn", "fail"]
+    what: str
+    said: str
+    remedy: str = ""
+
 
 DISK_NEEDED = 1_000_000_000
 """Bytes free that make a warning go away; how much a run writes, `featuremill estimate` tells."""

@@ -1,4 +1,4 @@
-"""Other images through a PCA that is fitted already."""
+"""Projects other images through a PCA that is already fitted."""
 
 import os
 from dataclasses import fields
@@ -16,16 +16,16 @@ from featuremill.workflows.run.pipeline import RunResult, run
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Place = str | os.PathLike[str]
+Location = str | os.PathLike[str]
 
 _SETTLED = {each.name for each in fields(RunConfig)} - dict(options("transform")).keys()
 """Options of a run that leave no choice here."""
 
 
 def transform(
-    source: Place,
-    destination: Place,
-    output: Place,
+    source: Location,
+    destination: Location,
+    output: Location,
     *,
     spark: "SparkSession | None" = None,
     progress: Progress | None = None,

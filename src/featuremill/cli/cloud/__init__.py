@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import click
 
-from featuremill.cli.lazy_group import LazyGroup
+from featuremill.cli.options import LazyGroup
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     cls=LazyGroup, homes={name: f"{__name__}.{module}" for name, module in _COMMANDS.items()}
 )
 def cloud() -> None:
-    """On AWS: deploy, run, see the bill, destroy.
+    """Run on AWS: deploy, submit, see the bill, destroy.
 
     Every command that changes anything takes --dry-run, which shows each call and makes none.
 

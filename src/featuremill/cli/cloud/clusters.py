@@ -11,11 +11,12 @@ from featuremill.cli.cloud.options import (
     connection_options,
     dry_run_option,
     interrupted,
+    machine_options,
     reach,
     tell,
 )
 from featuremill.cloud.aws.plan import Plan
-from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.notebooks import access as ways
 from featuremill.cloud.notebooks import clusters
 from featuremill.cloud.notebooks import server as machines
@@ -25,34 +26,20 @@ from featuremill.cloud.stack.project_file import Place
 
 @click.group()
 def cluster() -> None:
-    """EMR clusters for notebooks: Spark, Livy and JupyterHub."""
+    """Start, list and end EMR clusters for notebooks: Spark, Livy and JupyterHub."""
 
 
 @cluster.command("up")
-@click.option(
-    "--architecture",
-    metavar="|".join(FAMILIES),
-    help="Of its machines.  [default: the stack's]",
-)
-@click.option(
-    "--size", default="xlarge", show_default=True, metavar="|".join(SIZES), help="Of each machine."
-)
-@click.option(
-    "--min-nodes", type=int, default=2, show_default=True, help="Fewest, beside the primary."
-)
-@click.option("--max-nodes", type=int, default=4, show_default=True, help="Most of them.")
-@click.option(
-    "--idle-hours", type=float, default=3.0, show_default=True, help="It ends when idle so long."
-)
+@machine_options
 @click.option(
     "--notebook",
     "notebooks",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="To have there; may be repeated.",
+    help="Notebook to copy to the cluster; may be repeated.",
 )
-@click.option("--key-pair", metavar="NAME", help="EC2 key pair, for SSH.")
+@click.option("--key-pair", metavar="NAME", help="EC2 key pair that may sign in by SSH.")
 @connection_options
 @dry_run_option
 def cluster_up(
@@ -140,14 +127,18 @@ def cluster_list(profile: str | None, endpoint_url: str | None) -> None:
 
 @click.group()
 def server() -> None:
-    """The smallest way: one machine with JupyterLab and Spark."""
+    """Start and end one machine with JupyterLab and Spark, the smallest way to work on AWS."""
 
 
 @server.command("up")
 @click.option(
-    "--hours", type=float, default=8.0, show_default=True, help="It ends then, used or not."
+    "--hours",
+    type=float,
+    default=8.0,
+    show_default=True,
+    help="Hours after which the machine ends, used or not.",
 )
-@click.option("--key-pair", metavar="NAME", help="EC2 key pair, for SSH.")
+@click.option("--key-pair", metavar="NAME", help="EC2 key pair that may sign in by SSH.")
 @connection_options
 @dry_run_option
 def server_up(
@@ -157,7 +148,7 @@ def server_up(
     profile: str | None,
     endpoint_url: str | None,
 ) -> None:
-    """Start the machine: 2 vCPU, 4 GB, no open port. It installs itself in some five minutes.
+    """Start a machine of 2 vCPU and 4 GB, with no open port; it is ready in some five minutes.
 
     It costs about 0.05 USD an hour with its disk and address, until `server down` or --hours
     later. Notebooks are kept in the bucket.
@@ -200,13 +191,22 @@ def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) ->
 
 
 @click.command()
-@click.option("--studio", "kind", flag_value=ways.STUDIO, help="EMR Studio.")
-@click.option("--cluster", "kind", flag_value=ways.CLUSTER, help="The cluster's JupyterHub.")
-@click.option("--server", "kind", flag_value=ways.SERVER, help="The server's JupyterLab.")
-@click.option("--password", is_flag=True, help="Print its password, and open nothing.")
-@click.option("--print", "only_print", is_flag=True, help="Print the command, and do not run it.")
+@click.option("--studio", "kind", flag_value=ways.STUDIO, help="Open EMR Studio.")
+@click.option("--cluster", "kind", flag_value=ways.CLUSTER, help="Open the cluster's JupyterHub.")
+@click.option("--server", "kind", flag_value=ways.SERVER, help="Open the server's JupyterLab.")
 @click.option(
-    "--ssh-key", metavar="FILE", help="Print the command for SSH, which needs port 22 open."
+    "--password", is_flag=True, help="Print the password of what would be opened, and open nothing."
+)
+@click.option(
+    "--print",
+    "only_print",
+    is_flag=True,
+    help="Print the command of the tunnel instead of running it.",
+)
+@click.option(
+    "--ssh-key",
+    metavar="FILE",
+    help="Print the command of a tunnel by SSH with this key; it needs port 22 open.",
 )
 @connection_options
 def notebook(
@@ -217,7 +217,7 @@ def notebook(
     profile: str | None,
     endpoint_url: str | None,
 ) -> None:
-    """Open the way in to notebooks: Studio, else a tunnel to the cluster, else to the server.
+    """Open notebooks: in Studio, else on the cluster, else on the server, by a tunnel.
 
     The tunnel stays until it is interrupted. No port is open to the internet.
 

@@ -12,6 +12,7 @@ from featuremill.cli.cloud.options import (
     connection_options,
     dry_run_option,
     interrupted,
+    machine_options,
     reach,
     say,
     tell,
@@ -20,7 +21,7 @@ from featuremill.cli.cloud.options import (
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, SLOT_MB
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs import job_cluster, serverless
-from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
+from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.jobs.job import Job, Submission
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
@@ -48,16 +49,23 @@ _UNITS: Mapping[str, str] = {
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("run_options", nargs=-1, type=click.UNPROCESSED, metavar="[RUN OPTIONS]...")
-@click.option("--name", default=jobs.DEFAULT_NAME, show_default=True, help="Of the results.")
-@click.option("--source", default="", metavar="FOLDER", help="Of input/, instead of all of it.")
-@click.option("--wait", is_flag=True, help="Stay until it is over; if it fails, say why.")
+@click.option(
+    "--name",
+    default=jobs.DEFAULT_NAME,
+    show_default=True,
+    help="Name of the results; they are written to results/NAME.",
+)
+@click.option(
+    "--source", default="", metavar="FOLDER", help="Folder of input/ to read, instead of all of it."
+)
+@click.option("--wait", is_flag=True, help="Wait until the job is over, and say why if it fails.")
 @click.option(
     "--timeout",
     type=int,
     default=serverless.DEFAULT_TIMEOUT,
     show_default=True,
     metavar="MINUTES",
-    help="The longest it may take.",
+    help="Longest time that the job may take.",
 )
 @click.option(
     "--slot-memory",
@@ -65,30 +73,17 @@ _UNITS: Mapping[str, str] = {
     default=SLOT_MB,
     show_default=True,
     metavar="MB",
-    help="Of each task slot.",
+    help="Memory of each task slot.",
 )
 @click.option(
     "--max-vcpu",
     type=int,
     metavar="N",
-    help=f"vCPUs at once, on Serverless.  [default: {DEFAULT_VCPU}, or what the stack may use]",
+    help="Largest number of vCPUs at once, on EMR Serverless."
+    f"  [default: {DEFAULT_VCPU}, or what the stack may use]",
 )
-@click.option("--cluster", is_flag=True, help="On EMR on EC2, in a cluster of its own.")
-@click.option(
-    "--architecture",
-    metavar="|".join(FAMILIES),
-    help="Of the cluster's machines.  [default: the stack's]",
-)
-@click.option(
-    "--size", default="xlarge", show_default=True, metavar="|".join(SIZES), help="Of each machine."
-)
-@click.option(
-    "--min-nodes", type=int, default=2, show_default=True, help="Fewest, beside the primary."
-)
-@click.option("--max-nodes", type=int, default=4, show_default=True, help="Most of them.")
-@click.option(
-    "--idle-hours", type=float, default=3.0, show_default=True, help="The idle cluster ends then."
-)
+@click.option("--cluster", is_flag=True, help="Run on EMR on EC2, in a cluster of the job's own.")
+@machine_options
 @connection_options
 @dry_run_option
 @click.pass_context
@@ -106,8 +101,8 @@ def submit(
 ) -> None:
     """Run the job on AWS: on EMR Serverless, or with --cluster on machines of its own.
 
-    Images are those uploaded; results go to results/NAME of the stack's bucket. All options of
-    `featuremill run` can be given too.
+    The job reads the uploaded images and writes to results/NAME of the stack's bucket. It takes all
+    options of `featuremill run`, too.
 
     \b
     Examples:
@@ -169,7 +164,7 @@ def _submission(
     max_vcpu = options["max_vcpu"]
     if max_vcpu is None:
         max_vcpu = serverless.default_vcpu(where)
-    limits = serverless.Limits(max_vcpu, timeout, slot_mb)
+    limits = serverless.JobLimits(max_vcpu, timeout, slot_mb)
     if not options["cluster"]:
         serverless.check_capacity(where, max_vcpu)
         return serverless.submission(where, config, name, limits, _SECONDS)
@@ -184,16 +179,16 @@ def _submission(
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Until the job is over.")
+@click.option("--watch", is_flag=True, help="Follow the job until it is over.")
 @click.option(
     "--last",
     type=click.IntRange(min=1),
     metavar="N",
-    help="The stack's newest N jobs instead.",
+    help="Show the stack's newest N jobs instead.",
 )
 @connection_options
 def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str | None) -> None:
-    """Tell how the newest job is: its state, the images done, what is billed so far.
+    """Show the newest job's state, the images done and what is billed so far.
 
     \b
     Examples:
@@ -274,7 +269,7 @@ def stop(
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Write all logs there, decompressed.",
+    help="Folder to write all logs to, decompressed.",
 )
 @click.option(
     "--lines",
@@ -282,7 +277,7 @@ def stop(
     default=_TAIL,
     show_default=True,
     metavar="N",
-    help="Of the driver's log.",
+    help="Number of lines to show of the driver's log.",
 )
 @connection_options
 def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str | None) -> None:

@@ -12,6 +12,7 @@ from featuremill._utils.paths import visible
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.dry_run import lines
 from featuremill.cloud.aws.plan import Answers, Plan
+from featuremill.cloud.jobs.fleets import FAMILIES, SIZES
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.confirm import confirmed, shown_first
 from featuremill.cloud.stack.project_file import Place
@@ -25,9 +26,30 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--profile", metavar="NAME", help="AWS profile to sign in with.")(
         command
     )
-    return click.option("--endpoint-url", metavar="URL", help="In place of AWS, for tests.")(
-        command
-    )
+    return click.option(
+        "--endpoint-url", metavar="URL", help="Address that answers in place of AWS, for tests."
+    )(command)
+
+
+def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Processors, size and number of a cluster's machines, and how long it may be idle."""
+    settings: dict[str, dict[str, Any]] = {
+        "--architecture": {
+            "metavar": "|".join(FAMILIES),
+            "help": "Processors of the cluster's machines.  [default: the stack's]",
+        },
+        "--size": {
+            "default": "xlarge",
+            "metavar": "|".join(SIZES),
+            "help": "EC2 instance size.",
+        },
+        "--min-nodes": {"default": 2, "help": "Smallest number of nodes beside the primary."},
+        "--max-nodes": {"default": 4, "help": "Largest number of nodes beside the primary."},
+        "--idle-hours": {"default": 3.0, "help": "Hours after which the idle cluster ends."},
+    }
+    for flag, setting in reversed(settings.items()):
+        command = click.option(flag, show_default="default" in setting, **setting)(command)
+    return command
 
 
 def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +61,7 @@ def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--yes``, for commands that ask."""
-    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
+    return click.option("--yes", "-y", is_flag=True, help="Go on without asking.")(command)
 
 
 def agreeing(*, yes: bool) -> Callable[[str], bool]:

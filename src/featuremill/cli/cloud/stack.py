@@ -25,11 +25,11 @@ from featuremill.cloud.stack.parameters import (
     DEFAULT_BUDGET,
     DEFAULT_STACK,
     OPERATOR_KINDS,
-    Wanted,
+    StackOptions,
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
-from featuremill.workflows.findings import Finding
+from featuremill.workflows.doctor import Finding
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
@@ -43,51 +43,69 @@ def existing() -> Place | None:
 
 
 @click.command()
-@click.option("--stack", metavar="NAME", help=f"Of the stack.  [default: {DEFAULT_STACK}]")
-@click.option("--region", metavar="REGION", help=f"In the EU.  [default: {DEFAULT_REGION}]")
+@click.option("--stack", metavar="NAME", help=f"Name of the stack.  [default: {DEFAULT_STACK}]")
+@click.option(
+    "--region", metavar="REGION", help=f"AWS region in the EU.  [default: {DEFAULT_REGION}]"
+)
 @click.option(
     "--allow-region",
     "allowed_regions",
     multiple=True,
     metavar="REGION",
-    help="Allow a region outside the EU, on purpose; may be repeated.",
+    help="Allow this region outside the EU; may be repeated.",
 )
 @click.option(
-    "--architecture", metavar="|".join(ARCHITECTURES), help="Of the Serverless application."
+    "--architecture",
+    metavar="|".join(ARCHITECTURES),
+    help="Processors of the EMR Serverless application.",
 )
-@click.option("--bucket", metavar="NAME", help="Of the bucket.  [default: a free name]")
-@click.option("--email", metavar="ADDRESS", help="Where alerts go when money is spent.")
+@click.option("--bucket", metavar="NAME", help="Name of the bucket.  [default: a free name]")
+@click.option("--email", metavar="ADDRESS", help="Address that gets the alerts of the budget.")
 @click.option(
     "--budget",
     type=int,
     metavar="USD",
-    help=f"A month, for alerts at 50, 80 and 100 %.  [default: {DEFAULT_BUDGET}]",
+    help=f"Budget of a month; alerts come at 50, 80 and 100 %.  [default: {DEFAULT_BUDGET}]",
 )
-@click.option("--max-vcpu", type=int, metavar="N", help="vCPUs of the application at once.")
-@click.option("--kms-key", metavar="ARN", help="Key for the bucket, instead of S3's own.")
+@click.option(
+    "--max-vcpu",
+    type=int,
+    metavar="N",
+    help="Largest number of vCPUs that the application uses at once.",
+)
+@click.option(
+    "--kms-key", metavar="ARN", help="KMS key that encrypts the bucket, instead of S3's own."
+)
 @click.option("--studio/--no-studio", default=None, help="Make an EMR Studio for notebooks.")
 @click.option(
-    "--jupyter-cidr", metavar="CIDR", help="Addresses that reach JupyterHub without a tunnel."
+    "--jupyter-cidr", metavar="CIDR", help="Addresses that may reach JupyterHub without a tunnel."
 )
-@click.option("--operator", default="", metavar="NAME", help="Who gets the operator policy.")
+@click.option(
+    "--operator",
+    default="",
+    metavar="NAME",
+    help="User, role or group that gets the operator policy.",
+)
 @click.option(
     "--operator-kind",
     default="user",
     show_default=True,
     metavar="|".join(OPERATOR_KINDS),
-    help="What --operator names.",
+    help="Kind of identity that --operator names.",
 )
-@click.option("--create-operator", is_flag=True, help="Make a user for it, without keys.")
+@click.option(
+    "--create-operator", is_flag=True, help="Create the user that --operator names, without keys."
+)
 @yes_option
 @dry_run_option
 @connection_options
 def deploy(
     yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None, **options: Any
 ) -> None:
-    """Make the stack, or change it: bucket, EMR application, roles, network, budget.
+    """Create the stack, or change it: bucket, EMR application, roles, network, budget.
 
-    The changes are shown before they are made. Idle, the stack costs next to nothing beyond what
-    is stored. Options that are left out stay as they are.
+    The command shows the changes before it makes them. While idle, the stack costs next to nothing
+    beyond what is stored. Settings whose options are left out stay as they are.
 
     \b
     Examples:
@@ -112,7 +130,7 @@ def deploy(
         tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
 
 
-def put_up(wanted: Wanted, aws: "Aws", *, yes: bool) -> Place | None:
+def put_up(wanted: StackOptions, aws: "Aws", *, yes: bool) -> Place | None:
     """Make or change a stack, asking unless ``yes``; None where the changes are not wanted."""
     from featuremill.cloud.stack import deploy
 
@@ -157,7 +175,7 @@ def _account(answers: Any) -> str:
     return str(answers["identity"]["Account"])
 
 
-def _wanted(before: Place | None, **options: Any) -> Wanted:
+def _wanted(before: Place | None, **options: Any) -> StackOptions:
     """What is asked for, of the stack that this folder belongs to."""
     if before is not None:
         for name in ("stack", "region"):
@@ -172,7 +190,7 @@ def _wanted(before: Place | None, **options: Any) -> Wanted:
         options["allowed_regions"] = options["allowed_regions"] or before.allowed_regions
     options["stack"] = options["stack"] or DEFAULT_STACK
     options["region"] = options["region"] or DEFAULT_REGION
-    return Wanted(**options)
+    return StackOptions(**options)
 
 
 @click.command()
@@ -183,9 +201,9 @@ def _wanted(before: Place | None, **options: Any) -> Wanted:
 def destroy(
     keep_data: bool, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
 ) -> None:
-    """Take everything down: jobs, machines, data, the stack; then prove that nothing is left.
+    """Delete jobs, machines, data and the stack, then check that nothing is left.
 
-    Asks for the stack's name, after showing what would be lost.
+    The command shows what would be lost, and then asks for the stack's name.
 
     \b
     Examples:
@@ -248,16 +266,20 @@ def _judge(looked: Any) -> None:
 
 @click.command()
 @click.option(
-    "--region", metavar="REGION", help=f"To check.  [default: the stack's, or {DEFAULT_REGION}]"
+    "--region",
+    metavar="REGION",
+    help=f"AWS region to check.  [default: the stack's, or {DEFAULT_REGION}]",
 )
 @click.option(
     "--allow-region",
     "allowed_regions",
     multiple=True,
     metavar="REGION",
-    help="Allow a region outside the EU, on purpose; may be repeated.",
+    help="Allow this region outside the EU; may be repeated.",
 )
-@click.option("--max-vcpu", type=int, metavar="N", help="vCPUs that jobs are to use at once.")
+@click.option(
+    "--max-vcpu", type=int, metavar="N", help="Number of vCPUs that jobs are to use at once."
+)
 @connection_options
 def doctor(
     region: str | None,
@@ -268,7 +290,7 @@ def doctor(
 ) -> None:
     """Check account, region, quotas, releases and the archive, before anything is paid for.
 
-    Exits with 1 if something stands in the way.
+    The command exits with 1 if something stands in the way.
 
     \b
     Examples:

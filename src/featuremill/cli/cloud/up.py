@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
     from featuremill.cloud.aws.plan import Plan
     from featuremill.cloud.jobs.status import Status
-    from featuremill.cloud.stack.parameters import Wanted
+    from featuremill.cloud.stack.parameters import StackOptions
     from featuremill.cloud.transfer.bounds import Agree
     from featuremill.cloud.up import Errand
 
@@ -55,26 +55,44 @@ _GOES_ON = (
     metavar="DEST",
     help="Folder for the results.",
 )
-@click.option("--name", default=job.DEFAULT_NAME, show_default=True, help="Of the results.")
-@click.option("--model", default="mobilenetv2", show_default=True, help="The network.")
-@click.option("--region", help="In the EU, for a new stack.  [default: eu-west-1]")
-@click.option("--architecture", metavar="x86_64|arm64", help="Of a new stack's workers.")
-@click.option("--email", metavar="ADDRESS", help="Where a new stack's alerts of the budget go.")
+@click.option(
+    "--name",
+    default=job.DEFAULT_NAME,
+    show_default=True,
+    help="Name of the results; they are written to results/NAME.",
+)
+@click.option(
+    "--model",
+    default="mobilenetv2",
+    show_default=True,
+    help="Name of the network; `featuremill models` lists them.",
+)
+@click.option("--region", help="AWS region in the EU, for a new stack.  [default: eu-west-1]")
+@click.option("--architecture", metavar="x86_64|arm64", help="Processors of a new stack's workers.")
+@click.option(
+    "--email", metavar="ADDRESS", help="Address that gets the alerts of a new stack's budget."
+)
 @click.option(
     "--max-vcpu",
     type=int,
     metavar="N",
-    help=f"vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
+    help=f"Largest number of vCPUs at once.  [default: {DEFAULT_VCPU}, or what the stack may use]",
 )
-@click.option("--images", type=int, metavar="N", help="How many SRC has, where it is not counted.")
+@click.option(
+    "--images", type=int, metavar="N", help="Number of images of SRC, where it cannot be counted."
+)
 @click.option(
     "--throughput",
     type=float,
     metavar="X",
-    help="Images a second that one vCPU embeds.  [default: measured here]",
+    help="Number of images that one vCPU embeds in a second.  [default: measured here]",
 )
 @click.option(
-    "--sample", type=int, default=DEFAULT_SAMPLE, show_default=True, help="Images to measure with."
+    "--sample",
+    type=int,
+    default=DEFAULT_SAMPLE,
+    show_default=True,
+    help="Number of images to measure with.",
 )
 @currency_options
 @yes_option
@@ -88,11 +106,11 @@ def up(
     endpoint_url: str | None,
     **options: Any,
 ) -> None:
-    """From an empty account to results: deploy, upload, package, submit and fetch.
+    """Go from an empty account to results: deploy, upload, package, submit and fetch.
 
-    SRC is what `upload` takes. What it will cost is shown, and asked once. What has been done
-    already is not done again: after an interruption, repeat the command. For other options of
-    each part use the single commands, before or instead.
+    SRC is what `upload` takes. The command shows what it will cost, and asks once. After an
+    interruption repeat it: it does not do again what is done. Each part has more options in a
+    command of its own.
 
     \b
     Examples:
@@ -132,9 +150,9 @@ def up(
 
 def _asked(
     source: str, before: Place | None, options: dict[str, Any]
-) -> "tuple[Wanted, Errand, Plan]":
+) -> "tuple[StackOptions, Errand, Plan]":
     """The stack, the work, and the plan of the estimate; every option is checked by one of them."""
-    from featuremill.cloud.jobs.serverless import Limits, default_vcpu
+    from featuremill.cloud.jobs.serverless import JobLimits, default_vcpu
     from featuremill.cloud.pricing.estimate import GIVEN, MEASURED, Question
     from featuremill.cloud.pricing.estimate import estimate as plan
     from featuremill.cloud.transfer.sources import open_source
@@ -160,7 +178,7 @@ def _asked(
         sample=options["sample"],
         model=options["model"],
     )
-    limits, folder = Limits(max_vcpu), options["destination"]
+    limits, folder = JobLimits(max_vcpu), options["destination"]
     errand = Errand(open_source(source), options["name"], options["model"], limits, folder)
     return wanted, errand, [who(), *plan(question, before)]
 
@@ -169,7 +187,7 @@ def _architecture_of(before: Place | None) -> str:
     return before.output("Architecture") if before else ARCHITECTURES[0]
 
 
-def _standing(wanted: "Wanted", before: Place | None, aws: "Aws") -> Place | None:
+def _standing(wanted: "StackOptions", before: Place | None, aws: "Aws") -> Place | None:
     """The folder's stack, if it is there and to stay as it is: who may use it may not change it."""
     from featuremill.cloud.stack.deploy import OUTPUTS
     from featuremill.cloud.up import look

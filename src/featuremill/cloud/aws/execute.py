@@ -98,7 +98,7 @@ def until(what: str, over: Callable[[], bool], seconds: float) -> None:
     while not over():
         if time.monotonic() >= limit:
             raise CloudError(
-                f"waited {_LIMIT / 60:.0f} minutes until {what}, in vain",
+                f"gave up after {_LIMIT / 60:.0f} minutes of waiting until {what}",
                 "Look at it in the console, then repeat the command.",
             )
         time.sleep(seconds)

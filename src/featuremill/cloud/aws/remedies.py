@@ -7,7 +7,7 @@ from types import MappingProxyType
 _SIGN_IN = "Sign in again (`aws sso login`, or new keys), then repeat the command."
 _PROFILE = (
     "The key is unknown there: check the profile (`aws configure list`), or --profile NAME. Regions"
-    " such as eu-south-1 know nobody until they are switched on: `aws account enable-region"
+    " such as eu-south-1 accept no sign-in until they are switched on: `aws account enable-region"
     " --region-name REGION`."
 )
 _OPERATOR = (

@@ -111,7 +111,7 @@ def executor(cores: int, slot_mb: int = SLOT_MB) -> Size:
     """
     if cores not in _SERVERLESS_GB:
         raise ConfigError(
-            f"executors of {cores} vCPU were asked for, there are"
+            f"executors of {cores} vCPU were asked for, they must have one of"
             f" {', '.join(map(str, _SERVERLESS_GB))}",
             "Choose one of them.",
         )

@@ -287,4 +287,4 @@ def _said(text: str, log: _Log) -> Diagnosis:
         return _known(cause, text, log.where)
     if text == log.own:
         return Diagnosis("featuremill said why", text, log.where, log.own_remedy)
-    return Diagnosis("an exception nobody expected", text, log.where, "")
+    return Diagnosis("an exception that featuremill does not know", text, log.where, "")

@@ -108,7 +108,7 @@ def last_job(place: Place) -> Job:
         return replace(job, destination=destination_of(place, job.name))
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"what this folder says of its newest job is damaged: {error}",
+            f"{FILE} is damaged where it names the newest job: {error}",
             f"Delete last_job in {FILE}; `featuremill cloud status` then asks AWS.",
         ) from error
 

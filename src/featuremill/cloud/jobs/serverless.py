@@ -30,7 +30,7 @@ _DEPS = "./deps"
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
     """What a job may use at most.
 
     Parameters
@@ -60,7 +60,7 @@ def submission(
     place: Place,
     config: RunConfig,
     name: str,
-    limits: Limits | None = None,
+    limits: JobLimits | None = None,
     seconds: float = 10.0,
 ) -> Submission:
     """A run of this configuration, about to be submitted.
@@ -74,12 +74,12 @@ def submission(
         :func:`~featuremill.cloud.jobs.job.destination_of` give them.
     name : str
         Of the results.
-    limits : Limits, optional
+    limits : JobLimits, optional
         The most it may use.
     seconds : float
         Between two looks at how it is.
     """
-    limits = limits or Limits()
+    limits = limits or JobLimits()
     application = place.output("ApplicationId")
     start = Call(
         "emr-serverless",
@@ -129,7 +129,7 @@ def default_vcpu(place: Place) -> int:
     return min(DEFAULT_VCPU, int(place.outputs.get("MaximumVcpu", DEFAULT_VCPU)))
 
 
-def _parameters(place: Place, config: RunConfig, name: str, limits: Limits) -> dict[str, Any]:
+def _parameters(place: Place, config: RunConfig, name: str, limits: JobLimits) -> dict[str, Any]:
     bucket = place.output("Bucket")
     properties = spark_properties(limits).items()
     submit = {
@@ -156,7 +156,7 @@ def _parameters(place: Place, config: RunConfig, name: str, limits: Limits) -> d
     }
 
 
-def spark_properties(limits: Limits) -> Mapping[str, str]:
+def spark_properties(limits: JobLimits) -> Mapping[str, str]:
     """Spark's properties of a job; the archive stands as ``{}``."""
     environment = {"PYTHONPATH": _DEPS, "PYSPARK_PYTHON": PYTHON}
     driver = {**environment, "PYSPARK_DRIVER_PYTHON": PYTHON, **WORKER_ENVIRONMENT}

@@ -87,8 +87,8 @@ def _to_primary(aws: Aws, cluster: str) -> Way:
     running = aws.call(call)["Instances"]
     if not running:
         raise CloudError(
-            f"cluster {cluster} has no primary that runs yet",
-            "It takes some ten minutes: repeat the command.",
+            f"the primary machine of cluster {cluster} does not run yet",
+            "It starts in some ten minutes: repeat the command then.",
         )
     primary = running[0]
     return Way(

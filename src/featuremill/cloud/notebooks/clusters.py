@@ -13,7 +13,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs import certificates
 from featuremill.cloud.jobs.fleets import Machines, instances, job_flow, put_script, script_key
-from featuremill.cloud.notebooks.files import put_notebooks
+from featuremill.cloud.notebooks.server import put_notebooks
 from featuremill.cloud.packaging.shipped import find_code
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place
@@ -34,7 +34,7 @@ _FIGURES = ("matplotlib",)
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunningCluster:
     """A cluster of the stack that costs money now."""
 
     id: str
@@ -48,19 +48,19 @@ class Standing:
         return (datetime.now(UTC) - self.since).total_seconds() / 3600
 
 
-def standing(aws: Aws, place: Place) -> list[Standing]:
+def standing(aws: Aws, place: Place) -> list[RunningCluster]:
     """All clusters of the stack that are up or coming up, the newest first."""
     return sorted(_standing(aws, place), key=lambda each: each.since, reverse=True)
 
 
-def _standing(aws: Aws, place: Place) -> Iterator[Standing]:
+def _standing(aws: Aws, place: Place) -> Iterator[RunningCluster]:
     for page in aws.pages("emr", "list_clusters", ClusterStates=_UP):
         for found in page["Clusters"]:
             # the listing has no tags: the name first, which spares a call for each stranger
             if found["Name"].startswith(f"{place.stack}-") and _is_ours(aws, place, found["Id"]):
                 status = found["Status"]
                 since = status["Timeline"]["CreationDateTime"]
-                yield Standing(found["Id"], found["Name"], status["State"], since)
+                yield RunningCluster(found["Id"], found["Name"], status["State"], since)
 
 
 def _is_ours(aws: Aws, place: Place, cluster: str) -> bool:
@@ -70,7 +70,7 @@ def _is_ours(aws: Aws, place: Place, cluster: str) -> bool:
     return {"Key": "featuremill", "Value": place.stack} in tags
 
 
-def for_notebooks(aws: Aws, place: Place) -> Standing | None:
+def for_notebooks(aws: Aws, place: Place) -> RunningCluster | None:
     """The cluster that `cluster up` made, if it is up."""
     named = f"{place.stack}-{NAME}"
     return next((each for each in standing(aws, place) if each.name == named), None)

@@ -1,11 +1,13 @@
-"""The smallest way: one EC2 machine with JupyterLab and Spark, and no open port.
+"""The smallest way to notebooks: one EC2 machine with JupyterLab and Spark, without an open port.
 
 Only real AWS shows that the machine installs itself: unverified here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -13,7 +15,6 @@ from uuid import uuid4
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs.fleets import put_script, script_key
-from featuremill.cloud.notebooks.files import put_notebooks
 from featuremill.cloud.packaging.shipped import CODE, find_code
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place
@@ -35,7 +36,7 @@ _HOURS = (0.5, 168.0)
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunningServer:
     """The stack's machine."""
 
     id: str
@@ -50,7 +51,7 @@ class Standing:
         return (datetime.now(UTC) - self.since).total_seconds() / 3600
 
 
-def standing(aws: Aws, place: Place) -> Standing | None:
+def standing(aws: Aws, place: Place) -> RunningServer | None:
     """The stack's machine, if it is up or coming up."""
     filters = [
         {"Name": "tag:featuremill", "Values": [place.stack]},
@@ -60,7 +61,7 @@ def standing(aws: Aws, place: Place) -> Standing | None:
     for page in aws.pages("ec2", "describe_instances", Filters=filters):
         for reservation in page["Reservations"]:
             for found in reservation["Instances"]:
-                return Standing(
+                return RunningServer(
                     found["InstanceId"],
                     found["State"]["Name"],
                     found["InstanceType"],
@@ -225,3 +226,52 @@ def _first_command(place: Place, hours: float) -> Later:
         f"aws s3 cp s3://{bucket}/{script_key('server.sh')} - | bash -s -- {{}} {' '.join(words)}\n"
     )
     return Later(CODE, "archive", form)
+
+
+def own_notebooks() -> list[Path]:
+    """The step-by-step notebook in each language; none where an installation lacks them."""
+    package = Path(str(resources.files("featuremill")))
+    # in a checkout they stand beside src
+    for folder in (package / "notebooks", package.parents[1] / "notebooks"):
+        if found := sorted(folder.glob("featuremill*.ipynb")):
+            return found
+    return []
+
+
+def put_notebooks(place: Place, folder: str, given: Iterable[Path] = ()) -> list[Call]:
+    """Steps that put notebooks into a folder of the bucket: those given, and our own.
+
+    Parameters
+    ----------
+    place : Place
+        Whose bucket.
+    folder : str
+        Where in it; what is there already under the same name is left as it is.
+    given : iterable of Path
+        They come before our own of the same name.
+
+    Raises
+    ------
+    ConfigError
+        If one of those given is no file.
+    """
+    wanted = {path.name: path for path in (*own_notebooks(), *given)}
+    return [_put(place, folder, path) for path in wanted.values()]
+
+
+def _put(place: Place, folder: str, notebook: Path) -> Call:
+    if not notebook.is_file():
+        raise ConfigError(f"--notebook {notebook} is no file", "Name an .ipynb file.")
+    return Call(
+        "s3",
+        "put_object",
+        {
+            "Bucket": place.output("Bucket"),
+            "Key": f"{folder}/{notebook.name}",
+            "Body": notebook.read_bytes(),
+            # what somebody worked on there must not be lost
+            "IfNoneMatch": "*",
+        },
+        f"put {notebook.name} in the bucket, unless it is there",
+        forgives=("PreconditionFailed",),
+    )

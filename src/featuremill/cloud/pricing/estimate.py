@@ -12,7 +12,7 @@ from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.aws.worker_size import serverless as executors
 from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.jobs.job import DEFAULT_NAME
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.pricing import prices, probe, throughput
 from featuremill.cloud.pricing.bill import Bill, cluster_bill, serverless_bill
 from featuremill.cloud.pricing.prices import ARM
@@ -182,7 +182,7 @@ def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[
             "Leave one of them out.",
         )
     if question.origin == PROBE:
-        steps = probe.probe(place, Limits(question.max_vcpu), question.model, seconds)
+        steps = probe.probe(place, JobLimits(question.max_vcpu), question.model, seconds)
         least, origin = 0.0, f"a probe of {probe.PROBED} images on AWS"
     else:
         steps = [throughput.newest_record(place, question.name)]

@@ -14,7 +14,7 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.jobs import serverless
 from featuremill.cloud.jobs.job import destination_of
-from featuremill.cloud.jobs.serverless import Limits
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.wait import stay
 from featuremill.cloud.pricing.throughput import newest_record
 from featuremill.cloud.stack.project_file import Place
@@ -25,7 +25,7 @@ from featuremill.storage.ignored_files import why_no_image
 PROBED = 500
 
 
-def probe(place: Place, limits: Limits, model: str, seconds: float = 10.0) -> Plan:
+def probe(place: Place, limits: JobLimits, model: str, seconds: float = 10.0) -> Plan:
     """Plan that runs 500 of the uploaded images and reads the run's record.
 
     They are copied within the bucket, to a folder of results that no other run has; copies and
@@ -36,7 +36,7 @@ def probe(place: Place, limits: Limits, model: str, seconds: float = 10.0) -> Pl
     ----------
     place : Place
         The stack, with images and archive uploaded.
-    limits : Limits
+    limits : JobLimits
         What the job may use.
     model : str
         Name of the network.

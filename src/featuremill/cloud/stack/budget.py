@@ -9,7 +9,7 @@ from typing import Any
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.stack.events import describe
-from featuremill.cloud.stack.template import BUDGET_REGIONS
+from featuremill.cloud.stack.parameters import BUDGET_REGIONS
 
 ALERTS = (50, 80, 100)
 """Percent of the budget at which a mail is sent."""

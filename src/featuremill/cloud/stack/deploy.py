@@ -9,9 +9,8 @@ from featuremill.cloud.aws.client import Aws, error_code
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.stack import application, budget
 from featuremill.cloud.stack.events import GOOD, Say, describe, events, failure, final_state, follow
-from featuremill.cloud.stack.parameters import Wanted
+from featuremill.cloud.stack.parameters import StackOptions, template_body
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.stack.template import template_body
 from featuremill.errors import CloudError
 
 CHANGES = "changes"
@@ -46,16 +45,16 @@ class Change:
         return self.type == "AWS::EMRServerless::Application" and self.action != "add"
 
 
-Agree = Callable[[str], bool]
+Confirm = Callable[[str], bool]
 """Asked whether to do what a sentence says."""
 
 
-def prepare(wanted: Wanted, agree: Agree = lambda _: False, seconds: float = 3.0) -> Plan:
+def prepare(wanted: StackOptions, agree: Confirm = lambda _: False, seconds: float = 3.0) -> Plan:
     """Plan that finds out what would change, and changes nothing yet.
 
     Parameters
     ----------
-    wanted : Wanted
+    wanted : StackOptions
         The stack.
     agree : callable
         Asked whether to delete what is left of a creation that was rolled back.
@@ -123,7 +122,7 @@ def prepare(wanted: Wanted, agree: Agree = lambda _: False, seconds: float = 3.0
 
 
 def carry_out(
-    wanted: Wanted,
+    wanted: StackOptions,
     say: Say = lambda _: None,
     seconds: float = 3.0,
     *,
@@ -133,7 +132,7 @@ def carry_out(
 
     Parameters
     ----------
-    wanted : Wanted
+    wanted : StackOptions
         The same object.
     say : callable
         Told about each resource's states.
@@ -185,7 +184,7 @@ def carry_out(
     ]
 
 
-def _stop_application(wanted: Wanted, seconds: float) -> Work:
+def _stop_application(wanted: StackOptions, seconds: float) -> Work:
     """Step without which AWS refuses to change an application; no job is ended by it."""
 
     def stop(aws: Aws, _answers: Answers) -> None:
@@ -216,7 +215,7 @@ def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
-def finish(wanted: Wanted) -> Plan:
+def finish(wanted: StackOptions) -> Plan:
     """Plan for what follows the changes, or a stack without any; ``outputs`` as above."""
 
     def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
@@ -229,7 +228,7 @@ def finish(wanted: Wanted) -> Plan:
     ]
 
 
-def discard(wanted: Wanted, answers: Answers) -> list[Call]:
+def discard(wanted: StackOptions, answers: Answers) -> list[Call]:
     """Plan that takes back what :func:`prepare` left, where its changes are not wanted."""
     about = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
     forget = Call("cloudformation", "delete_change_set", about, "forget these changes")
@@ -240,7 +239,7 @@ def discard(wanted: Wanted, answers: Answers) -> list[Call]:
 
 
 def place_of(
-    wanted: Wanted, account: str, outputs: Mapping[str, str], before: Place | None
+    wanted: StackOptions, account: str, outputs: Mapping[str, str], before: Place | None
 ) -> Place:
     """What the folder's file is to say of the stack."""
     same = before is not None and (before.stack, before.region) == (wanted.stack, wanted.region)
@@ -250,7 +249,7 @@ def place_of(
     )
 
 
-def _found(aws: Aws, wanted: Wanted, agree: Agree, seconds: float) -> dict[str, Any]:
+def _found(aws: Aws, wanted: StackOptions, agree: Confirm, seconds: float) -> dict[str, Any]:
     """Whether the stack is to be created or updated, and with which parameters."""
     stack: Any = describe(aws, wanted.stack)
     if stack is not None and stack["StackStatus"] in _ROLLED_BACK:
@@ -273,7 +272,7 @@ def _listed(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
 
-def _check_usable(wanted: Wanted, stack: Mapping[str, Any]) -> None:
+def _check_usable(wanted: StackOptions, stack: Mapping[str, Any]) -> None:
     state = stack["StackStatus"]
     if {"Key": "featuremill", "Value": wanted.stack} not in stack.get("Tags", ()):
         raise CloudError(
@@ -321,7 +320,7 @@ def _check_free(aws: Aws, bucket: str) -> None:
 
 
 def _clear(
-    aws: Aws, wanted: Wanted, stack: Mapping[str, Any], agree: Agree, seconds: float
+    aws: Aws, wanted: StackOptions, stack: Mapping[str, Any], agree: Confirm, seconds: float
 ) -> None:
     """Delete what is left of a creation that failed: a name with nothing behind it."""
     happened = events(aws, stack["StackId"])
@@ -345,7 +344,7 @@ def _clear(
         raise failure(happened, f"delete what is left of stack {wanted.stack}")
 
 
-def _changes(aws: Aws, wanted: Wanted, answers: Answers) -> list[Change] | None:
+def _changes(aws: Aws, wanted: StackOptions, answers: Answers) -> list[Change] | None:
     about = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
     change_set = answers["change_set"]
     if change_set["Status"] == "FAILED":
@@ -371,7 +370,7 @@ def _changes(aws: Aws, wanted: Wanted, answers: Answers) -> list[Change] | None:
     ]
 
 
-def _explained(wanted: Wanted, happened: list[Any]) -> CloudError:
+def _explained(wanted: StackOptions, happened: list[Any]) -> CloudError:
     why = failure(happened, f"deploy stack {wanted.stack}")
     state = final_state(happened)
     undone = (

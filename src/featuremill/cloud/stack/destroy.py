@@ -31,7 +31,7 @@ _BUCKET = ("AWS::S3::Bucket", "AWS::S3::BucketPolicy")
 
 
 @dataclass(frozen=True)
-class Survey:
+class Losses:
     """What is there to lose.
 
     Parameters
@@ -53,15 +53,15 @@ class Survey:
 
 
 def survey(place: Place) -> Plan:
-    """Plan that sees what would be lost; its step ``survey`` answers with :class:`Survey`."""
+    """Plan that sees what would be lost; its step ``survey`` answers with :class:`Losses`."""
 
-    def look(aws: Aws, _answers: Answers) -> Survey:
+    def look(aws: Aws, _answers: Answers) -> Losses:
         jobs = tuple(
             f"{run.get('name') or run['id']} ({run['state']})" for run in _jobs(aws, place)
         )
         machines = (*running_clusters(aws, place), *instances_of(aws, place))
         sizes = [entry["Size"] for entry in _objects(aws, place)]
-        return Survey(jobs, machines, len(sizes), sum(sizes))
+        return Losses(jobs, machines, len(sizes), sum(sizes))
 
     calls = (
         "emr-serverless.list_job_runs",
@@ -231,7 +231,7 @@ class _Taking:
                 raise CloudError(
                     f"{len(errors):,} objects of s3://{bucket} cannot be deleted:"
                     f" {first.get('Key')}: {first.get('Message')}",
-                    "Is there a legal hold, or a policy of your own on the bucket?",
+                    "Remove the legal hold or your own policy on the bucket, then repeat it.",
                 )
             return len(batch)
 

@@ -12,7 +12,7 @@ from featuremill.cloud.stack.confirm import check_signed_in, confirmed
 from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
-from featuremill.workflows.findings import Finding
+from featuremill.workflows.doctor import Finding
 
 FINDINGS = "findings"
 # quota codes stand in no API model; these are read from public lists and unverified here

@@ -143,7 +143,7 @@ def follow(aws: Aws, stack: str, seen: set[str], say: Say, seconds: float) -> li
             return new
         if time.monotonic() >= until:
             raise CloudError(
-                f"CloudFormation is still at it after {LIMIT / 60:.0f} minutes",
+                f"CloudFormation has not finished after {LIMIT / 60:.0f} minutes",
                 "It goes on without this command; repeat the command later.",
             )
         time.sleep(seconds)

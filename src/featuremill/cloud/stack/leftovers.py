@@ -43,7 +43,7 @@ class Looked:
         return f"{self.state:8} {self.what:24} {self.name}" + (f": {self.why}" if self.why else "")
 
 
-Question = Callable[[Aws], bool]
+Presence = Callable[[Aws], bool]
 """Whether a thing is there."""
 
 
@@ -77,7 +77,7 @@ def look_for(place: Place, *, keep_data: bool) -> Work:
     return Work("look for anything that is left", look, FOUND, calls, changes=False)
 
 
-def _looked(aws: Aws, what: str, name: str, there: Question, *, kept: bool) -> Looked:
+def _looked(aws: Aws, what: str, name: str, there: Presence, *, kept: bool) -> Looked:
     try:
         found = there(aws)
     except CloudError as error:
@@ -87,11 +87,11 @@ def _looked(aws: Aws, what: str, name: str, there: Question, *, kept: bool) -> L
     return Looked(what, name, "left" if found else "gone")
 
 
-def _questions(place: Place) -> Iterator[tuple[str, str, Question]]:
+def _questions(place: Place) -> Iterator[tuple[str, str, Presence]]:
     """Everything that the stack's outputs name, and what runs beside the stack."""
     known = place.outputs
     yield "stack", place.stack, lambda aws: describe(aws, place.stack) is not None
-    asked: tuple[tuple[str, str, Callable[[str], Question]], ...] = (
+    asked: tuple[tuple[str, str, Callable[[str], Presence]], ...] = (
         ("bucket", "Bucket", _bucket),
         ("EMR Serverless", "ApplicationId", _application),
         ("job role", "JobRoleArn", _role),
@@ -162,13 +162,13 @@ def _read(
     return Call(service, operation, parameters, why, changes=False, forgives=forgives)
 
 
-def _bucket(name: str) -> Question:
+def _bucket(name: str) -> Presence:
     missing = ("404", "NoSuchBucket")
     look = _read("s3", "head_bucket", "look for the bucket", forgives=missing, Bucket=name)
     return lambda aws: aws.call(look) is not None
 
 
-def _application(identifier: str) -> Question:
+def _application(identifier: str) -> Presence:
     look = _read(
         "emr-serverless",
         "get_application",
@@ -184,13 +184,13 @@ def _application(identifier: str) -> Question:
     return there
 
 
-def _role(arn: str) -> Question:
+def _role(arn: str) -> Presence:
     name, missing = arn.rpartition("/")[2], ("NoSuchEntity",)
     look = _read("iam", "get_role", "look for the role", forgives=missing, RoleName=name)
     return lambda aws: aws.call(look) is not None
 
 
-def _profile(name: str) -> Question:
+def _profile(name: str) -> Presence:
     look = _read(
         "iam",
         "get_instance_profile",
@@ -201,18 +201,18 @@ def _profile(name: str) -> Question:
     return lambda aws: aws.call(look) is not None
 
 
-def _policy(arn: str) -> Question:
+def _policy(arn: str) -> Presence:
     missing = ("NoSuchEntity",)
     look = _read("iam", "get_policy", "look for the policy", forgives=missing, PolicyArn=arn)
     return lambda aws: aws.call(look) is not None
 
 
-def _log_group(name: str) -> Question:
+def _log_group(name: str) -> Presence:
     look = _read("logs", "describe_log_groups", "look for the log group", logGroupNamePrefix=name)
     return lambda aws: any(each["logGroupName"] == name for each in aws.call(look)["logGroups"])
 
 
-def _security_configuration(name: str) -> Question:
+def _security_configuration(name: str) -> Presence:
     look = _read(
         "emr",
         "describe_security_configuration",
@@ -223,19 +223,19 @@ def _security_configuration(name: str) -> Question:
     return lambda aws: aws.call(look) is not None
 
 
-def _security_group(identifier: str) -> Question:
+def _security_group(identifier: str) -> Presence:
     filters = [{"Name": "group-id", "Values": [identifier]}]
     look = _read("ec2", "describe_security_groups", "look for the group", Filters=filters)
     return lambda aws: bool(aws.call(look)["SecurityGroups"])
 
 
-def _network(identifier: str) -> Question:
+def _network(identifier: str) -> Presence:
     filters = [{"Name": "vpc-id", "Values": [identifier]}]
     look = _read("ec2", "describe_vpcs", "look for the network", Filters=filters)
     return lambda aws: bool(aws.call(look)["Vpcs"])
 
 
-def _budget(account: str, name: str) -> Question:
+def _budget(account: str, name: str) -> Presence:
     look = _read(
         "budgets",
         "describe_budget",
@@ -247,7 +247,7 @@ def _budget(account: str, name: str) -> Question:
     return lambda aws: aws.call(look) is not None
 
 
-def _password(name: str) -> Question:
+def _password(name: str) -> Presence:
     missing = ("ParameterNotFound",)
     look = _read("ssm", "get_parameter", "look for the password", forgives=missing, Name=name)
     return lambda aws: aws.call(look) is not None

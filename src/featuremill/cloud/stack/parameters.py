@@ -1,9 +1,10 @@
-"""What a stack is asked to be: every option checked before anything is called."""
+"""The template of a stack, and the options for it, checked before anything is called."""
 
 import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -38,7 +39,7 @@ _PARAMETERS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StackOptions:
     """The stack as it is asked for; what is None stays as it is, or takes the template's default.
 
     Parameters
@@ -122,7 +123,7 @@ def _refuse(option: str, value: object, bound: str, remedy: str) -> None:
     raise ConfigError(f"--{option} is {value}, must be {bound}", remedy)
 
 
-def _check_names(wanted: Wanted) -> None:
+def _check_names(wanted: StackOptions) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", wanted.stack):
         _refuse(
             "stack",
@@ -152,7 +153,7 @@ def _check_names(wanted: Wanted) -> None:
         )
 
 
-def _check_amounts(wanted: Wanted) -> None:
+def _check_amounts(wanted: StackOptions) -> None:
     if wanted.architecture is not None and wanted.architecture not in ARCHITECTURES:
         _refuse(
             "architecture", repr(wanted.architecture), " or ".join(ARCHITECTURES), "Choose one."
@@ -176,7 +177,7 @@ def _check_amounts(wanted: Wanted) -> None:
             )
 
 
-def _check_access(wanted: Wanted) -> None:
+def _check_access(wanted: StackOptions) -> None:
     if wanted.jupyter_cidr:
         try:
             network = ipaddress.IPv4Network(wanted.jupyter_cidr)
@@ -208,3 +209,26 @@ def _check_access(wanted: Wanted) -> None:
             f"--operator {wanted.operator} and --create-operator contradict each other",
             "Give one of them.",
         )
+
+
+BUDGET_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3")
+"""Regions of the EU where CloudFormation knows budgets as a resource; elsewhere it refuses the
+whole template. :mod:`featuremill.cloud.stack.budget` makes the same budget there."""
+
+LARGEST = 51_200
+"""Bytes that CloudFormation takes as the text of a template."""
+
+_BUDGET = re.compile(r"  # Not every region knows budgets.*?# </budget>\n", re.DOTALL)
+
+
+def template_body(region: str = BUDGET_REGIONS[0]) -> str:
+    """Text of the template, without what a region does not know.
+
+    Parameters
+    ----------
+    region : str
+        Where it will be used.
+    """
+    file = resources.files("featuremill.cloud.stack") / "templates" / "featuremill.yaml"
+    text = file.read_text(encoding="utf-8")
+    return text if region in BUDGET_REGIONS else _BUDGET.sub("", text)

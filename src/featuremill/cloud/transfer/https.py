@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from featuremill._utils.paths import without_secrets
 from featuremill.errors import SourceError
-from featuremill.storage.ranges import Ranges
+from featuremill.storage.base import Ranges
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -8,10 +8,14 @@ import importlib.util
 import io
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from featuremill._utils.progress import Progress, Silent
 from featuremill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from featuremill.export.slides.deck import Deck
+    from featuremill.export.slides.facts import Facts
 
 LANGUAGES: Final = ("en", "fr")
 
@@ -74,7 +78,6 @@ def write_slides(
     from featuremill.export.output import open_output
     from featuremill.export.slides.deck import Deck
     from featuremill.export.slides.facts import gather
-    from featuremill.export.slides.order import tell
     from featuremill.export.slides.wording import Words
     from featuremill.storage import open_store
 
@@ -85,12 +88,40 @@ def write_slides(
     progress.say(f"reading {store.url}")
     facts = gather(store, region)
     deck = Deck(Words(language))
-    tell(deck, facts)
+    _add_slides(deck, facts)
     content = io.BytesIO()
     deck.save(content)
     with target.cleared_on_failure():
         target.write(target.file or "", content.getvalue())
     return Slides(target.url, deck.pages, len(content.getvalue()))
+
+
+def _add_slides(deck: "Deck", facts: "Facts") -> None:
+    """Write all slides that the facts suffice for, in their order."""
+    from featuremill.export.slides import closing, cloud, method, results
+
+    results.cover(deck, facts)
+    results.glance(deck, facts)
+    method.chain(deck, facts)
+    method.paths(deck)
+    method.commits(deck, facts)
+    if facts.pca is not None:
+        method.passes(deck, facts.pca)
+    cloud.architecture(deck)
+    cloud.roles(deck)
+    results.classes(deck, facts)
+    results.time(deck, facts)
+    if facts.pca is not None:
+        results.variance(deck, facts, facts.pca)
+    if facts.pca is not None and facts.points is not None:
+        results.plane(deck, facts, facts.pca, facts.points)
+    if facts.told is not None:
+        results.neighbours(deck, facts.told)
+    results.ledger(deck, facts)
+    closing.cost(deck, facts)
+    cloud.privacy(deck)
+    closing.following(deck, facts)
+    closing.sources(deck, facts)
 
 
 def _check(output: str, language: str) -> None:
@@ -99,9 +130,11 @@ def _check(output: str, language: str) -> None:
             f"--language is {language!r}, must be one of {', '.join(LANGUAGES)}", "Choose one."
         )
     if not output.lower().endswith(_KIND):
-        raise ConfigError(f"output {output!r} does not end in {_KIND}", "Name it deck.pptx, say.")
+        raise ConfigError(
+            f"output {output!r} does not end in {_KIND}", "Give a name such as deck.pptx."
+        )
     if importlib.util.find_spec("pptx") is None:
         raise ConfigError(
-            "python-pptx is not installed, which writes slides",
+            "python-pptx, which writes slides, is not installed",
             "Install it: pip install 'featuremill[slides]'",
         )

@@ -17,7 +17,7 @@ from featuremill.export.slides.box import Box, Point
 from featuremill.export.slides.theme import Ink, put_at
 
 
-class Line(NamedTuple):
+class Paragraph(NamedTuple):
     """A paragraph."""
 
     text: str
@@ -57,7 +57,7 @@ class Canvas:
     def text(
         self,
         box: Box,
-        text: str | Sequence[Line],
+        text: str | Sequence[Paragraph],
         *,
         size: float = 14,
         bold: bool = False,
@@ -67,7 +67,7 @@ class Canvas:
         margin: float = 0.05,
     ) -> None:
         """Write in a box without a border."""
-        lines = [Line(text, size, bold, ink)] if isinstance(text, str) else text
+        lines = [Paragraph(text, size, bold, ink)] if isinstance(text, str) else text
         shape = self._shapes.add_textbox(0, 0, 0, 0)
         put_at(shape, box)
         self._write(shape, lines, align, anchor, margin)
@@ -75,7 +75,7 @@ class Canvas:
     def card(
         self,
         box: Box,
-        lines: Sequence[Line] = (),
+        lines: Sequence[Paragraph] = (),
         *,
         fill: Ink | None = Ink.PANEL,
         light: float = 0.0,
@@ -171,7 +171,7 @@ class Canvas:
                 paragraph = cell.text_frame.paragraphs[0]
                 paragraph.alignment = PP_ALIGN.RIGHT if column in numbers else PP_ALIGN.LEFT
                 bold = not line or not column
-                self._run(paragraph, Line(value, size, bold, Ink.TEXT if line else Ink.PAPER))
+                self._run(paragraph, Paragraph(value, size, bold, Ink.TEXT if line else Ink.PAPER))
 
     def chart(self, kind: Any, box: Box, data: Any, description: str) -> Any:
         """An empty-looking native chart, to be styled by `charts`."""
@@ -183,7 +183,7 @@ class Canvas:
     def _write(
         self,
         shape: Any,
-        lines: Sequence[Line],
+        lines: Sequence[Paragraph],
         align: PP_ALIGN,
         anchor: MSO_ANCHOR,
         margin: float,
@@ -200,7 +200,7 @@ class Canvas:
                 paragraph.space_before = Pt(3)
             self._run(paragraph, line)
 
-    def _run(self, paragraph: Any, line: Line) -> None:
+    def _run(self, paragraph: Any, line: Paragraph) -> None:
         run = paragraph.add_run()
         run.text = line.text
         run.font.size, run.font.bold = Pt(line.size), line.bold

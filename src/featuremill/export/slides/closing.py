@@ -5,7 +5,7 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from featuremill.cloud.pricing.bill import MONTH, RUN, UPLOAD, Bill
 from featuremill.cloud.pricing.throughput import LEAST_SECONDS, SHIPPING_SECONDS
 from featuremill.export.slides.box import BODY, Box
-from featuremill.export.slides.canvas import Canvas, Line
+from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.cost import MILLION, USUAL_SPEED, Cost
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts
@@ -52,7 +52,9 @@ def cost(deck: Deck, facts: Facts) -> None:
         (words.money(known.million.usd(RUN)), words("cost.million", count=words.number(MILLION))),
     )
     for box, (figure, what) in zip(right.rows(1, 1, 1, 1), figures, strict=True):
-        page.card(box, [Line(figure, 22, True, Ink.TEAL), Line(what, 12, False, Ink.MUTED)])
+        page.card(
+            box, [Paragraph(figure, 22, True, Ink.TEAL), Paragraph(what, 12, False, Ink.MUTED)]
+        )
 
 
 def _assumed(words: Words, known: Cost, bill: Bill) -> str:
@@ -98,11 +100,11 @@ def following(deck: Deck, facts: Facts) -> None:
         zip(places, _steps(words, facts)[:_MOST_STEPS], strict=False), start=1
     ):
         mark, text, command = box.columns(0.8, 5.6, 5.5, gap=0.15)
-        line = Line(str(number), 24, True, Ink.PAPER)
+        line = Paragraph(str(number), 24, True, Ink.PAPER)
         page.card(mark, [line], fill=Ink.TEAL, align=PP_ALIGN.CENTER, margin=0.02)
-        lines = [Line(step["name"], 15, True), Line(step["what"], 12, False, Ink.MUTED)]
+        lines = [Paragraph(step["name"], 15, True), Paragraph(step["what"], 12, False, Ink.MUTED)]
         page.text(text, lines, anchor=MSO_ANCHOR.MIDDLE)
-        page.card(command, [Line(step["command"], 13, False, Ink.TEXT)])
+        page.card(command, [Paragraph(step["command"], 13, False, Ink.TEXT)])
 
 
 def _steps(words: Words, facts: Facts) -> list[dict[str, str]]:
@@ -153,9 +155,9 @@ def sources(deck: Deck, facts: Facts) -> None:
     alt = words("sources.alt")
     page.table(upper, header, rows, alt, widths=(2.2, 9.9), size=12, row=0.38)
     lower = Box(BODY.left, BODY.top + 3.25, BODY.width, 1.5)
-    lines = [Line(words("sources.prices"), 13, True)]
+    lines = [Paragraph(words("sources.prices"), 13, True)]
     lines += [
-        Line(f"{name}: {date}, {region}", 12, False, Ink.MUTED)
+        Paragraph(f"{name}: {date}, {region}", 12, False, Ink.MUTED)
         for name, date, region in facts.cost.sources
     ]
     page.text(lower, lines, margin=0)

@@ -4,7 +4,7 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
 from featuremill.cloud.aws.worker_size import DRIVER
 from featuremill.export.slides.box import BODY, Box
-from featuremill.export.slides.canvas import Canvas, Line
+from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.theme import Ink
 from featuremill.export.slides.wording import Words
@@ -32,8 +32,8 @@ def architecture(deck: Deck) -> None:
         page.card(
             _BUCKET,
             [
-                Line(words("architecture.bucket.name"), 14, True, Ink.PAPER),
-                Line(words("architecture.bucket.what"), 12, False, Ink.PAPER),
+                Paragraph(words("architecture.bucket.name"), 14, True, Ink.PAPER),
+                Paragraph(words("architecture.bucket.what"), 12, False, Ink.PAPER),
             ],
             fill=Ink.AMBER,
             align=PP_ALIGN.CENTER,
@@ -52,16 +52,16 @@ def _compute(page: Canvas, words: Words) -> None:
     inner = Box(_SERVERLESS.left + 0.15, _SERVERLESS.top + 0.45, 5.8, 0.9)
     driver, *executors = inner.columns(1.3, 1, 1, 1, gap=0.14)
     lines = [
-        Line(words("architecture.driver"), 13, True, Ink.PAPER),
-        Line(words("architecture.driver_does", cores=DRIVER.cores), 12, False, Ink.PAPER),
+        Paragraph(words("architecture.driver"), 13, True, Ink.PAPER),
+        Paragraph(words("architecture.driver_does", cores=DRIVER.cores), 12, False, Ink.PAPER),
     ]
     page.card(driver, lines, fill=Ink.BLUE, align=PP_ALIGN.CENTER, margin=0.04)
     for box in executors:
-        line = Line(words("architecture.executor"), 12, True, Ink.PAPER)
+        line = Paragraph(words("architecture.executor"), 12, True, Ink.PAPER)
         page.card(box, [line], fill=Ink.TEAL, align=PP_ALIGN.CENTER, margin=0.02)
     lines = [
-        Line(words("architecture.cluster"), 13, True, Ink.TEAL),
-        Line(words("architecture.cluster_is"), 12, False, Ink.MUTED),
+        Paragraph(words("architecture.cluster"), 13, True, Ink.TEAL),
+        Paragraph(words("architecture.cluster_is"), 12, False, Ink.MUTED),
     ]
     page.card(
         _CLUSTER,
@@ -99,8 +99,8 @@ def _named(page: Canvas, words: Words, key: str, box: Box, fill: Ink | None) -> 
     """A part with its name and, below, what it does."""
     ink = Ink.PAPER if fill else Ink.TEXT
     lines = [
-        Line(words(f"architecture.{key}.name"), 13, True, ink),
-        Line(words(f"architecture.{key}.what"), 12, False, ink if fill else Ink.MUTED),
+        Paragraph(words(f"architecture.{key}.name"), 13, True, ink),
+        Paragraph(words(f"architecture.{key}.what"), 12, False, ink if fill else Ink.MUTED),
     ]
     page.card(
         box,
@@ -139,11 +139,14 @@ def privacy(deck: Deck) -> None:
             )
             page.card(box, fill=Ink.PAPER, border=ink)
             text = Box(box.left + 0.15, box.top + 0.12, box.width - 0.3, 0.8)
-            lines = [Line(layer["name"], 14, True, ink), Line(layer["what"], 12, False, Ink.MUTED)]
+            lines = [
+                Paragraph(layer["name"], 14, True, ink),
+                Paragraph(layer["what"], 12, False, Ink.MUTED),
+            ]
             page.text(text, lines, margin=0)
         heart = Box(layers.left + 0.95, layers.top + 3.0, layers.width - 1.9, 0.75)
-        line = Line(words("privacy.heart"), 14, True, Ink.PAPER)
+        line = Paragraph(words("privacy.heart"), 14, True, Ink.PAPER)
         page.card(heart, [line], fill=Ink.TEXT, align=PP_ALIGN.CENTER)
     for box, point in zip(told.grid(2, 3, gap=0.2), words.listed("privacy.points"), strict=True):
-        lines = [Line(point["name"], 14, True), Line(point["what"], 12, False, Ink.MUTED)]
+        lines = [Paragraph(point["name"], 14, True), Paragraph(point["what"], 12, False, Ink.MUTED)]
         page.card(box, lines)

@@ -5,7 +5,7 @@ from typing import Final
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
 from featuremill.export.slides.box import BODY, Box
-from featuremill.export.slides.canvas import Canvas, Line
+from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts
 from featuremill.export.slides.theme import Ink
@@ -32,8 +32,8 @@ def chain(deck: Deck, facts: Facts) -> None:
         for index, (box, step) in enumerate(zip(boxes, steps, strict=True)):
             ink = places[step["where"]]
             lines = [
-                Line(f"{index + 1}  {step['name']}", 17, True, ink),
-                Line(step["what"], 14),
+                Paragraph(f"{index + 1}  {step['name']}", 17, True, ink),
+                Paragraph(step["what"], 14),
             ]
             page.card(box, lines, border=ink, fill=Ink.PAPER, anchor=MSO_ANCHOR.TOP)
             if (index + 1) % _STEPS_A_ROW:
@@ -78,7 +78,7 @@ def commits(deck: Deck, facts: Facts) -> None:
     with page.group(words("commits.alt")):
         for index, (box, step) in enumerate(zip(boxes, steps, strict=True)):
             ink = Ink.TEAL if step["where"] == "workers" else Ink.BLUE
-            lines = [Line(step["name"], 17, True, ink), Line(step["what"], 14)]
+            lines = [Paragraph(step["name"], 17, True, ink), Paragraph(step["what"], 14)]
             page.card(box, lines, border=ink, fill=Ink.PAPER, anchor=MSO_ANCHOR.TOP)
             if index:
                 page.arrow(boxes[index - 1].at(1, 0.5), box.at(0, 0.5))
@@ -86,11 +86,11 @@ def commits(deck: Deck, facts: Facts) -> None:
     _points(page, points, words.listed("commits.points"))
     if record.chunks:
         lines = [
-            Line(words("commits.chunks", run=record.run), 15, False, Ink.MUTED),
-            Line(words.number(record.chunks), 40, True, Ink.TEAL),
+            Paragraph(words("commits.chunks", run=record.run), 15, False, Ink.MUTED),
+            Paragraph(words.number(record.chunks), 40, True, Ink.TEAL),
         ]
     else:
-        lines = [Line(words("commits.no_chunks"), 14, False, Ink.MUTED)]
+        lines = [Paragraph(words("commits.no_chunks"), 14, False, Ink.MUTED)]
     page.card(figures, lines, align=PP_ALIGN.CENTER)
 
 
@@ -124,7 +124,7 @@ def passes(deck: Deck, pca: PCA) -> None:
 
 
 def _centred(page: Canvas, box: Box, name: str, what: str, ink: Ink) -> None:
-    lines = [Line(name, 14, True, Ink.PAPER), Line(what, 12, False, Ink.PAPER)]
+    lines = [Paragraph(name, 14, True, Ink.PAPER), Paragraph(what, 12, False, Ink.PAPER)]
     page.card(box, lines, fill=ink, align=PP_ALIGN.CENTER, margin=0.06)
 
 
@@ -149,5 +149,5 @@ def _points(page: Canvas, box: Box, points: list[dict[str, str]]) -> None:
     for place, point in zip(box.rows(*[1] * len(points)), points, strict=True):
         page.stripe(Box(place.left, place.top + 0.05, 0.05, place.height - 0.1), Ink.TEAL)
         text = Box(place.left + 0.15, place.top, place.width - 0.15, place.height)
-        lines = [Line(point["name"], 16, True), Line(point["what"], 14, False, Ink.MUTED)]
+        lines = [Paragraph(point["name"], 16, True), Paragraph(point["what"], 14, False, Ink.MUTED)]
         page.text(text, lines, anchor=MSO_ANCHOR.MIDDLE)

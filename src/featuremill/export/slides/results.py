@@ -8,7 +8,7 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
 from featuremill.export.slides import charts
 from featuremill.export.slides.box import BODY, TITLE, Box
-from featuremill.export.slides.canvas import Canvas, Line
+from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts, Points, Told
 from featuremill.export.slides.theme import Ink, put_at
@@ -88,8 +88,10 @@ def glance(deck: Deck, facts: Facts) -> None:
     columns = 3 if len(figures) > 4 else 2
     boxes = area.grid(columns, -(-len(figures) // columns))
     for box, (figure, what) in zip(boxes, figures, strict=False):
-        page.card(box, [Line(figure, 38, True, Ink.TEAL), Line(what, 15, False, Ink.MUTED)])
-    page.text(below, [Line(line, 14) for line in _machine(deck, facts)], margin=0)
+        page.card(
+            box, [Paragraph(figure, 38, True, Ink.TEAL), Paragraph(what, 15, False, Ink.MUTED)]
+        )
+    page.text(below, [Paragraph(line, 14) for line in _machine(deck, facts)], margin=0)
 
 
 def _machine(deck: Deck, facts: Facts) -> list[str]:
@@ -172,8 +174,8 @@ def variance(deck: Deck, facts: Facts, pca: PCA) -> None:
     page.card(
         upper,
         [
-            Line(held, 34, True, Ink.TEAL),
-            Line(words("variance.held_by", k=words.number(k)), 14, False, Ink.MUTED),
+            Paragraph(held, 34, True, Ink.TEAL),
+            Paragraph(words("variance.held_by", k=words.number(k)), 14, False, Ink.MUTED),
         ],
     )
     page.table(
@@ -293,8 +295,8 @@ def ledger(deck: Deck, facts: Facts) -> None:
     for index, (box, part) in enumerate(zip(boxes, parts, strict=True)):
         ink = Ink.BLUE if not index else Ink.TEAL if part in ("embedded",) else Ink.TEXT
         lines = [
-            Line(words.number(getattr(counted, part)), 24, True, ink),
-            Line(words(f"ledger.{part}"), 12, False, Ink.MUTED),
+            Paragraph(words.number(getattr(counted, part)), 24, True, ink),
+            Paragraph(words(f"ledger.{part}"), 12, False, Ink.MUTED),
         ]
         page.card(box, lines, align=PP_ALIGN.CENTER, margin=0.04)
         if index:
@@ -312,7 +314,7 @@ def ledger(deck: Deck, facts: Facts) -> None:
     if not facts.reasons:
         page.card(
             table._replace(height=1.0),
-            [Line(words("ledger.none"), 16, True, Ink.TEAL)],
+            [Paragraph(words("ledger.none"), 16, True, Ink.TEAL)],
             fill=Ink.PAPER,
             border=Ink.TEAL,
         )
@@ -329,4 +331,6 @@ def ledger(deck: Deck, facts: Facts) -> None:
 def _figures(page: Canvas, box: Box, figures: list[tuple[str, str]]) -> None:
     """Cards below each other, each a figure and what it is."""
     for place, (figure, what) in zip(box.rows(*[1] * len(figures)), figures, strict=True):
-        page.card(place, [Line(figure, 26, True, Ink.TEAL), Line(what, 13, False, Ink.MUTED)])
+        page.card(
+            place, [Paragraph(figure, 26, True, Ink.TEAL), Paragraph(what, 13, False, Ink.MUTED)]
+        )

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from featuremill.images.synth.config import SynthConfig, plan
 from featuremill.images.synth.patterns import Plane, sample, wave
 from featuremill.images.synth.shapes import axes, pose, surface
-from featuremill.images.synth.vocabulary import RELIEF, Colour, Form, kind_at
+from featuremill.images.synth.vocabulary import RELIEF, Body, Colour, kind_at
 
 Vector = tuple[float, float, float]  # down, across, toward the viewer
 
@@ -117,7 +117,7 @@ def _unit(y: float, x: float, z: float) -> Vector:
 
 
 def _leaves(
-    form: Form, u: Plane, v: Plane, pixel: float, rng: np.random.Generator
+    form: Body, u: Plane, v: Plane, pixel: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane]:
     """Colours of the leaves around the stem end, and the share of each pixel that they cover."""
     up = -0.92 - u
@@ -130,7 +130,7 @@ def _leaves(
 
 
 def _stem(
-    form: Form, u: Plane, v: Plane, pixel: float, rng: np.random.Generator
+    form: Body, u: Plane, v: Plane, pixel: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane]:
     """Colours of the stem, and the share of each pixel that it covers."""
     up = (-0.75 if form.dimple else -0.95) - u

@@ -107,8 +107,8 @@ def write(
         ) from error
     except BrokenExecutor as error:
         raise WorkerError(
-            f"A process that draws pictures died, 1 of {workers}.",
-            "Look for a lack of memory, and start again with fewer workers.",
+            f"One of {workers} processes that draw pictures died.",
+            "Look at memory, and start again with fewer workers.",
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

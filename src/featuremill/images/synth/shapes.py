@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from featuremill.images.synth.patterns import Plane, wave
-from featuremill.images.synth.vocabulary import Form
+from featuremill.images.synth.vocabulary import Body
 
 
 @lru_cache(maxsize=8)
@@ -24,7 +24,7 @@ def axes(height: int, width: int) -> tuple[Plane, Plane]:
 
 
 def pose(
-    form: Form, rng: np.random.Generator, height: int, width: int
+    form: Body, rng: np.random.Generator, height: int, width: int
 ) -> tuple[Plane, Plane, float]:
     """Coordinates in the solid's own frame, down its axis and across it, and a pixel's length."""
     rows, columns = axes(height, width)
@@ -48,14 +48,14 @@ def _profile(radii: tuple[int, ...]) -> Plane:
     return np.polyfit(nodes, np.array(radii) / 100 / np.sqrt(1 - nodes**2), 4).astype(np.float32)
 
 
-def _radius2(form: Form, u: Plane) -> Plane:
+def _radius2(form: Body, u: Plane) -> Plane:
     """Squared radius at ``u`` along the axis; negative beyond its ends."""
     g = np.polyval(_profile(form.radii), np.clip(u, -1, 1))  # a quartic runs wild further out
     squared: Plane = (1 - u * u) * g * g
     return squared
 
 
-def surface(form: Form, u: Plane, v: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
+def surface(form: Body, u: Plane, v: Plane, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
     """Squared height of the bare form, and where its skin pattern is sampled, along and around."""
     roll, shift = rng.uniform(1, 2), rng.uniform(1, 2)
     radius2 = _radius2(form, u)
@@ -82,7 +82,7 @@ def surface(form: Form, u: Plane, v: Plane, rng: np.random.Generator) -> tuple[P
     return h, u / 4 + shift, around
 
 
-def _berries(form: Form, u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
+def _berries(form: Body, u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
     """Squared height of berries in rows that fill the form's outline, the nearest one winning."""
     h = np.full_like(u, -4)  # well outside every berry
     step = 1.5 * form.berry

@@ -36,7 +36,7 @@ RELIEF = {"pored": -0.06, "netted": 0.05, "scaled": 0.22, "seeded": -0.05}  # he
 
 
 @dataclass(frozen=True)
-class Form:
+class Body:
     """The body that some classes share; lengths are in units of half its length.
 
     ``radii`` are percentages at -0.9, -0.45, 0, 0.45 and 0.9, from the stem end down; the
@@ -60,42 +60,42 @@ class Form:
 
 BALL = (44, 89, 100, 89, 44)
 FORMS = {
-    "apple": Form((64, 102, 106, 90, 50), "crimson lime golden", "blushed", dimple=0.6, stem=0.3),
-    "banana": Form((10, 20, 22, 20, 9), "lemon lime golden", bend=0.55, stem=0.2),
-    "pear": Form((22, 37, 56, 76, 48), "lime golden russet", "speckled", stem=0.3),
-    "strawberry": Form((50, 84, 78, 52, 18), "scarlet crimson rose", "seeded", leaves=0.6),
-    "orange": Form(BALL, "orange golden coral", "pored", dimple=0.1),
-    "grapes": Form((50, 72, 66, 46, 20), "violet lime crimson", berry=0.25, stem=0.3),
-    "pineapple": Form((34, 54, 58, 54, 34), "golden russet olive", "scaled", leaves=0.9),
-    "lemon": Form((15, 52, 62, 52, 15), "lemon lime golden", "pored"),
-    "plum": Form((38, 76, 84, 76, 38), "violet crimson azure", "blushed", seam=0.3, stem=0.2),
-    "starfruit": Form(BALL, "lemon lime golden", points=5),
-    "watermelon": Form((38, 72, 80, 72, 38), "green lime olive", "striped"),
-    "kiwi-slice": Form((43, 88, 98, 88, 43), "green golden crimson", "rayed", cut=True),
-    "tomato": Form((66, 112, 122, 112, 66), "scarlet orange green", dimple=0.3, leaves=0.4),
-    "aubergine": Form((22, 32, 42, 52, 34), "violet charcoal cream", bend=0.1, leaves=0.3),
-    "chilli": Form((14, 17, 14, 9, 3), "scarlet green orange", bend=0.35, stem=0.35),
-    "pumpkin": Form((78, 122, 132, 122, 78), "orange cream green", ribs=12, dimple=0.6, stem=0.35),
-    "raspberry": Form((50, 80, 80, 60, 28), "magenta crimson charcoal", berry=0.17, leaves=0.4),
-    "orange-slice": Form(BALL, "orange lemon coral", "segmented", cut=True),
-    "cherry": Form(BALL, "crimson scarlet golden", dimple=0.5, stem=0.9),
-    "melon": Form((44, 90, 98, 90, 44), "cream lime golden", "netted"),
-    "peach": Form((50, 96, 106, 92, 42), "coral golden rose", "blushed", dimple=0.3, seam=0.4),
-    "cucumber": Form((15, 21, 22, 21, 14), "green lime olive", "striped", bend=0.12),
-    "mango": Form((44, 66, 66, 54, 26), "golden coral green", "blushed", bend=0.12),
-    "blueberry": Form(BALL, "azure violet charcoal", "blushed", dimple=0.3, leaves=0.25),
-    "pomegranate": Form((52, 95, 104, 96, 50), "crimson rose russet", "blushed", leaves=0.35),
-    "avocado": Form((26, 42, 60, 64, 38), "olive charcoal green", "speckled"),
-    "carrot": Form((22, 24, 19, 13, 6), "orange violet cream", "ringed", leaves=0.5),
-    "pepper": Form((58, 80, 76, 68, 46), "scarlet golden green", ribs=5, dimple=0.7, stem=0.35),
-    "fig": Form((14, 34, 66, 86, 52), "violet olive charcoal", "striped", stem=0.15),
-    "lychee": Form((42, 86, 94, 88, 44), "magenta coral russet", "scaled", stem=0.2),
-    "butternut": Form((26, 36, 36, 60, 40), "orange cream olive", "plain", stem=0.25),
-    "radish": Form((54, 92, 82, 40, 8), "magenta cream violet", "plain", leaves=0.7),
-    "kiwi": Form((36, 66, 72, 66, 36), "russet olive golden", "speckled"),
-    "currants": Form((36, 46, 42, 30, 14), "scarlet charcoal cream", berry=0.17, stem=0.3),
-    "melon-slice": Form((43, 88, 98, 88, 43), "scarlet golden lime", "pipped", cut=True),
-    "coconut": Form((42, 86, 94, 88, 42), "russet charcoal cream", "ringed", dimple=0.15),
+    "apple": Body((64, 102, 106, 90, 50), "crimson lime golden", "blushed", dimple=0.6, stem=0.3),
+    "banana": Body((10, 20, 22, 20, 9), "lemon lime golden", bend=0.55, stem=0.2),
+    "pear": Body((22, 37, 56, 76, 48), "lime golden russet", "speckled", stem=0.3),
+    "strawberry": Body((50, 84, 78, 52, 18), "scarlet crimson rose", "seeded", leaves=0.6),
+    "orange": Body(BALL, "orange golden coral", "pored", dimple=0.1),
+    "grapes": Body((50, 72, 66, 46, 20), "violet lime crimson", berry=0.25, stem=0.3),
+    "pineapple": Body((34, 54, 58, 54, 34), "golden russet olive", "scaled", leaves=0.9),
+    "lemon": Body((15, 52, 62, 52, 15), "lemon lime golden", "pored"),
+    "plum": Body((38, 76, 84, 76, 38), "violet crimson azure", "blushed", seam=0.3, stem=0.2),
+    "starfruit": Body(BALL, "lemon lime golden", points=5),
+    "watermelon": Body((38, 72, 80, 72, 38), "green lime olive", "striped"),
+    "kiwi-slice": Body((43, 88, 98, 88, 43), "green golden crimson", "rayed", cut=True),
+    "tomato": Body((66, 112, 122, 112, 66), "scarlet orange green", dimple=0.3, leaves=0.4),
+    "aubergine": Body((22, 32, 42, 52, 34), "violet charcoal cream", bend=0.1, leaves=0.3),
+    "chilli": Body((14, 17, 14, 9, 3), "scarlet green orange", bend=0.35, stem=0.35),
+    "pumpkin": Body((78, 122, 132, 122, 78), "orange cream green", ribs=12, dimple=0.6, stem=0.35),
+    "raspberry": Body((50, 80, 80, 60, 28), "magenta crimson charcoal", berry=0.17, leaves=0.4),
+    "orange-slice": Body(BALL, "orange lemon coral", "segmented", cut=True),
+    "cherry": Body(BALL, "crimson scarlet golden", dimple=0.5, stem=0.9),
+    "melon": Body((44, 90, 98, 90, 44), "cream lime golden", "netted"),
+    "peach": Body((50, 96, 106, 92, 42), "coral golden rose", "blushed", dimple=0.3, seam=0.4),
+    "cucumber": Body((15, 21, 22, 21, 14), "green lime olive", "striped", bend=0.12),
+    "mango": Body((44, 66, 66, 54, 26), "golden coral green", "blushed", bend=0.12),
+    "blueberry": Body(BALL, "azure violet charcoal", "blushed", dimple=0.3, leaves=0.25),
+    "pomegranate": Body((52, 95, 104, 96, 50), "crimson rose russet", "blushed", leaves=0.35),
+    "avocado": Body((26, 42, 60, 64, 38), "olive charcoal green", "speckled"),
+    "carrot": Body((22, 24, 19, 13, 6), "orange violet cream", "ringed", leaves=0.5),
+    "pepper": Body((58, 80, 76, 68, 46), "scarlet golden green", ribs=5, dimple=0.7, stem=0.35),
+    "fig": Body((14, 34, 66, 86, 52), "violet olive charcoal", "striped", stem=0.15),
+    "lychee": Body((42, 86, 94, 88, 44), "magenta coral russet", "scaled", stem=0.2),
+    "butternut": Body((26, 36, 36, 60, 40), "orange cream olive", "plain", stem=0.25),
+    "radish": Body((54, 92, 82, 40, 8), "magenta cream violet", "plain", leaves=0.7),
+    "kiwi": Body((36, 66, 72, 66, 36), "russet olive golden", "speckled"),
+    "currants": Body((36, 46, 42, 30, 14), "scarlet charcoal cream", berry=0.17, stem=0.3),
+    "melon-slice": Body((43, 88, 98, 88, 43), "scarlet golden lime", "pipped", cut=True),
+    "coconut": Body((42, 86, 94, 88, 42), "russet charcoal cream", "ringed", dimple=0.15),
 }
 
 
@@ -104,7 +104,7 @@ class Kind:
     """One class: its name, its form, and the colours and pattern of its skin."""
 
     name: str
-    form: Form
+    form: Body
     base: Colour
     accent: Colour
     skin: str

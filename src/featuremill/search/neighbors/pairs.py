@@ -9,7 +9,7 @@ from featuremill.search.neighbors.rows import (
     BLOCK,
     QUERIES,
     Indices,
-    Progress,
+    RowProgress,
     Rows,
     cosines_of_pairs,
     rounded_cosines,
@@ -19,7 +19,7 @@ from featuremill.search.neighbors.screen import Side, pieces, sides
 
 
 def pairs_above(
-    vectors: Rows, threshold: float, *, progress: Progress | None = None
+    vectors: Rows, threshold: float, *, progress: RowProgress | None = None
 ) -> tuple[Indices, Indices, NDArray[np.float32]]:
     """All pairs of rows with a cosine of at least `threshold`.
 
@@ -47,7 +47,7 @@ def pairs_above(
 
 
 def leaders(
-    vectors: Rows, threshold: float, order: Indices, *, progress: Progress | None = None
+    vectors: Rows, threshold: float, order: Indices, *, progress: RowProgress | None = None
 ) -> Indices:
     """Groups of rows, each around a leader that is near to all others of it.
 
@@ -109,7 +109,7 @@ def _lead(block: Side, threshold: float, leader: Indices) -> None:
 
 
 def _pair_blocks(
-    vectors: Rows, threshold: float, progress: Progress | None
+    vectors: Rows, threshold: float, progress: RowProgress | None
 ) -> Iterator[tuple[Indices, Indices]]:
     """The pairs, a block at a time; an empty block first, so that there is always one."""
     none = np.empty(0, np.int64)

@@ -9,7 +9,7 @@ from featuremill.search.neighbors.rows import (
     BLOCK,
     QUERIES,
     Indices,
-    Progress,
+    RowProgress,
     Rows,
     rounded_cosines,
     tolerance,
@@ -29,7 +29,7 @@ def nearest(
     k: int,
     *,
     skip: Indices | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> tuple[Indices, NDArray[np.float32]]:
     """The k rows nearest to each query.
 
@@ -75,7 +75,7 @@ def nearest(
 
 
 def outlyingness(
-    vectors: Rows, k: int = 10, *, progress: Progress | None = None
+    vectors: Rows, k: int = 10, *, progress: RowProgress | None = None
 ) -> NDArray[np.float32]:
     """How far each row lies from the others: 1 - the mean cosine to its k nearest.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 Indices = NDArray[np.int64]
-Progress = Callable[[int, int], None]
+RowProgress = Callable[[int, int], None]
 """Told so many rows of so many."""
 
 QUERIES: Final = 1024

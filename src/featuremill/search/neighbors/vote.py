@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from featuremill.errors import InputError
 from featuremill.search.neighbors.ranking import nearest
-from featuremill.search.neighbors.rows import Indices, Progress, Rows
+from featuremill.search.neighbors.rows import Indices, RowProgress, Rows
 
 WILSON_Z: Final = 1.959964
 """Standard deviations on both sides of the mean that hold 95 % of a normal variable."""
@@ -50,7 +50,7 @@ def leave_one_out(
     *,
     k: int = 5,
     queries: Indices | None = None,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
 ) -> LeaveOneOut:
     """Guess every image's label from its k nearest others, and see how often that is right.
 
@@ -77,7 +77,7 @@ def leave_one_out(
     asked = np.arange(len(vectors)) if queries is None else queries
     if len(vectors) < 2 or not len(asked):
         raise InputError(
-            f"{len(asked)} of {len(vectors)} images cannot be told by their neighbours",
+            f"{len(vectors)} images and {len(asked)} queries are too few to find neighbours",
             "Embed at least two images, and ask for at least one.",
         )
     names, codes = np.unique(np.asarray(labels, dtype=object), return_inverse=True)

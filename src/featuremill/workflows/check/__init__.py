@@ -1,12 +1,11 @@
-"""Whether what lies at a destination is a whole and sound result.
+"""Checks that what lies at a destination is a whole and sound result.
 
 Each module looks at one part of it and notes what it finds
 (:class:`~featuremill.workflows.check.findings.Findings`); nothing is written, and whatever fails,
 all that can still be looked at is looked at.
 """
 
-from featuremill.workflows.check.config import CheckConfig
-from featuremill.workflows.check.findings import Check
+from featuremill.workflows.check.findings import Check, CheckConfig
 from featuremill.workflows.check.steps import CheckResult, check
 
 __all__ = ["Check", "CheckConfig", "CheckResult", "check"]

@@ -11,8 +11,7 @@ from featuremill.dataset.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.dataset.tables import Table
 from featuremill.errors import InputError
 from featuremill.pca.model import PCA
-from featuremill.workflows.check.config import CheckConfig
-from featuremill.workflows.check.findings import Findings
+from featuremill.workflows.check.findings import CheckConfig, Findings
 from featuremill.workflows.check.run import Held
 
 ORTHONORMAL = 1e-9

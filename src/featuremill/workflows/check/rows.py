@@ -3,8 +3,7 @@
 import numpy as np
 
 from featuremill.pca.model import PCA
-from featuremill.workflows.check.config import CheckConfig
-from featuremill.workflows.check.findings import Findings
+from featuremill.workflows.check.findings import CheckConfig, Findings
 from featuremill.workflows.check.run import Held
 from featuremill.workflows.check.scan import Digests, FeatureRows, ReducedRows
 

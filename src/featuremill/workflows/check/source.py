@@ -9,10 +9,8 @@ from featuremill.dataset.known_images import Known, known_images
 from featuremill.dataset.ledger import open_recorded
 from featuremill.dataset.tables import features_table
 from featuremill.storage import Store
-from featuremill.storage.listing import Listing, Selection
-from featuremill.storage.references import Rejection
-from featuremill.workflows.check.config import CheckConfig
-from featuremill.workflows.check.findings import Findings
+from featuremill.storage.listing import Listing, Rejection, Selection
+from featuremill.workflows.check.findings import CheckConfig, Findings
 from featuremill.workflows.check.run import Held
 
 NAMES = ("source.images", "source.versions", "source.gone")

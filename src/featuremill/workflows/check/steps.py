@@ -11,8 +11,7 @@ from featuremill.pca.model import PCA
 from featuremill.storage import Store, open_store
 from featuremill.workflows.check import csv_files, rows, source
 from featuremill.workflows.check import pca as model
-from featuremill.workflows.check.config import CheckConfig
-from featuremill.workflows.check.findings import FAILED, Check, Findings
+from featuremill.workflows.check.findings import FAILED, Check, CheckConfig, Findings
 from featuremill.workflows.check.run import Held, look_at
 from featuremill.workflows.check.scan import Advance, FeatureRows, scan_features, scan_reduced
 from featuremill.workflows.check.tables import check_table

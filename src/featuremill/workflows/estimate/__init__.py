@@ -1,4 +1,4 @@
-"""What a whole run would take on this machine, measured on a sample."""
+"""Predicts what a whole run takes on this machine, measured on a sample."""
 
 from featuremill.workflows.estimate.measure import Estimate, estimate
 

@@ -10,7 +10,7 @@ _COPIES_IN_TASK = 3
 
 
 @dataclass(frozen=True)
-class Line:
+class Growth:
     """Something that grows with the images: ``amount`` for ``images``, ``each`` for one more.
 
     Above ``most`` images it grows no further.
@@ -22,14 +22,14 @@ class Line:
     most: int | None = None
 
     @classmethod
-    def through(cls, small: tuple[int, float], large: tuple[int, float]) -> "Line":
+    def through(cls, small: tuple[int, float], large: tuple[int, float]) -> "Growth":
         """Line through two measurements of (images, amount); one that falls is taken as level."""
         further = large[0] - small[0]
         each = (large[1] - small[1]) / further if further > 0 else 0.0
         return cls(*small, max(0.0, each))
 
     @classmethod
-    def in_proportion(cls, images: int, amount: float) -> "Line":
+    def in_proportion(cls, images: int, amount: float) -> "Growth":
         """Line through nothing for no images."""
         return cls(images, amount, amount / max(1, images))
 
@@ -59,9 +59,9 @@ class Measurement:
     ----------
     start, listing : float
         Seconds until Spark was there (and to stop it), and until everything was listed.
-    stages : mapping of str to Line
+    stages : mapping of str to Growth
         Seconds of ``features``, ``reduce`` and ``write``.
-    outputs : mapping of str to Line
+    outputs : mapping of str to Growth
         Bytes of each output.
     peak_bytes : int
         Memory of this process and all it started while a few images were run, at its peak.
@@ -77,8 +77,8 @@ class Measurement:
 
     start: float
     listing: float
-    stages: Mapping[str, Line]
-    outputs: Mapping[str, Line]
+    stages: Mapping[str, Growth]
+    outputs: Mapping[str, Growth]
     peak_bytes: int
     reducing_bytes: int
     reference_bytes: float

@@ -22,19 +22,23 @@ from featuremill._utils.hardware import Peak, peak_memory
 from featuremill._utils.progress import Progress, Silent
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
 from featuremill.dataset.ledger import RunRecord, new_run_id
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER, OK, REDUCED_FOLDER
+from featuremill.dataset.schemas import (
+    FEATURES,
+    FEATURES_FOLDER,
+    OK,
+    REDUCED_FOLDER,
+    feature_writer,
+)
 from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import ConfigError
 from featuremill.report.gather import MOST_POINTS, REPORT
 from featuremill.storage import Store, open_store
-from featuremill.storage.listing import Listing, Selection
-from featuremill.storage.references import Reference, Rejection, pack
+from featuremill.storage.listing import Listing, Reference, Rejection, Selection, pack
 from featuremill.workers.spark import slots, spark_session
-from featuremill.workflows.estimate.extrapolate import Line, Measurement, largest_task
+from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count
 from featuremill.workflows.run.pipeline import Run
-from featuremill.workflows.run.prepare import Job, prepare
+from featuremill.workflows.run.prepare import PreparedRun, prepare
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 
 if TYPE_CHECKING:
@@ -205,7 +209,7 @@ class _Trial:
 
 def _try(
     spark: "SparkSession",
-    job: Job,
+    job: PreparedRun,
     chosen: Sequence[Reference | Rejection],
     peak: Peak,
     progress: Progress,
@@ -245,7 +249,9 @@ def _try(
     )
 
 
-def _job(job: Job, destination: Path, chosen: Sequence[Reference | Rejection]) -> Job:
+def _job(
+    job: PreparedRun, destination: Path, chosen: Sequence[Reference | Rejection]
+) -> PreparedRun:
     """A run of what was chosen, whatever is rejected of it."""
     config = replace(
         job.config,
@@ -264,7 +270,7 @@ def _job(job: Job, destination: Path, chosen: Sequence[Reference | Rejection]) -
     )
 
 
-def _multiply(job: Job, wanted: int, rows_per_file: int) -> None:
+def _multiply(job: PreparedRun, wanted: int, rows_per_file: int) -> None:
     """Commit more rows to a features table, much like those it has, until it holds so many."""
     table = features_table(job.destination)
     held = pa.Table.from_batches(b for file in table.files(status=OK) for b in table.read(file))
@@ -297,20 +303,22 @@ def _measurement(
     first, sample, multiplied = trial.first, trial.sample, trial.multiplied
     few, images, many = first.ledger.listed, len(chosen), trial.multiplied_images
 
-    def warm(stage: str) -> Line:
-        return Line.through((images, _seconds(sample, stage)), (many, _seconds(multiplied, stage)))
+    def warm(stage: str) -> Growth:
+        return Growth.through(
+            (images, _seconds(sample, stage)), (many, _seconds(multiplied, stage))
+        )
 
-    def output(name: str, most: int | None = None) -> Line:
+    def output(name: str, most: int | None = None) -> Growth:
         small, large = trial.sample_bytes.get(name, 0), trial.multiplied_bytes.get(name, 0)
-        return replace(Line.through((images, small), (many, large)), most=most)
+        return replace(Growth.through((images, small), (many, large)), most=most)
 
     return Measurement(
         start=start,
         listing=listing,
         stages={
-            "features": Line(few, _seconds(first, "extract"), trial.seconds_each),
+            "features": Growth(few, _seconds(first, "extract"), trial.seconds_each),
             # the very first is slower than Spark will be later
-            "reduce": Line(few, _seconds(first, "reduce"), warm("reduce").each),
+            "reduce": Growth(few, _seconds(first, "reduce"), warm("reduce").each),
             "write": warm("write"),
         },
         outputs={
@@ -319,7 +327,7 @@ def _measurement(
             "csv": output("csv"),
             "report": output(REPORT, MOST_POINTS),
             # its size follows the components, not the images
-            "model": Line(many, trial.multiplied_bytes.get("model", 0), 0.0),
+            "model": Growth(many, trial.multiplied_bytes.get("model", 0), 0.0),
         },
         peak_bytes=trial.peak_bytes,
         reducing_bytes=trial.reducing_bytes,
@@ -330,7 +338,7 @@ def _measurement(
 
 
 def _estimate(
-    job: Job, sample: RunRecord, measured: Measurement, count: int, image_bytes: int
+    job: PreparedRun, sample: RunRecord, measured: Measurement, count: int, image_bytes: int
 ) -> Estimate:
     images, each = job.listing.selected, measured.stages["features"].each
     warnings = list(sample.warnings)
@@ -376,6 +384,6 @@ def _sizes(destination: Path) -> dict[str, int]:
 def _require_local(master: str | None) -> None:
     if not (master or "").startswith("local"):
         raise ConfigError(
-            f"--master is {master}: an estimate is of this machine alone",
+            f"--master is {master}, but an estimate measures this machine only",
             "Name a local master such as local[*] or local[2].",
         )

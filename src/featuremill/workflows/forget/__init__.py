@@ -1,4 +1,4 @@
-"""Images erased from everything that runs left at a destination."""
+"""Erases images from everything that runs left at a destination."""
 
 from featuremill.workflows.forget.steps import Erased, forget
 

@@ -9,11 +9,11 @@ from featuremill.errors import ConfigError
 from featuremill.search.locate import address
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_REMEDY = "Save the list as UTF-8, with one path a line."
+_REMEDY = "Save the list as UTF-8, with one path on each line."
 
 
 @dataclass(frozen=True)
-class Listed:
+class PathList:
     """Paths with the place they were read from.
 
     Attributes
@@ -49,7 +49,7 @@ class Listed:
             )
 
 
-def parse(data: bytes, name: str) -> Listed:
+def parse(data: bytes, name: str) -> PathList:
     """Read a list of paths.
 
     Lines end in LF or CR LF, and a byte order mark of UTF-8 is no part of the first. A line of
@@ -61,7 +61,7 @@ def parse(data: bytes, name: str) -> Listed:
         If the list is UTF-16 or a line can be no path, with the number of the line.
     """
     if data.startswith(_UTF16):
-        raise ConfigError(f"{name} is UTF-16", _REMEDY)
+        raise ConfigError(f"{name} is UTF-16, it must be UTF-8", _REMEDY)
     lines: dict[str, int] = {}
     for number, path in _lines(data.removeprefix(codecs.BOM_UTF8)):
         if "\0" in path:
@@ -71,7 +71,7 @@ def parse(data: bytes, name: str) -> Listed:
         except ConfigError as error:
             raise ConfigError(f"{name}, line {number}: {error.problem}", error.remedy) from error
         lines.setdefault(path, number)
-    return Listed(name, lines)
+    return PathList(name, lines)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, str]]:

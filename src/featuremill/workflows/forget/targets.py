@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 
 from featuremill._utils import paths as names
 from featuremill.dataset.exclusions import UNFINISHED, Forgotten
-from featuremill.dataset.parquet import read_parquet
-from featuremill.dataset.schemas import REDUCED_FOLDER
+from featuremill.dataset.schemas import REDUCED_FOLDER, read_parquet
 from featuremill.dataset.tables import Table, features_table, reduced_table
 from featuremill.errors import DestinationError
 from featuremill.search.locate import address

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from featuremill.models.engines import BATCH
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 60.0

@@ -70,9 +70,9 @@ class Decoding:
                 f"images took {self.excess:,.0f} s longer to decode than images of their size do,"
                 f" {most:,.0f} s are allowed; the slowest is {self.slowest}"
                 f" ({self.slowest_seconds:.1f} s)",
-                "Lower --image-timeout, so that such images are rejected sooner; or raise it, if"
-                " they are what you want: ten times it is allowed. What was committed is kept; the"
-                " same command goes on from there.",
+                "Lower --image-timeout to reject such images sooner, or raise it to allow them: the"
+                " bound is at least ten times it. What was committed is kept; the same command"
+                " goes on from there.",
             )
 
     @property

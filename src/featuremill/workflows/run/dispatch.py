@@ -15,7 +15,7 @@ from featuremill.errors import PrecisionError, WorkerError
 from featuremill.images.sandbox import InChild, InProcess
 from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
-from featuremill.storage.references import Reference, Rejection, pack, unpack
+from featuremill.storage.listing import Reference, Rejection, pack, unpack
 from featuremill.workers.failures import WorkerDiedError
 from featuremill.workers.spark import Attempt, map_tasks, slots, tasks_failed
 from featuremill.workflows.run.chunks import split
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class EmbeddingWork:
     """What a worker needs to embed references; small and picklable, the network a broadcast."""
 
     task: Task
@@ -88,7 +88,7 @@ class Deaths:
 class EmbedReferences:
     """The function that runs on a worker: packed references in, a pickled receipt out."""
 
-    work: Work
+    work: EmbeddingWork
     chunk: int
     isolated: bool
 
@@ -114,7 +114,7 @@ class EmbedReferences:
 
 def embed_chunk(
     spark: "SparkSession",
-    work: Work,
+    work: EmbeddingWork,
     number: int,
     references: Sequence[Reference],
     group: str,

@@ -21,13 +21,12 @@ from featuremill.dataset import tables
 from featuremill.dataset.exclusions import REASON, Forgotten, read_all_forgotten
 from featuremill.dataset.known_images import Known, gone_images, known_images
 from featuremill.dataset.ledger import RunRecord
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import OK, REJECTED
+from featuremill.dataset.schemas import OK, REJECTED, feature_writer
 from featuremill.dataset.tables import DataFile
 from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.images.decode import Limits
 from featuremill.models.network import Network
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.workers.spark import (
     Background,
     cancel,
@@ -38,8 +37,8 @@ from featuremill.workers.spark import (
 )
 from featuremill.workflows.run.chunks import Chunk, Cutter, task_count
 from featuremill.workflows.run.decoder_time import Decoding
-from featuremill.workflows.run.dispatch import Deaths, Work, embed_chunk
-from featuremill.workflows.run.prepare import Job, write_network
+from featuremill.workflows.run.dispatch import Deaths, EmbeddingWork, embed_chunk
+from featuremill.workflows.run.prepare import PreparedRun, write_network
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.workflows.run.task import Receipt, Task, rejected_rows
 
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from pyspark import Broadcast
     from pyspark.sql import SparkSession
 
-Found = tuple[Reference | Rejection, bool]
+ToEmbed = tuple[Reference | Rejection, bool]
 """What is to be embedded, and whether it replaces rows of an older version."""
 
 IN_FLIGHT = 2
@@ -68,7 +67,7 @@ class Extraction:
 
     _spark: "SparkSession"
 
-    def __init__(self, job: Job, record: RunRecord, progress: Progress) -> None:
+    def __init__(self, job: PreparedRun, record: RunRecord, progress: Progress) -> None:
         self._job = job
         self._record = record
         self._ledger = record.ledger
@@ -79,7 +78,7 @@ class Extraction:
         self._decoding = Decoding()
         self._started = 0.0
         self._known = Known(())
-        self._found: Iterator[Found] = iter(())
+        self._found: Iterator[ToEmbed] = iter(())
         self._ready: Future[Network] | None = None
 
     def find_new(self) -> bool:
@@ -152,7 +151,7 @@ class Extraction:
             return []
         return gone_images(self._table, self._job.model_id, self._known, listing.would_list)
 
-    def _new(self, known: Known, forgotten: Sequence[Forgotten]) -> Iterator[Found]:
+    def _new(self, known: Known, forgotten: Sequence[Forgotten]) -> Iterator[ToEmbed]:
         """What is not known yet."""
         self._record.not_listed = len(known)
         for item in self._job.listing:
@@ -169,7 +168,7 @@ class Extraction:
             else:
                 yield item, found is not None
 
-    def _work(self, network: "Broadcast[Network]") -> Work:
+    def _work(self, network: "Broadcast[Network]") -> EmbeddingWork:
         job, config = self._job, self._job.config
         limits = Limits(config.max_bytes, config.max_pixels)
         task = Task(
@@ -181,7 +180,7 @@ class Extraction:
             run=job.run,
             every_pixel=job.contract == "fp32",
         )
-        return Work(
+        return EmbeddingWork(
             task=task,
             network=network,
             precision=job.fast_precision,
@@ -189,7 +188,7 @@ class Extraction:
             image_timeout=config.image_timeout,
         )
 
-    def _examine(self, work: Work, head: list[Reference | Rejection]) -> Verdict:
+    def _examine(self, work: EmbeddingWork, head: list[Reference | Rejection]) -> Verdict:
         sample = [item for item in head if isinstance(item, Reference)]
         self._progress.doing("examining what the workers can do")
         with self._record.timed("probe"):
@@ -214,7 +213,7 @@ class Extraction:
             self._progress.warn(verdict.warning)
         return verdict
 
-    def _embed(self, work: Work, new: Iterator[Found]) -> None:
+    def _embed(self, work: EmbeddingWork, new: Iterator[ToEmbed]) -> None:
         self._started = time.perf_counter()
         for chunk in self._cutter.cut(new):
             if len(self._in_flight) == IN_FLIGHT:

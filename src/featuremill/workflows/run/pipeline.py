@@ -23,7 +23,7 @@ from featuremill.report.gather import REPORT, write_report
 from featuremill.workers.memory import shortage
 from featuremill.workers.spark import spark_session
 from featuremill.workflows.run.extraction import Extraction, too_many_rejects
-from featuremill.workflows.run.prepare import Job, prepare, write_network
+from featuremill.workflows.run.prepare import PreparedRun, prepare, write_network
 from featuremill.workflows.run.reduction import Reduction
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ class Run:
 
     Parameters
     ----------
-    job : Job
+    job : PreparedRun
         What to do, checked.
     progress : Progress
         Is told how far the run is.
     """
 
-    def __init__(self, job: Job, progress: Progress) -> None:
+    def __init__(self, job: PreparedRun, progress: Progress) -> None:
         self.job = job
         self.record = RunRecord(
             job.run, job.config.description(), network=job.network.description(job.contract)
@@ -212,7 +212,7 @@ class Run:
 
 
 @contextmanager
-def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
+def _held(job: PreparedRun, record: RunRecord, progress: Progress) -> Iterator[None]:
     """Hold the destination, and leave behind nothing that was not committed."""
     try:
         with hold(job.destination, job.run, progress.say) as dead_run:
@@ -238,7 +238,7 @@ def _held(job: Job, record: RunRecord, progress: Progress) -> Iterator[None]:
         job.listing.close()
 
 
-def _clean_up_after(run: str, job: Job, progress: Progress) -> None:
+def _clean_up_after(run: str, job: PreparedRun, progress: Progress) -> None:
     removed = clean_up_after(run, job.destination)
     if removed:
         progress.say(f"removed {removed} files that run {run} had not committed")

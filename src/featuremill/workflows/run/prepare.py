@@ -25,7 +25,7 @@ from featuremill.workers.memory import check_memory
 
 
 @dataclass(frozen=True)
-class Job:
+class PreparedRun:
     """A run that may begin."""
 
     config: RunConfig
@@ -52,7 +52,7 @@ class Job:
         return "mixed" if can_mix else "fp32"
 
 
-def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
+def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> PreparedRun:
     """Check a configuration against the world; nothing is written.
 
     Raises
@@ -88,7 +88,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
             find_kept(config, destination, network.description(contract))
         except StorageError as error:
             raise DestinationError(error.problem, error.remedy) from error
-        return Job(
+        return PreparedRun(
             config=config,
             run=new_run_id(),
             source=source,
@@ -104,7 +104,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Job:
         raise
 
 
-def write_network(job: Job, *, replacing: bool) -> None:
+def write_network(job: PreparedRun, *, replacing: bool) -> None:
     """Note whose features the destination holds from now on."""
     network = {**job.network.description(job.contract), "replacing": replacing}
     confirm(job.destination)

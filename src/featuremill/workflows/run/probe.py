@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featuremill.errors import PrecisionError
+from featuremill.images.raw_pixels import Pixels
 from featuremill.images.sandbox import InChild
-from featuremill.models.engines import BATCH, Engine, Features, Pixels, native_bf16, open_engine
+from featuremill.models.engines import (
+    BATCH,
+    Engine,
+    FeatureBatch,
+    native_bf16,
+    open_engine,
+    smallest_cosine,
+)
 from featuremill.models.network import BOUNDS
-from featuremill.models.parity import smallest_cosine
-from featuremill.storage.references import Reference, pack, unpack
+from featuremill.storage.listing import Reference, pack, unpack
 from featuremill.workers.spark import Attempt, map_tasks, slots
-from featuremill.workflows.run.dispatch import Work
+from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.task import Picture, decode, fetch
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ class Answer:
 class Examine:
     """The function that runs on a worker: compare a fast way to features with the exact one."""
 
-    work: Work
+    work: EmbeddingWork
 
     def __call__(self, payload: bytes, _: Attempt) -> bytes:
         """Answer, as JSON, what this worker can do."""
@@ -122,7 +129,7 @@ class Examine:
         return np.array(pixels, np.uint8).reshape(-1, *task.input_size, 3), seconds
 
 
-def _timed(engine: Engine, pixels: Pixels) -> tuple[Features, float]:
+def _timed(engine: Engine, pixels: Pixels) -> tuple[FeatureBatch, float]:
     """Features, and seconds for one image of a full batch; without images, of a black one."""
     some = pixels if len(pixels) else np.zeros((1, *pixels.shape[1:]), np.uint8)
     engine.embed(some[:1])
@@ -132,12 +139,14 @@ def _timed(engine: Engine, pixels: Pixels) -> tuple[Features, float]:
     return features, (time.perf_counter() - start) / (batches * BATCH)
 
 
-def examine(spark: "SparkSession", work: Work, wanted: str, sample: Sequence[Reference]) -> Verdict:
+def examine(
+    spark: "SparkSession", work: EmbeddingWork, wanted: str, sample: Sequence[Reference]
+) -> Verdict:
     """Decide the precision of a run.
 
     Parameters
     ----------
-    work : Work
+    work : EmbeddingWork
         With the fast precision that is to be tried.
     wanted : str
         ``auto``, ``fp32``, ``mixed`` or ``bf16``, as asked for.

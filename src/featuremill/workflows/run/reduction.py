@@ -11,10 +11,10 @@ from featuremill.dataset.ledger import RunRecord
 from featuremill.errors import DestinationError
 from featuremill.pca import incremental, reduce, saved
 from featuremill.pca.drift import Beyond, Drift
-from featuremill.pca.incremental import Kept
+from featuremill.pca.incremental import KeptPca
 from featuremill.pca.model import PCA, Moments
 from featuremill.workers.spark import Background
-from featuremill.workflows.run.prepare import Job
+from featuremill.workflows.run.prepare import PreparedRun
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,16 +25,16 @@ class Reduction:
 
     Parameters
     ----------
-    job : Job
+    job : PreparedRun
     record : RunRecord
         Is told of the PCA, the drift and the warnings.
     progress : Progress
-    kept : Kept, optional
+    kept : KeptPca, optional
         The PCA that is kept instead of fitting one, if that is known already.
     """
 
     def __init__(
-        self, job: Job, record: RunRecord, progress: Progress, kept: Kept | None = None
+        self, job: PreparedRun, record: RunRecord, progress: Progress, kept: KeptPca | None = None
     ) -> None:
         self._job, self._record, self._progress = job, record, progress
         self._kept = kept
@@ -88,7 +88,7 @@ class Reduction:
             return None
         return self._fit(spark) if self._kept is None else self._extend(spark, self._kept)
 
-    def _extend(self, spark: "SparkSession", kept: Kept) -> PCA:
+    def _extend(self, spark: "SparkSession", kept: KeptPca) -> PCA:
         """Project what is new by the kept PCA, and tell how far it is from what that is of."""
         job = self._job
         measure = partial(incremental.measure_drift, spark, job.destination, kept, job.model_id)
@@ -125,7 +125,7 @@ class Reduction:
 
     def _fit(self, spark: "SparkSession") -> PCA | None:
         job, config = self._job, self._job.config
-        rows = reduce.Rows(job.model_id)
+        rows = reduce.RowSelection(job.model_id)
         sums = partial(reduce.compute_moments, spark, job.destination, rows, job.network.n_features)
         moments: Moments = Background(sums).result()
         if moments.n < 2:

@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from featuremill.dataset.parquet import feature_writer
-from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER
+from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER, feature_writer
 from featuremill.errors import ImageRejected
 from featuremill.images import decode as images
 from featuremill.images.decode import Limits
 from featuremill.images.sandbox import Decoder
 from featuremill.models.engines import BATCH, Engine
 from featuremill.storage import Store
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import NO_TIME_LEFT, Decoding
 
 SCHEMA_FINGERPRINT = hashlib.sha256(FEATURES.to_string().encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""A smaller copy of a labelled set of images, drawn class by class and the same for a seed."""
+"""Draws a smaller copy of a labelled set of images, class by class, the same for a seed."""
 
 from featuremill.workflows.sample.config import SampleConfig
 from featuremill.workflows.sample.steps import ClassSample, Sampled, sample

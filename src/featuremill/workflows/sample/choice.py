@@ -18,8 +18,7 @@ from typing import NamedTuple
 from featuremill._utils import paths
 from featuremill.errors import SourceError
 from featuremill.storage import Store
-from featuremill.storage.listing import Listing
-from featuremill.storage.references import Reference, Rejection
+from featuremill.storage.listing import Listing, Reference, Rejection
 from featuremill.workflows.sample.config import SampleConfig
 
 _PRUNED_FROM = 4096

@@ -183,7 +183,7 @@ class Transfer:
     def _taken(self, name: str) -> StorageError:
         return StorageError(
             f"{self.destination.url}/{name} has appeared meanwhile; it was not overwritten",
-            "Is something else writing there? If not, remove the folder and sample again.",
+            "Make sure that nothing else writes there, remove the folder and sample again.",
         )
 
     def _verify(self, expected: Mapping[str, int]) -> None:
@@ -193,7 +193,7 @@ class Transfer:
             raise StorageError(
                 f"{len(wrong):,} of {len(expected):,} files are missing at {self.destination.url}"
                 f" or have another size, such as {wrong[0]}",
-                "Is something else writing there? Remove these files and give the same command.",
+                "Make sure that nothing else writes there, remove these files and try again.",
             )
 
 
