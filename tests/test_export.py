@@ -562,6 +562,20 @@ def test_of_many_images_some_have_a_picture(atlas, results, monkeypatch):
     assert pd.read_parquet(kept / "images.parquet")["picture"].notna().sum() == 31
 
 
+def test_atlas_shows_no_picture_of_an_image_that_has_changed_since(atlas, results):
+    kept = atlas()
+    path = features(results)["path"][0]
+    image = Path(os.fsdecode(paths.decode(path)))
+    before = image.stat()
+    os.utime(image, (1, 1))
+    try:
+        assert command("explore", results).exit_code == 0
+    finally:
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    given = pd.read_parquet(kept / "images.parquet").set_index("path")["picture"]
+    assert list(given.index[given.isna()]) == [path]
+
+
 def test_without_its_source_atlas_shows_points_alone(atlas, copy):
     kept = atlas()
     next((copy / "runs").iterdir()).unlink()

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from featuremill.search.neighbors.rows import Indices, Rows
 
 LEAF: Final = 256
 """Rows of a box: small enough to lie apart from others, large enough for a fast product."""
