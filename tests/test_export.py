@@ -29,6 +29,7 @@ from PIL import Image, ImageOps
 from featuremill._utils import paths
 from featuremill._utils.progress import Silent
 from featuremill.cli import main
+from featuremill.dataset.csv_files import write_matrix
 from featuremill.dataset.network import NETWORK
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
 from featuremill.export import FORMS, explore, export, huggingface
@@ -491,6 +492,7 @@ def test_the_code_on_the_page_runs(results, source, tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
     monkeypatch.chdir(tmp_path)
     shutil.copytree(results, "results")
+    write_matrix(open_store("results"), K)
     shutil.copy(next(source.rglob("*.jpg")), "apple.jpg")
     for line in re.findall(r"^featuremill (export .*)$", page, re.MULTILINE):
         if "s3://" not in line:
