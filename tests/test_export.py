@@ -29,6 +29,7 @@ from PIL import Image, ImageOps
 from featuremill._utils import paths
 from featuremill._utils.progress import Silent
 from featuremill.cli import main
+from featuremill.dataset.csv_files import write_matrix
 from featuremill.dataset.network import NETWORK
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
 from featuremill.export import FORMS, explore, export, huggingface
@@ -490,6 +491,7 @@ def test_the_code_on_the_page_runs(results, source, tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
     monkeypatch.chdir(tmp_path)
     shutil.copytree(results, "results")
+    write_matrix(open_store("results"), K)
     shutil.copy(next(source.rglob("*.jpg")), "apple.jpg")
     for line in re.findall(r"^featuremill (export .*)$", page, re.MULTILINE):
         if "s3://" not in line:
@@ -559,6 +561,20 @@ def test_of_many_images_some_have_a_picture(atlas, results, monkeypatch):
     monkeypatch.setattr(explore, "MOST_PICTURES", 31)
     assert command("explore", results).exit_code == 0
     assert pd.read_parquet(kept / "images.parquet")["picture"].notna().sum() == 31
+
+
+def test_atlas_shows_no_picture_of_an_image_that_has_changed_since(atlas, results):
+    kept = atlas()
+    path = features(results)["path"][0]
+    image = Path(os.fsdecode(paths.decode(path)))
+    before = image.stat()
+    os.utime(image, (1, 1))
+    try:
+        assert command("explore", results).exit_code == 0
+    finally:
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    given = pd.read_parquet(kept / "images.parquet").set_index("path")["picture"]
+    assert list(given.index[given.isna()]) == [path]
 
 
 def test_without_its_source_atlas_shows_points_alone(atlas, copy):

@@ -11,7 +11,7 @@ from featuremill.report import feature_summary
 from featuremill.report.explorer import COLOURS, SHAPES, Look, looks, pack
 from featuremill.report.rows import Rows
 from featuremill.search import alike, analysis
-from featuremill.search.neighbors import LeaveOneOut, outlyingness, pairs_above, unit_rows
+from featuremill.search.neighbors import LeaveOneOut, nearest, outlyingness, pairs_above, unit_rows
 
 
 def clusters(classes=12, each=400, d=24, seed=0):
@@ -103,7 +103,7 @@ def test_the_farthest_rows_are_those_of_all_distances(unit, monkeypatch):
     monkeypatch.setattr(analysis, "_REFERENCES", 512)
     monkeypatch.setattr(analysis, "_BLOCK", 64)
     found, distances, among = analysis.farthest(unit, 12)
-    expected = outlyingness(unit, analysis.FAR_FROM)
+    expected = outlyingness(nearest(unit, unit, analysis.FAR_FROM, skip=np.arange(len(unit)))[1])
     order = np.argsort(-expected, kind="stable")[:12]
     np.testing.assert_allclose(distances, expected[order], atol=1e-6)
     assert set(found) == set(order)
@@ -121,7 +121,7 @@ def test_rows_that_a_sample_takes_for_far_do_not_hide_those_that_are(monkeypatch
     rows = np.concatenate([cloud, groups + random.normal(size=groups.shape, scale=0.01)])
     unit = unit_rows(rows.astype(np.float32))
     found = analysis.farthest(unit, 12)
-    expected = outlyingness(unit, analysis.FAR_FROM)
+    expected = outlyingness(nearest(unit, unit, analysis.FAR_FROM, skip=np.arange(len(unit)))[1])
     np.testing.assert_allclose(found.distances, np.sort(expected)[::-1][:12], atol=1e-6)
     assert max(found.rows) < 3000
 

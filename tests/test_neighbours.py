@@ -255,8 +255,9 @@ class TestFewRows:
 
     def test_one_row_has_no_neighbours(self) -> None:
         rows = like_features(1, 8)
-        assert nearest(rows, rows, 10, skip=np.array([0]))[0].shape == (1, 0)
-        assert outlyingness(rows).tolist() == [0]
+        found, cosines = nearest(rows, rows, 10, skip=np.array([0]))
+        assert found.shape == (1, 0)
+        assert outlyingness(cosines).tolist() == [0]
         assert pairs_above(rows, 0.5)[0].size == 0
         assert leaders(rows, 0.5, np.array([0])).tolist() == [0]
 
@@ -281,7 +282,8 @@ def test_a_chain_of_look_alikes_does_not_become_one_group() -> None:
 
 def test_the_lone_row_lies_out_and_equal_rows_do_not() -> None:
     rows = on_a_circle(0, 0, 0, 0, 90)
-    np.testing.assert_allclose(outlyingness(rows, 3), [0, 0, 0, 0, 1], atol=1e-6)
+    _, cosines = nearest(rows, rows, 3, skip=np.arange(5))
+    np.testing.assert_allclose(outlyingness(cosines), [0, 0, 0, 0, 1], atol=1e-6)
 
 
 class TestLeaveOneOut:

@@ -13,6 +13,7 @@ import pytest
 
 from featuremill import load_features
 from featuremill.dataset.ledger import Ledger, load_latest
+from featuremill.dataset.reader import Dataset
 from featuremill.errors import DestinationError
 from featuremill.report import gather
 from featuremill.report.rows import read_rows
@@ -201,8 +202,7 @@ def test_a_destination_without_a_run_is_refused(tmp_path):
 
 def rows_in(dest, most=1000):
     store = open_store(dest)
-    model_id = load_latest(store).network["model_id"]
-    return read_rows(store, model_id, 1280, most)
+    return read_rows(Dataset.now(store, load_latest(store).network), most)
 
 
 def test_rows_are_read_by_path_with_their_own_features(finished):
@@ -225,4 +225,5 @@ def test_a_sample_of_rows_keeps_the_counts_of_all(finished):
 
 
 def test_rows_of_another_model_are_none_of_them(finished):
-    assert len(read_rows(open_store(finished), "another", 1280, 1000)) == 0
+    network = {"model_id": "another", "n_features": 1280}
+    assert len(read_rows(Dataset.now(open_store(finished), network), 1000)) == 0

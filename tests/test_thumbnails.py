@@ -10,9 +10,9 @@ from PIL import Image
 
 from featuremill.errors import StorageError
 from featuremill.images import thumbnails
+from featuremill.images.originals import GONE
 from featuremill.images.thumbnails import (
     CHANGED,
-    GONE,
     LARGE,
     LATE,
     TILES,

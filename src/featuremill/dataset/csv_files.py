@@ -2,15 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.csv
 
 from featuremill._utils.csv_cells import cell, cells
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.schemas import REJECTED
-from featuremill.dataset.tables import features_table, reduced_table
+from featuremill.dataset.reader import matrix, rejected_rows
+from featuremill.dataset.tables import reduced_table
 from featuremill.storage import Store
 
 MATRIX = "csv/reduced.csv"
@@ -27,16 +26,13 @@ def write_matrix(destination: Store, n_components: int) -> None:
     )
     table = reduced_table(destination)
     with destination.writer(MATRIX) as file, pa.csv.CSVWriter(file, schema) as writer:
-        for data_file in table.files():
-            for batch in table.read(data_file):
-                # (n * k,) to k columns of n
-                matrix = batch["features_pca"].flatten().to_numpy().reshape(-1, n_components)
-                columns = [pa.array(column) for column in matrix.T]
-                writer.write_batch(
-                    pa.RecordBatch.from_arrays(
-                        [cells(batch["path"]), cells(batch["label"]), *columns], schema=schema
-                    )
+        for batch in table.batches(table.files()):
+            columns = [pa.array(column) for column in matrix(batch["features_pca"], n_components).T]
+            writer.write_batch(
+                pa.RecordBatch.from_arrays(
+                    [cells(batch["path"]), cells(batch["label"]), *columns], schema=schema
                 )
+            )
         confirm(destination)
 
 
@@ -49,15 +45,3 @@ def write_rejects(destination: Store, model_id: str) -> None:
         writer.writerow([cell(value) if isinstance(value, str) else value for value in row])
     confirm(destination)
     destination.write(REJECTS, text.getvalue().encode())
-
-
-def rejected_rows(
-    destination: Store, model_id: str, columns: Sequence[str]
-) -> Iterator[tuple[object, ...]]:
-    """Columns of every rejected row of a model."""
-    table = features_table(destination)
-    for file in table.files(status=REJECTED):
-        for batch in table.read(file, [*columns, "model_id"]):
-            for row in batch.to_pylist():
-                if row["model_id"] == model_id:
-                    yield tuple(row[column] for column in columns)

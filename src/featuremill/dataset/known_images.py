@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from featuremill.dataset.reader import rows_of
 from featuremill.dataset.tables import Table
 
 _RETRIED_STAGES = ("list", "fetch", "limit", "worker")
@@ -91,13 +90,10 @@ def known_images(
     """Read what a features table holds of a model; for `selects` see :class:`Known`."""
 
     def rows() -> Iterator[tuple[str, str, int]]:
-        for file in table.files():
-            for batch in table.read(file, ["path", "version", "model_id", "stage"]):
-                for path, version, model, stage in zip(
-                    *(column.to_pylist() for column in batch.columns), strict=True
-                ):
-                    if model == model_id:
-                        yield path, version, _state(stage)
+        for batch in rows_of(table, table.files(), model_id, ["path", "version", "stage"]):
+            columns = (column.to_pylist() for column in batch.columns)
+            for path, version, stage in zip(*columns, strict=True):
+                yield path, version, _state(stage)
 
     return Known(rows(), selects)
 
@@ -114,15 +110,10 @@ def gone_images(
     """
     return [
         path
-        for file in table.files()
-        for batch in table.read(file, ["path", "model_id"])
-        for path in _of_model(batch, model_id)["path"].to_pylist()
+        for batch in rows_of(table, table.files(), model_id, ["path"])
+        for path in batch["path"].to_pylist()
         if known.is_unmet(path) and would_be_listed(path)
     ]
-
-
-def _of_model(batch: pa.RecordBatch, model_id: str) -> pa.RecordBatch:
-    return batch.filter(pc.equal(batch["model_id"], model_id))
 
 
 def _state(stage: str | None) -> int:

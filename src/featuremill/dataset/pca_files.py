@@ -99,8 +99,7 @@ def read_description(destination: Store) -> dict[str, Any]:
 def outermost(destination: Store) -> Iterator[npt.NDArray[np.float32]]:
     """The largest magnitude among the scores of each row of the reduced table, in parts."""
     table = reduced_table(destination)
-    for file in table.files():
-        for batch in table.read(file, ["features_pca"]):
-            if batch.num_rows:
-                scores = batch["features_pca"].flatten().to_numpy().reshape(batch.num_rows, -1)
-                yield np.abs(scores).max(axis=1)
+    for batch in table.batches(table.files(), ["features_pca"]):
+        if batch.num_rows:
+            scores = batch["features_pca"].flatten().to_numpy().reshape(batch.num_rows, -1)
+            yield np.abs(scores).max(axis=1)

@@ -3,14 +3,9 @@
 import os
 from typing import TYPE_CHECKING, cast, overload
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from featuremill.dataset.network import read_network
-from featuremill.dataset.schemas import OK
-from featuremill.dataset.tables import features_table
-from featuremill.errors import DestinationError
-from featuremill.storage import Store, open_store
+from featuremill.dataset.reader import Dataset, open_dataset
+from featuremill.dataset.schemas import FEATURES_FOLDER
+from featuremill.storage import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,29 +59,13 @@ def load_features(
     DestinationError
         If there is no features table.
     """
-    store = open_store(destination, endpoint_url=endpoint_url, region=region)
-    table = features_table(store)
-    if not table.exists():
-        raise DestinationError(
-            f"{store.url} holds no features", "Name the destination of `featuremill run`."
-        )
-    model_id = read_network(store)["model_id"]
-    files = table.files(status=OK)
+    dataset = open_dataset(open_store(destination, endpoint_url=endpoint_url, region=region))
     if spark is not None:
-        return _with_spark(
-            spark, store, [f"{table.folder}/{file.name}" for file in files], model_id
-        )
-    columns = [*_COLUMNS, "model_id"]
-    batches = [batch for file in files for batch in table.read(file, columns)]
-    schema = pa.schema([table.schema.field(name) for name in columns])
-    rows = pa.Table.from_batches(batches, schema)
-    of_model = rows.filter(pc.equal(rows["model_id"], model_id)).select(_COLUMNS)
-    return cast("pd.DataFrame", of_model.to_pandas())
+        return _with_spark(spark, dataset)
+    return cast("pd.DataFrame", dataset.read(_COLUMNS).to_pandas())
 
 
-def _with_spark(
-    spark: "SparkSession", store: Store, names: list[str], model_id: str
-) -> "DataFrame":
+def _with_spark(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
     from pyspark.sql.types import (
         ArrayType,
         FloatType,
@@ -107,6 +86,7 @@ def _with_spark(
         ]
     )
     # Spark's name for the S3 file system; on EMR both names mean the same
-    root = store.url.replace("s3://", "s3a://", 1)
-    rows = spark.read.schema(schema).parquet(*(f"{root}/{name}" for name in names))
-    return rows.where(rows["model_id"] == model_id).select(*_COLUMNS)
+    folder = f"{dataset.store.url}/{FEATURES_FOLDER}".replace("s3://", "s3a://", 1)
+    rows = spark.read.schema(schema).parquet(*(f"{folder}/{file.name}" for file in dataset.files))
+    # the one place besides the reader that tells models apart, as nothing else is asked of Spark
+    return rows.where(rows["model_id"] == dataset.network["model_id"]).select(*_COLUMNS)

@@ -141,10 +141,17 @@ class Table:
         return {file.name for file in then} == {file.name for file in _data_files(newest)}
 
     def read(
-        self, file: DataFile, columns: Sequence[str] | None = None
+        self, file: DataFile | str, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Rows of one file, a row group at a time."""
-        return read_parquet(self.store, f"{self.folder}/{file.name}", columns)
+        """Rows of one file, or of one of a name, a row group at a time."""
+        name = file if isinstance(file, str) else file.name
+        return read_parquet(self.store, f"{self.folder}/{name}", columns)
+
+    def batches(
+        self, files: Iterable[DataFile | str], columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of some files, one after the other, a row group at a time."""
+        return (batch for file in files for batch in self.read(file, columns))
 
     def commit(
         self,
@@ -331,6 +338,11 @@ def without_rows(
     return removed, added
 
 
+def is_of_model(batch: pa.RecordBatch, model_id: str) -> pa.BooleanArray:
+    """Which rows of the features table are of a model."""
+    return pc.equal(batch["model_id"], model_id)
+
+
 def drop_paths(
     paths: Collection[str], model_id: str | None = None
 ) -> Callable[[pa.RecordBatch], pa.Array]:
@@ -339,14 +351,14 @@ def drop_paths(
 
     def drop(batch: pa.RecordBatch) -> pa.Array:
         found = pc.is_in(batch["path"], value_set=wanted)
-        return pc.and_(found, pc.equal(batch["model_id"], model_id)) if model_id else found
+        return pc.and_(found, is_of_model(batch, model_id)) if model_id else found
 
     return drop
 
 
 def drop_other_models(model_id: str) -> Callable[[pa.RecordBatch], pa.Array]:
     """Function for :func:`without_rows` that drops every other model's rows."""
-    return lambda batch: pc.not_equal(batch["model_id"], model_id)
+    return lambda batch: pc.invert(is_of_model(batch, model_id))
 
 
 def _writer(table: Table, sink: pa.NativeFile) -> pq.ParquetWriter:

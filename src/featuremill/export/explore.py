@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,12 +19,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featuremill._utils.progress import Progress, Silent
+from featuremill.dataset.reader import Matrix
+from featuremill.dataset.tables import reduced_table
 from featuremill.errors import ConfigError, ImageRejected, RunError, StorageError
-from featuremill.export.results import Matrix, Results, open_results
+from featuremill.export.results import Results, open_results
 from featuremill.images import decode
+from featuremill.images.originals import read_original
 from featuremill.storage import Store, open_store
 
 PROGRAM = "embedding-atlas"
@@ -140,7 +144,7 @@ def write_data(results: Results, folder: Path, progress: Progress) -> list[str]:
     )
     data, centres = folder / "images.parquet", _Centres()
     total = results.reduced_rows()
-    pictures = _Pictures(results.source(), step=max(1, -(-total // MOST_PICTURES)))
+    pictures = _Pictures.of_results(results, step=max(1, -(-total // MOST_PICTURES)))
     done = 0
     with pq.ParquetWriter(data, schema) as writer:
         for paths, labels, scores in results.scores():
@@ -166,7 +170,22 @@ class _Pictures:
 
     source: Store | None
     step: int
+    versions: Mapping[str, str]
     made: int = 0
+
+    @classmethod
+    def of_results(cls, results: Results, step: int) -> "_Pictures":
+        """With the versions of the images that get one, which the reduced table lacks."""
+        source, wanted, first = results.source(), list[str](), 0
+        table = reduced_table(results.store)
+        for batch in table.batches(table.files() if source else (), ["path"]):
+            wanted += batch["path"][-first % step :: step].to_pylist()
+            first += batch.num_rows
+        some, versions = pa.array(wanted, pa.string()), dict[str, str]()
+        for batch in results.batches(["path", "version"]) if source else ():
+            found = batch.filter(pc.is_in(batch["path"], value_set=some))
+            versions.update(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        return cls(source, step, versions)
 
     def of(self, paths: Sequence[str], first: int) -> list[dict[str, Any] | None]:
         """One for each path, or None; `first` is the number of the first image."""
@@ -188,7 +207,7 @@ class _Pictures:
             # a map without one picture is better than none
             with suppress(OSError, ImageRejected):
                 try:
-                    return decode.thumbnail(source.fetch(path).data)
+                    return decode.thumbnail(read_original(source, path, self.versions.get(path)))
                 except StorageError:
                     self.source = None
         return None

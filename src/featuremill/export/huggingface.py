@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from featuremill import __version__
 from featuremill._utils.progress import Progress
+from featuremill.dataset.reader import Matrix
 from featuremill.export.output import Output
-from featuremill.export.results import BLOCK, Matrix, Results, Rows, Survey
+from featuremill.export.results import BLOCK, Results, Rows, Survey
 
 CARD = "README.md"
 

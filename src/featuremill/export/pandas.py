@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featuremill._utils.progress import Progress
+from featuremill.dataset.reader import Matrix
 from featuremill.export.output import Output
-from featuremill.export.results import Matrix, Results
+from featuremill.export.results import Results
 
 IS_FILE = True
 NAMES = ()

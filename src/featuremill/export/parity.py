@@ -1,17 +1,18 @@
 """Whether an exported ONNX model gives what this library gives for the same pictures."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from featuremill.dataset.tables import features_table
 from featuremill.errors import ImageRejected, RunError, StorageError
 from featuremill.export.results import Results
 from featuremill.images import decode
 from featuremill.images.decode import Limits
+from featuremill.images.originals import read_original
 from featuremill.images.raw_pixels import Pixels
 from featuremill.images.synth import SynthConfig, draw, encode
 from featuremill.models.engines import open_engine, smallest_cosine
@@ -72,12 +73,6 @@ def _run(model: bytes, pixels: Pixels) -> Sequence[npt.NDArray[np.float32]]:
     return outputs
 
 
-@dataclass(frozen=True)
-class _Row:
-    path: str
-    version: str
-
-
 def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
     """Pixels of some embedded images that are still what they were."""
     source = results.source()
@@ -85,33 +80,28 @@ def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
         return
     config = results.record.config
     limits = Limits(config["max_bytes"], config["max_pixels"])
-    for row in _spread(results):
+    for path, version in _spread(results):
         try:
-            fetched = source.fetch(row.path)
-            if fetched.version == row.version:
-                yield decode.resize(decode.decode(fetched.data, limits).pixels, size)
+            data = read_original(source, path, version)
+            yield decode.resize(decode.decode(data, limits).pixels, size)
         except (OSError, ImageRejected):
             continue
         except StorageError:
             return
 
 
-def _spread(results: Results) -> Iterator[_Row]:
-    """Rows evenly apart over all files of the table."""
+def _spread(results: Results) -> Iterator[tuple[str, str]]:
+    """Paths and versions of images evenly apart over all files of the table."""
     table = features_table(results.store)
     total = sum(file.rows for file in results.files)
-    wanted = {int(at) for at in np.linspace(0, total, IMAGES, endpoint=False)}
+    wanted = np.linspace(0, total, IMAGES, endpoint=False).astype(np.int64)
     start = 0
     for file in results.files:
-        here = range(start, start + file.rows)
-        if wanted.intersection(here):
-            at = start
-            for batch in table.read(file, ["path", "version"]):
-                for row in batch.to_pylist():
-                    if at in wanted:
-                        yield _Row(row["path"], row["version"])
-                    at += 1
-        start = here.stop
+        here = np.unique(wanted[(wanted >= start) & (wanted < start + file.rows)]) - start
+        start += file.rows
+        if len(here):
+            rows = pa.Table.from_batches(table.read(file, ["path", "version"])).take(pa.array(here))
+            yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _drawn(size: tuple[int, int]) -> Iterator[Pixels]:

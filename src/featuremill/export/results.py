@@ -1,33 +1,29 @@
 """What is exported: the embedded images of a destination, a block of rows at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils import paths
 from featuremill.dataset.exclusions import require_finished
 from featuremill.dataset.ledger import RunRecord, load_latest, open_recorded
-from featuremill.dataset.network import read_network
 from featuremill.dataset.pca_files import read_description
-from featuremill.dataset.schemas import OK
-from featuremill.dataset.tables import DataFile, features_table, reduced_table
+from featuremill.dataset.reader import Dataset, Matrix, open_dataset
+from featuremill.dataset.tables import reduced_table
 from featuremill.errors import DestinationError, StorageError
 from featuremill.pca.model import PCA
 from featuremill.pca.saved import load_model
 from featuremill.storage import Store
 
-Matrix = npt.NDArray[np.float32]
-
 BLOCK = 4096
 """Rows held at a time: 21 MB of 1280 features."""
 
-_COLUMNS = ["path", "label", "width", "height", "model_id", "features"]
+_COLUMNS = ["path", "label", "width", "height", "features"]
 
 
 class Rows(NamedTuple):
@@ -59,16 +55,11 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Results:
-    """What a destination holds, as it was when it was opened.
+class Results(Dataset):
+    """What a destination holds, with its PCA.
 
     Attributes
     ----------
-    store : Store
-    network : mapping
-        Description of the network whose features these are.
-    files : sequence of DataFile
-        Of the features table, without rejects.
     pca : PCA or None
     run : str or None
         The run that fitted the PCA.
@@ -80,20 +71,12 @@ class Results:
         For images on S3.
     """
 
-    store: Store
-    network: Mapping[str, Any]
-    files: Sequence[DataFile]
     pca: PCA | None
     run: str | None
     record: RunRecord | None
     weights: Path | None
     endpoint_url: str | None = None
     region: str | None = None
-
-    @property
-    def n_features(self) -> int:
-        """Length of a row of features."""
-        return int(self.network["n_features"])
 
     def fitted(self) -> PCA:
         """The PCA, where there has to be one.
@@ -127,7 +110,7 @@ class Results:
         """
         rows = longest_path = longest_label = 0
         labels: set[str] = set()
-        for batch in self._batches(["path", "label", "model_id"]):
+        for batch in self.batches(["path", "label"]):
             rows += batch.num_rows
             labels.update(pc.unique(batch["label"]).to_pylist())
             longest_path = max(longest_path, pc.max(pc.utf8_length(batch["path"])).as_py())
@@ -150,7 +133,7 @@ class Results:
         block : int
             Rows at a time; only the last block is smaller.
         """
-        for table in _regrouped(self._batches(_COLUMNS), block):
+        for table in _regrouped(self.batches(_COLUMNS), block):
             columns = {name: table[name].combine_chunks() for name in _COLUMNS}
             features = _matrix(columns["features"])
             scores = None if self.pca is None else self.pca.transform(features)
@@ -173,29 +156,19 @@ class Results:
         """
         k = self.fitted().n_components_
         table = reduced_table(self.store)
-        for file in table.files():
-            for batch in table.read(file):
-                scores = _matrix(batch["features_pca"])
-                if scores.shape[1] != k:
-                    raise DestinationError(
-                        f"the reduced table at {self.store.url} has {scores.shape[1]} components,"
-                        f" the PCA has {k}",
-                        "Run `featuremill run` with the same SRC and DEST again.",
-                    )
-                yield batch["path"], batch["label"], scores
+        for batch in table.batches(table.files()):
+            scores = _matrix(batch["features_pca"])
+            if scores.shape[1] != k:
+                raise DestinationError(
+                    f"the reduced table at {self.store.url} has {scores.shape[1]} components,"
+                    f" the PCA has {k}",
+                    "Run `featuremill run` with the same SRC and DEST again.",
+                )
+            yield batch["path"], batch["label"], scores
 
     def reduced_rows(self) -> int:
         """How many rows :meth:`scores` gives."""
         return sum(file.rows for file in reduced_table(self.store).files())
-
-    def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Rows of this model; while a run replaces a model, the table holds another's too."""
-        table = features_table(self.store)
-        for file in self.files:
-            for read in table.read(file, columns):
-                batch = read.filter(pc.equal(read["model_id"], self.network["model_id"]))
-                if batch.num_rows:
-                    yield batch
 
 
 def open_results(
@@ -220,20 +193,22 @@ def open_results(
     """
     require_finished(store)
     try:
-        table = features_table(store)
-        if not table.exists():
-            raise DestinationError(
-                f"{store.url} holds no features", "Name the destination of `featuremill run`."
-            )
-        network = read_network(store)
+        held = open_dataset(store)
         pca = load_model(store)
         run = None
         if pca is not None:
             fitted = read_description(store)
             run = str(fitted["run"])
-            _check_model(store, str(fitted["network"]["model_id"]), str(network["model_id"]))
-        files, record = table.files(status=OK), load_latest(store)
-        return Results(store, network, files, pca, run, record, weights, endpoint_url, region)
+            _check_model(store, str(fitted["network"]["model_id"]), str(held.network["model_id"]))
+        return Results(
+            **vars(held),
+            pca=pca,
+            run=run,
+            record=load_latest(store),
+            weights=weights,
+            endpoint_url=endpoint_url,
+            region=region,
+        )
     except FileNotFoundError as error:
         raise DestinationError(
             f"{store.url} is not complete: {error}",

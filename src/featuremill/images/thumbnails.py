@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from PIL import Image, features
@@ -19,6 +20,14 @@ from PIL import Image, features
 from featuremill._utils.hardware import usable_cores
 from featuremill.errors import ImageRejected, StorageError
 from featuremill.images.decode import Limits, decode
+from featuremill.images.originals import (
+    GONE,
+    ChangedError,
+    UnusedError,
+    out_of_reach,
+    read_original,
+    use_each,
+)
 from featuremill.storage import Store
 
 LEVELS: Final = ((96, 60), (64, 45), (48, 35))
@@ -31,14 +40,13 @@ TILES: Final = ACROSS * ACROSS
 PATIENCE: Final = 15.0
 """Seconds in which a source must give its first image, or is taken as out of reach."""
 
-GONE, CHANGED, LARGE, LATE, UNTRIED = (
-    "cannot be read any more",
+CHANGED, LARGE, LATE, UNTRIED = (
     "changed since they were embedded",
     "too large to be read for a thumbnail",
     "not read in the time there was",
     "not tried, since none of those tried first could be shown",
 )
-"""Why images have no thumbnail."""
+"""Why images have no thumbnail, besides :data:`~featuremill.images.originals.GONE`."""
 
 _LARGEST = Limits(max_bytes=16_000_000, max_pixels=64_000_000)
 _SINGLE_EDGE, _SINGLE_QUALITY = 80, 65
@@ -104,10 +112,6 @@ class Sheets:
         return sum(map(len, self.tiles))
 
 
-class _MissingError(Exception):
-    """Why an image has no thumbnail."""
-
-
 class Thumbnails:
     """Reads images of one source and makes them small, for so many seconds from now on.
 
@@ -137,12 +141,10 @@ class Thumbnails:
         """WebP of each of some rows, at most 80 pixels wide and high; none where it is missing."""
         rows = list(dict.fromkeys(rows))
         self.problem = self._reach(rows[0]) if rows else ""
+        largest, _ = LEVELS[0]
+        read = partial(self._read, edge=largest)
+        self._small, self._missing = use_each(rows, read, self._source.read_ahead)
         with ThreadPoolExecutor(self._source.read_ahead) as pool:
-            for row, small in zip(rows, pool.map(self._try, rows), strict=True):
-                if isinstance(small, str):
-                    self._missing[small] += 1
-                else:
-                    self._small[row] = small
             return dict(zip(self._small, pool.map(_single, self._small.values()), strict=True))
 
     def sheets(self, rows: Sequence[int], room: int) -> Sheets:
@@ -184,7 +186,7 @@ class Thumbnails:
         left_out = 0
 
         def make(part: Sequence[int]) -> tuple[bytes, list[Tile], Counter[str]]:
-            found, reasons = self._found(part, edge)
+            found, reasons = use_each(part, partial(self._tile, edge=edge))
             sized = [Tile(row, *image.size) for row, image in found.items()]
             data = _sheet(list(found.values()), edge, quality, options) if found else b""
             return data, sized, reasons
@@ -200,15 +202,8 @@ class Thumbnails:
                     tiles.append(sized)
         return Sheets(edge, "", images, tiles, missing, left_out)
 
-    def _found(self, part: Sequence[int], edge: int) -> tuple[dict[int, Image.Image], Counter[str]]:
-        found: dict[int, Image.Image] = {}
-        reasons: Counter[str] = Counter()
-        for row in part:
-            try:
-                found[row] = _fit(self._small.get(row) or self._read(row, edge), edge)
-            except _MissingError as error:
-                reasons[str(error)] += 1
-        return found, reasons
+    def _tile(self, row: int, edge: int) -> Image.Image:
+        return _fit(self._small.get(row) or self._read(row, edge), edge)
 
     def _reach(self, row: int) -> str:
         """Ask for one image; why none can be had, if the source itself is out of reach."""
@@ -216,16 +211,9 @@ class Thumbnails:
 
         def ask() -> None:
             try:
-                self._source.fetch(self._images[row].path)
-            except OSError:
-                # the source is there, this image is not
-                answers.append("")
-            except StorageError as error:
-                answers.append(error.problem)
+                answers.append(out_of_reach(self._source, self._images[row].path))
             except Exception as error:
                 answers.append(f"{type(error).__name__}: {error}")
-            else:
-                answers.append("")
 
         # a daemon: the end of the program does not wait for a server that never answers
         asking = threading.Thread(target=ask, name="thumbnails", daemon=True)
@@ -233,32 +221,25 @@ class Thumbnails:
         asking.join(PATIENCE)
         return answers[0] if answers else f"no answer within {PATIENCE:.0f} seconds"
 
-    def _try(self, row: int) -> Image.Image | str:
-        """The image at the largest size there is, or why there is none."""
-        try:
-            return self._read(row, LEVELS[0][0])
-        except _MissingError as error:
-            return str(error)
-
     def _read(self, row: int, edge: int) -> Image.Image:
         """The image, no wider and no higher than so many pixels."""
         wanted = self._images[row]
         if self.problem:
-            raise _MissingError(GONE)
+            raise UnusedError(GONE)
         if time.monotonic() > self._end:
-            raise _MissingError(LATE)
+            raise UnusedError(LATE)
         if wanted.bytes > _LARGEST.max_bytes:
-            raise _MissingError(LARGE)
+            raise UnusedError(LARGE)
         try:
-            fetched = self._source.fetch(wanted.path)
-            if fetched.version != wanted.version:
-                raise _MissingError(CHANGED)
+            data = read_original(self._source, wanted.path, wanted.version)
             # the very decoder that these bytes went through before
-            pixels = decode(fetched.data, _LARGEST, (edge, edge)).pixels
+            pixels = decode(data, _LARGEST, (edge, edge)).pixels
+        except ChangedError as error:
+            raise UnusedError(CHANGED) from error
         except ImageRejected as error:
-            raise _MissingError(LARGE if error.stage == "limit" else GONE) from error
+            raise UnusedError(LARGE if error.stage == "limit" else GONE) from error
         except (OSError, StorageError) as error:
-            raise _MissingError(GONE) from error
+            raise UnusedError(GONE) from error
         return _fit(Image.fromarray(pixels), edge)
 
 

@@ -177,19 +177,16 @@ def changed_since(table: Table, version: int, model_id: str) -> Since | None:
         added = _missing_from(before, now)
         runs: set[str] = set()
         paths: set[str] = set()
-        for file in gone:
-            for batch in table.read(file, ["path", "run"]):
-                paths.update(batch["path"].to_pylist())
-                runs.update(batch["run"].to_pylist())
+        for batch in table.batches(gone, ["path", "run"]):
+            paths.update(batch["path"].to_pylist())
+            runs.update(batch["run"].to_pylist())
     except (DeltaError, FileNotFoundError):
         return None
     # rows that were moved to another file with what remained of theirs; a run's rows are all of
     # that version or all later, since one run at a time writes
-    if gone:
-        for file in added:
-            for batch in table.read(file, ["path", "run"]):
-                pairs = zip(batch["path"].to_pylist(), batch["run"].to_pylist(), strict=True)
-                paths.difference_update(path for path, run in pairs if run in runs)
+    for batch in table.batches(added if gone else (), ["path", "run"]):
+        pairs = zip(batch["path"].to_pylist(), batch["run"].to_pylist(), strict=True)
+        paths.difference_update(path for path, run in pairs if run in runs)
     return Since(RowSelection(model_id, added, frozenset(runs)), frozenset(paths))
 
 

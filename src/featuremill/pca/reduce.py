@@ -12,14 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils.formatting import plural
-from featuremill.dataset.schemas import (
-    FEATURES_FOLDER,
-    OK,
-    REDUCED,
-    REDUCED_FOLDER,
-    read_parquet,
-    reduced_writer,
-)
+from featuremill.dataset.reader import rows_of
+from featuremill.dataset.schemas import OK, REDUCED, REDUCED_FOLDER, reduced_writer
 from featuremill.dataset.tables import DataFile, Removal, features_table, reduced_table
 from featuremill.errors import RunError
 from featuremill.pca.model import PCA, Moments
@@ -153,14 +147,13 @@ def _feature_rows(
     destination: Store, names: Sequence[str], rows: RowSelection
 ) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float32]]]:
     left_out = pa.array(sorted(rows.without_runs), pa.string())
-    for name in names:
-        columns = ["path", "label", "model_id", "run", "features"]
-        for read in read_parquet(destination, f"{FEATURES_FOLDER}/{name}", columns):
-            wanted = pc.invert(pc.is_in(read["run"], value_set=left_out))
-            batch = read.filter(pc.and_(pc.equal(read["model_id"], rows.model_id), wanted))
-            if batch.num_rows:
-                values: npt.NDArray[np.float32] = batch["features"].flatten().to_numpy()
-                yield batch, values.reshape(batch.num_rows, -1)  # (n, n_features)
+    columns = ["path", "label", "run", "features"]
+    for batch in rows_of(features_table(destination), names, rows.model_id, columns):
+        if rows.without_runs:
+            batch = batch.filter(pc.invert(pc.is_in(batch["run"], value_set=left_out)))
+        if batch.num_rows:
+            values: npt.NDArray[np.float32] = batch["features"].flatten().to_numpy()
+            yield batch, values.reshape(batch.num_rows, -1)  # (n, n_features)
 
 
 def _scores(

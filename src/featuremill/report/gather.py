@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from featuremill._utils import paths
-from featuremill.dataset.csv_files import rejected_rows
 from featuremill.dataset.ledger import (
     RunRecord,
     kind_of,
@@ -16,6 +15,7 @@ from featuremill.dataset.ledger import (
 )
 from featuremill.dataset.lock import confirm
 from featuremill.dataset.pca_files import read_description
+from featuremill.dataset.reader import Dataset, rejected_rows
 from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails
 from featuremill.pca.model import PCA
@@ -137,9 +137,7 @@ def rewrite_report(
 
 
 def _page(destination: Store, source: Store, record: RunRecord, pca: PCA | None) -> str:
-    rows = read_rows(
-        destination, str(record.network["model_id"]), int(record.network["n_features"]), MOST_POINTS
-    )
+    rows = read_rows(Dataset.now(destination, record.network), MOST_POINTS)
     thumbnails = Thumbnails(source, rows.images, THUMBNAIL_SECONDS)
     shown = DisplayPaths(source, destination, record)
     rows = replace(

@@ -1,7 +1,6 @@
 """The rows of the features table that a report shows: all of them, or a sample."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,12 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featuremill.dataset.schemas import OK
-from featuremill.dataset.tables import DataFile, Table, features_table
+from featuremill.dataset.reader import Dataset, placed, seeded_sample
 from featuremill.images.thumbnails import Wanted
-from featuremill.storage import Store
 
-_KNOWN = ["path", "label", "version", "bytes", "model_id"]
+_KNOWN = ["label", *Wanted._fields]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,71 +53,29 @@ class Rows:
         return cast("list[int]", by_class[np.argsort(turn, kind="stable")].tolist())
 
 
-def read_rows(destination: Store, model_id: str, n_features: int, most: int) -> Rows:
-    """Read the rows of one model, a seeded sample where there are more than `most`.
+def read_rows(dataset: Dataset, most: int) -> Rows:
+    """Read the images of a destination, a seeded sample where there are more than `most`.
 
     Notes
     -----
     The features are read into one array, 512 MB for 100,000 images of 1280; beside it there is
     never more than one row group of a file.
     """
-    table = features_table(destination)
-    # once, so that what a run commits meanwhile is not among them
-    files = table.files(status=OK)
-    known = _known(table, files, model_id)
+    known = dataset.read(_KNOWN)
     classes = Counter(cast("list[str]", known["label"].to_pylist()))
-    total = known.num_rows
-    place = _places(known, most)
-    taken = np.flatnonzero(place >= 0)
-    order = taken[np.argsort(place[taken])]
+    sample = seeded_sample(known.num_rows, most)
+    order = sample[pc.sort_indices(known["path"].take(pa.array(sample))).to_numpy()]
     chosen = known.take(pa.array(order))
-    columns = (chosen[name].to_pylist() for name in ("path", "version", "bytes"))
-    features = np.empty((len(order), n_features), np.float32)
-    _read_features(table, files, model_id, place, features)
+    columns = (chosen[name].to_pylist() for name in Wanted._fields)
+    places = np.full(known.num_rows, -1, np.int64)
+    places[order] = np.arange(len(order))
+    features = np.empty((len(order), dataset.n_features), np.float32)
+    for rows, values in placed(dataset.features(), places, dataset.n_features):
+        features[rows] = values
     return Rows(
         images=[Wanted(*fields) for fields in zip(*columns, strict=True)],
         labels=cast("list[str]", chosen["label"].to_pylist()),
         features=features,
         classes=classes,
-        total=total,
+        total=known.num_rows,
     )
-
-
-def _known(table: Table, files: Sequence[DataFile], model_id: str) -> pa.Table:
-    """All but the features, in the order of the files."""
-    schema = pa.schema([table.schema.field(name) for name in _KNOWN])
-    batches = [batch for file in files for batch in table.read(file, _KNOWN)]
-    known = pa.Table.from_batches(batches, schema)
-    return known.filter(pc.equal(known["model_id"], model_id))
-
-
-def _places(known: pa.Table, most: int) -> NDArray[np.int64]:
-    """Where each row goes among those taken, by path; -1 where it is not taken."""
-    rows = np.arange(known.num_rows)
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-    by_path = pc.sort_indices(known["path"].take(pa.array(rows))).to_numpy()
-    place = np.full(known.num_rows, -1, np.int64)
-    place[rows[by_path]] = np.arange(len(rows))
-    return place
-
-
-def _read_features(
-    table: Table,
-    files: Sequence[DataFile],
-    model_id: str,
-    place: NDArray[np.int64],
-    into: NDArray[np.float32],
-) -> None:
-    start = 0
-    for file in files:
-        for batch in table.read(file, ["model_id", "features"]):
-            mine = pc.equal(batch["model_id"], model_id)
-            if pc.all(mine).as_py() is False:
-                batch = batch.filter(mine)
-            values = batch["features"].flatten().to_numpy().reshape(-1, into.shape[1])
-            places = place[start : start + batch.num_rows]
-            start += batch.num_rows
-            # copied only where something is left out: it is most of the time that reading takes
-            taken = places >= 0
-            into[places[taken]] = values if taken.all() else values[taken]

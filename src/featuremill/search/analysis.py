@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from featuremill.search.neighbors import LeaveOneOut, nearest, unit_rows
+from featuremill.dataset.reader import seeded_sample
+from featuremill.search.neighbors import LeaveOneOut, nearest, outlyingness, unit_rows
 from featuremill.search.neighbors.rows import Indices, Rows
 
 MOST_QUERIES: Final = 2000
@@ -80,9 +81,7 @@ def centres(unit: Rows, labels: Sequence[str]) -> Centres:
 
 def queries(n: int) -> Indices:
     """Rows to ask: all, or a seeded sample in ascending order."""
-    if n <= MOST_QUERIES:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, MOST_QUERIES, replace=False))
+    return seeded_sample(n, MOST_QUERIES)
 
 
 def told_by_class(told: LeaveOneOut) -> dict[str, tuple[int, int, str | None]]:
@@ -153,7 +152,7 @@ def farthest(unit: Rows, most: int) -> Farthest:
             return Farthest(rows, distances, start)
         _, cosines = nearest(unit[part], unit, FAR_FROM, skip=part)
         rows = np.concatenate([rows, part])
-        distances = np.concatenate([distances, 1 - cosines.mean(axis=1)])
+        distances = np.concatenate([distances, outlyingness(cosines)])
         best = np.argsort(-distances, kind="stable")[:most]
         rows, distances = rows[best], distances[best]
     return Farthest(rows, distances)
@@ -161,7 +160,7 @@ def farthest(unit: Rows, most: int) -> Farthest:
 
 def _bounds(unit: Rows) -> Rows:
     """Distances to the nearest of a sample; never too small, but for rounding."""
-    sample = np.sort(np.random.default_rng(1).choice(len(unit), _REFERENCES, replace=False))
+    sample = seeded_sample(len(unit), _REFERENCES, np.random.default_rng(1))
     # one more, since a row of the sample finds itself
     _, cosines = nearest(unit, unit[sample], FAR_FROM + 1)
     itself = np.isin(np.arange(len(unit)), sample)

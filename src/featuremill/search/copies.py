@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from featuremill._utils.progress import Progress
+from featuremill.images.originals import read_again
 from featuremill.search.embedded import Embedded
 from featuremill.search.neighbors.rows import Indices, cosines_of_pairs
-from featuremill.search.originals import read_again
 
 _COPIES: Final = 0.999
 """Cosine below which images are no copies: every precision of a network keeps to it."""
@@ -43,4 +43,5 @@ def checksums(
     """
     if rows:
         progress.say(f"reading {len(rows):,} images that may be copies")
-    return read_again(embedded, rows, lambda data: hashlib.sha256(data).hexdigest())
+    images = {row: embedded.image(row) for row in rows}
+    return read_again(embedded.store_of, images, lambda data: hashlib.sha256(data).hexdigest())

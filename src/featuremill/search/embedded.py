@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -17,9 +17,8 @@ from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress, Silent
 from featuremill.dataset.exclusions import require_finished
 from featuremill.dataset.ledger import RunRecord, load_latest, open_recorded
-from featuremill.dataset.network import read_network
-from featuremill.dataset.schemas import OK
-from featuremill.dataset.tables import DataFile, Table, features_table, reduced_table
+from featuremill.dataset.reader import Dataset, open_dataset, placed
+from featuremill.dataset.tables import reduced_table
 from featuremill.errors import ConfigError, DestinationError, StorageError
 from featuremill.pca.saved import load_fitted
 from featuremill.search.neighbors import unit_rows
@@ -140,28 +139,19 @@ def load(
     progress = progress or Silent()
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     require_finished(store)
-    network = _network(store)
-    table = features_table(store)
-    files = table.files(status=OK)
-    known = _known(table, files, network["model_id"])
+    dataset = open_dataset(store)
+    known = _known(dataset)
     if on == FEATURES:
-        batches = _features(table, files, network["model_id"])
-        vectors = _filled(known, batches, int(network["n_features"]))
+        vectors = _filled(known, dataset.features(), dataset.n_features)
     else:
-        known, vectors = _reduced(store, network, known, progress)
+        known, vectors = _reduced(dataset, known, progress)
     if not len(vectors):
         raise DestinationError(f"{store.url} holds no embedded image", _REMEDY)
     images = known.select(_IMAGE)
     record = _record(store)
     what = FEATURES if on == FEATURES else "components"
     progress.say(f"{plural(len(vectors), 'image')} loaded, with {vectors.shape[1]:,} {what} each")
-    return Embedded(store, on, network, images, vectors, record, endpoint_url, region)
-
-
-def _network(store: Store) -> dict[str, Any]:
-    if not features_table(store).exists():
-        raise DestinationError(f"{store.url} holds no features", _REMEDY)
-    return read_network(store)
+    return Embedded(store, on, dataset.network, images, vectors, record, endpoint_url, region)
 
 
 def _record(store: Store) -> RunRecord | None:
@@ -172,28 +162,16 @@ def _record(store: Store) -> RunRecord | None:
         return None
 
 
-def _known(table: Table, files: Sequence[DataFile], model_id: str) -> pa.Table:
-    """All but the features of every image of a model, by path, with its place in the files."""
-    columns = [*_IMAGE, "model_id"]
-    schema = pa.schema([table.schema.field(name) for name in columns])
-    batches = [batch for file in files for batch in table.read(file, columns)]
-    known = pa.Table.from_batches(batches, schema)
-    known = known.filter(pc.equal(known["model_id"], model_id)).drop_columns("model_id")
+def _known(dataset: Dataset) -> pa.Table:
+    """All but the features of every image, by path, with its place in the files."""
+    known = dataset.read(_IMAGE)
     known = known.append_column("place", pa.array(np.arange(len(known))))
     return known.take(pc.sort_indices(known["path"])).combine_chunks()
 
 
-def _features(table: Table, files: Sequence[DataFile], model_id: str) -> Iterator[pa.Array]:
-    """Features of every image of a model, in the order of the files."""
-    for file in files:
-        for batch in table.read(file, ["model_id", "features"]):
-            yield batch.filter(pc.equal(batch["model_id"], model_id))["features"]
-
-
-def _reduced(
-    store: Store, network: Mapping[str, Any], known: pa.Table, progress: Progress
-) -> tuple[pa.Table, Rows]:
+def _reduced(dataset: Dataset, known: pa.Table, progress: Progress) -> tuple[pa.Table, Rows]:
     """The images that have PCA scores, and these."""
+    store = dataset.store
     table = reduced_table(store)
     # where too few images are left for a PCA, a run leaves its table without rows
     fitted = load_fitted(store) if table.exists() else None
@@ -203,13 +181,13 @@ def _reduced(
             "Compare by the full features, or run again without --no-reduce.",
         )
     _, description = fitted
-    if description["network"]["model_id"] != network["model_id"]:
+    if description["network"]["model_id"] != dataset.network["model_id"]:
         raise DestinationError(
             f"the reduced features at {store.url} are of another model than its features",
             "Compare by the full features, or run again without --no-reduce.",
         )
     files = table.files()
-    paths = [batch["path"] for file in files for batch in table.read(file, ["path"])]
+    paths = [batch["path"] for batch in table.batches(files, ["path"])]
     # (rows of the reduced table,) in the order of the files; a path that is not known is null
     reduced = pa.chunked_array(paths, pa.string())
     place = pc.index_in(known["path"], value_set=reduced)
@@ -218,30 +196,25 @@ def _reduced(
         progress.warn(f"{missing:,} images have features but no reduced ones: they are left out")
     known = known.set_column(known.schema.get_field_index("place"), "place", place)
     known = known.filter(pc.is_valid(place)).combine_chunks()
-    scores = (b["features_pca"] for f in files for b in table.read(f, ["features_pca"]))
+    scores = (batch["features_pca"] for batch in table.batches(files, ["features_pca"]))
     return known, _filled(known, scores, int(description["n_components"]), len(reduced))
 
 
 def _filled(
-    known: pa.Table, batches: Iterator[pa.Array], width: int, total: int | None = None
+    known: pa.Table, lists: Iterator[pa.Array], width: int, total: int | None = None
 ) -> Rows:
     """Unit rows in the order of `known`, of lists that come in the order of its places."""
     places = known["place"].to_numpy()
     row_of = np.full(len(places) if total is None else total, -1, np.int64)
     row_of[places] = np.arange(len(places))
     vectors = _room(len(places), width)
-    start = 0
-    for batch in batches:
-        values = batch.flatten().to_numpy()
-        if values.size != len(batch) * width or not np.isfinite(values).all():
+    for rows, values in placed(lists, row_of, width):
+        if not np.isfinite(values).all():
             raise DestinationError(
                 f"rows hold what is no {width} finite numbers, so no cosine can be computed",
                 "See what is wrong by `featuremill check`, and compute them again.",
             )
-        values = values.reshape(len(batch), width)
-        rows = row_of[start : start + len(batch)]
-        vectors[rows[rows >= 0]] = unit_rows(values[rows >= 0])
-        start += len(batch)
+        vectors[rows] = unit_rows(values)
     return vectors
 
 

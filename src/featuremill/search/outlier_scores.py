@@ -12,7 +12,7 @@ from featuremill._utils.progress import Progress, Silent
 from featuremill.errors import ConfigError
 from featuremill.search.embedded import DIGITS, Embedded, load
 from featuremill.search.most_similar import rows_of_label
-from featuremill.search.neighbors import majority, nearest, wilson
+from featuremill.search.neighbors import majority, nearest, outlyingness, wilson
 from featuremill.search.neighbors.rows import Indices, Rows
 
 NEIGHBOURS: Final = 10
@@ -150,7 +150,7 @@ class _Around:
             queries, vectors, NEIGHBOURS, skip=wanted, progress=progress.advance
         )
         # float32 products of equal rows may be just above 1
-        self.distance: Rows = np.maximum(0, 1 - cosines.mean(axis=1, dtype=np.float32))
+        self.distance: Rows = np.maximum(0, outlyingness(cosines))
         labels = np.asarray(embedded.labels(), dtype=object)
         self._names, self._codes = np.unique(labels, return_inverse=True)
 

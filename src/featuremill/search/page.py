@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from featuremill._utils.progress import Progress
 from featuremill.errors import ImageRejected, SourceError
 from featuremill.images import decode
+from featuremill.images.originals import GONE, read_again
 from featuremill.search.duplicate_groups import Duplicates, Group
 from featuremill.search.embedded import Embedded
 from featuremill.search.most_similar import Similar
-from featuremill.search.originals import GONE, read_again
 from featuremill.search.outlier_scores import Outlier, Outliers
 from featuremill.search.query import read
 
@@ -165,10 +165,10 @@ def _thumbnails(
     places = pc.index_in(
         pa.array(unique, pa.string()), value_set=embedded.images["path"]
     ).to_pylist()
-    path_of = {row: path for row, path in zip(places, unique, strict=True) if row is not None}
+    images = {row: embedded.image(row) for row in places if row is not None}
     progress.say(f"reading {len(unique):,} images for their thumbnails")
-    read_ones, missing = read_again(embedded, list(path_of), small)
-    thumbnails = {path_of[row]: jpeg for row, jpeg in read_ones.items()}
+    read_ones, missing = read_again(embedded.store_of, images, small)
+    thumbnails = {images[row].path: jpeg for row, jpeg in read_ones.items()}
     for path, place in zip(unique, places, strict=True):
         if place is None:
             # the image asked about, which is in no table and was just embedded

@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featuremill.dataset.csv_files import rejected_rows
 from featuremill.dataset.ledger import RunRecord, kind_of, last_that_embedded
-from featuremill.dataset.tables import features_table
+from featuremill.dataset.reader import matrix, rejected_rows, seeded_sample
 from featuremill.errors import DestinationError
 from featuremill.export.results import Results, open_results
 from featuremill.export.slides.cost import Cost, cost_of
@@ -152,39 +151,33 @@ def gather(store: Store, region: str | None = None) -> Facts:
 
 def _counted(results: Results) -> tuple[Counter[str], int]:
     """Images of each class, and the bytes of all."""
-    table, classes, size = features_table(results.store), Counter[str](), 0
-    for file in results.files:
-        for read in table.read(file, ["label", "bytes", "model_id"]):
-            batch = read.filter(pc.equal(read["model_id"], results.network["model_id"]))
-            for entry in pc.value_counts(batch["label"]).to_pylist():
-                classes[entry["values"]] += entry["counts"]
-            size += pc.sum(batch["bytes"]).as_py() or 0
+    classes, size = Counter[str](), 0
+    for batch in results.batches(["label", "bytes"]):
+        for entry in pc.value_counts(batch["label"]).to_pylist():
+            classes[entry["values"]] += entry["counts"]
+        size += pc.sum(batch["bytes"]).as_py() or 0
     return classes, size
 
 
 def _looked_at(results: Results, images: int) -> tuple[Points | None, Told | None]:
     random = np.random.default_rng(0)
-    taken = np.sort(random.choice(images, min(images, MOST_ROWS), replace=False))
+    taken = seeded_sample(images, MOST_ROWS, random)
     labels: list[str] = []
     features: list[NDArray[np.float32]] = []
     first = 0
-    for file in results.files:
-        table = features_table(results.store)
-        for read in table.read(file, ["label", "features", "model_id"]):
-            batch = read.filter(pc.equal(read["model_id"], results.network["model_id"]))
-            inside = taken[(taken >= first) & (taken < first + batch.num_rows)] - first
-            first += batch.num_rows
-            if len(inside):
-                rows = batch["features"].flatten().to_numpy().reshape(batch.num_rows, -1)
-                features.append(rows[inside])
-                labels += batch["label"].take(inside).to_pylist()
-    matrix = np.concatenate(features)
-    scores = None if results.pca is None else results.pca.transform(matrix).astype(np.float32)
+    for batch in results.batches(["label", "features"]):
+        inside = taken[(taken >= first) & (taken < first + batch.num_rows)] - first
+        first += batch.num_rows
+        if len(inside):
+            features.append(matrix(batch["features"], results.n_features)[inside])
+            labels += batch["label"].take(inside).to_pylist()
+    sample = np.concatenate(features)
+    scores = None if results.pca is None else results.pca.transform(sample).astype(np.float32)
     has_plane = scores is not None and scores.shape[1] > 1
     points = Points(labels, scores[:, :2]) if scores is not None and has_plane else None
     if len(set(labels)) < 2 or len(set(labels)) == len(labels):
         return points, None
-    asked = np.sort(random.choice(len(labels), min(len(labels), MOST_ASKED), replace=False))
-    whole = leave_one_out(unit_rows(matrix), labels, queries=asked)
+    asked = seeded_sample(len(labels), MOST_ASKED, random)
+    whole = leave_one_out(unit_rows(sample), labels, queries=asked)
     part = None if scores is None else leave_one_out(unit_rows(scores), labels, queries=asked)
     return points, Told(len(labels), whole, part)

@@ -74,29 +74,23 @@ def nearest(
     return rows, cosines
 
 
-def outlyingness(
-    vectors: Rows, k: int = 10, *, progress: RowProgress | None = None
-) -> NDArray[np.float32]:
-    """How far each row lies from the others: 1 - the mean cosine to its k nearest.
+def outlyingness(cosines: Rows) -> Rows:
+    """How far rows lie from others: 1 - the mean cosine to their nearest.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        Lowered to n - 1; a row that has no others is at 0.
-    progress : callable, optional
-        Told how many rows of how many are done.
+    cosines : ndarray of shape (n, k), float32
+        As :func:`nearest` gives them.
 
     Returns
     -------
     ndarray of shape (n,), float32
-        0 where the k nearest are equal, 1 where they have nothing in common.
+        0 where the k nearest are equal, but for rounding, or there are none; 1 where they have
+        nothing in common.
     """
-    _, cosines = nearest(vectors, vectors, k, skip=np.arange(len(vectors)), progress=progress)
     if not cosines.shape[1]:
-        return np.zeros(len(vectors), np.float32)
-    return np.asarray(1 - cosines.mean(axis=1, dtype=np.float64), np.float32)
+        return np.zeros(len(cosines), np.float32)
+    return np.asarray(1 - cosines.mean(axis=1, dtype=np.float32))
 
 
 class _Best:

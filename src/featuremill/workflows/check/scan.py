@@ -6,6 +6,10 @@ with a fixed random vector ``r`` (k,). As scores are ``P (x - mean)`` with ``P``
 that of a feature row is its product with ``v = P^T r`` (d,), which costs O(d) instead of O(d k);
 scores that are wrong give another number. After Freivalds, "Probabilistic machines can use less
 running time", IFIP Congress 1977.
+
+The tables are read here and not by ``dataset/reader``, which all others use: a file that is damaged
+is named, and the others are judged, where the reader stops. And what is checked by other code than
+that which made it can be wrong in one place alone.
 """
 
 import hashlib

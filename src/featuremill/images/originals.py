@@ -1,0 +1,136 @@
+"""Image files read again from where they lie, as long as they are what was embedded."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol, TypeVar
+
+from featuremill.errors import ImageRejected, StorageError
+from featuremill.storage import Store
+
+Used = TypeVar("Used")
+
+GONE: Final = "cannot be read any more"
+_CHANGED: Final = "have changed since they were embedded"
+
+
+class Original(Protocol):
+    """An image as the features table knows it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+
+    @property
+    def version(self) -> str:
+        """Which bytes were embedded."""
+
+
+class ChangedError(ImageRejected):
+    """The file is not the one that was embedded any more."""
+
+    def __init__(self) -> None:
+        super().__init__("fetch", _CHANGED)
+
+
+class UnusedError(Exception):
+    """Why an image cannot be used."""
+
+
+def read_original(source: Store, path: str, version: str | None) -> bytes:
+    """Bytes of an image that has not changed.
+
+    Raises
+    ------
+    ChangedError
+        If it has.
+    OSError
+        If this image cannot be had.
+    StorageError
+        If none can.
+    """
+    fetched = source.fetch(path)
+    if fetched.version != version:
+        raise ChangedError
+    return fetched.data
+
+
+def out_of_reach(source: Store, path: str) -> str:
+    """Why no image can be read at all: asked once, since each would be waited for in vain."""
+    try:
+        source.fetch(path)
+    except StorageError as error:
+        return error.problem
+    except OSError:
+        # the source is there, this image is not
+        pass
+    return ""
+
+
+def read_again(
+    store_of: Callable[[str], Store], images: Mapping[int, Original], use: Callable[[bytes], Used]
+) -> tuple[dict[int, Used], Counter[str]]:
+    """What a function makes of the bytes of some images.
+
+    Parameters
+    ----------
+    store_of : callable
+        The store that a path can be fetched from.
+    images : mapping of int to Original
+        By any number, such as that of a row.
+    use : callable
+        Called in threads; an image it rejects is left out.
+
+    Returns
+    -------
+    used : dict
+        Number of the image → what the function made of it.
+    unread : Counter
+        How many images are not among them, by the reason.
+    """
+    if not images:
+        return {}, Counter()
+    first = next(iter(images.values())).path
+    source = store_of(first)
+    if problem := out_of_reach(source, first):
+        return {}, Counter({problem: len(images)})
+
+    def one(number: int) -> Used:
+        image = images[number]
+        try:
+            return use(read_original(store_of(image.path), image.path, image.version))
+        except ImageRejected as rejected:
+            raise UnusedError(rejected.reason) from rejected
+        except (OSError, StorageError) as error:
+            raise UnusedError(GONE) from error
+
+    return use_each(list(images), one, source.read_ahead)
+
+
+def use_each(
+    rows: Sequence[int], use: Callable[[int], Used], threads: int = 1
+) -> tuple[dict[int, Used], Counter[str]]:
+    """What a function makes of each row, and why it makes nothing of others.
+
+    Parameters
+    ----------
+    use : callable
+        Raises :class:`UnusedError` with the reason.
+    """
+    used: dict[int, Used] = {}
+    unused: Counter[str] = Counter()
+
+    def one(row: int) -> Used | UnusedError:
+        try:
+            return use(row)
+        except UnusedError as why:
+            # anew, since the traceback of the first holds the bytes of the image
+            return UnusedError(str(why))
+
+    with ThreadPoolExecutor(threads, "originals") as pool:
+        for row, result in zip(rows, pool.map(one, rows), strict=True):
+            if isinstance(result, UnusedError):
+                unused[str(result)] += 1
+            else:
+                used[row] = result
+    return used, unused
