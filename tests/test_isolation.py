@@ -80,7 +80,7 @@ def test_pixels_and_rejections_are_those_of_the_decoder(kind):
 
 @pytest.mark.parametrize("kind", [InProcess, InChild])
 def test_a_timeout_must_be_above_zero(kind):
-    with pytest.raises(ConfigError, match="timeout of an image is 0 s, must be above 0"):
+    with pytest.raises(ConfigError, match="timeout of an image is 0 s, it must be above 0"):
         kind(LIMITS, timeout=0)
 
 

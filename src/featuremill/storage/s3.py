@@ -262,8 +262,8 @@ class S3Store:
         if self.unconfirmed:
             raise StorageError(
                 f"only the record of a run says that {self.url} is read through {self.unconfirmed},"
-                " so no signed request was sent there",
-                f"If you trust that store, give --endpoint-url {self.unconfirmed}.",
+                " so no signed request was sent there; if you trust that store,"
+                f" give --endpoint-url {self.unconfirmed}"
             )
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
