@@ -217,7 +217,7 @@ def test_an_onnx_model_that_computes_something_else_is_never_written(
         return build(network, replace(pca, components_=pca.components_[::-1].copy()), facts)
 
     monkeypatch.setattr("featuremill.export.onnx.build", wrong)
-    with pytest.raises(RunError, match=r"cosine .* of the library .* must be at least 0\.9999"):
+    with pytest.raises(RunError, match=r"cosine .* to the library .* must be at least 0\.9999"):
         export(results, tmp_path / "out" / "model.onnx", to="onnx")
     assert not (tmp_path / "out").exists()
 
