@@ -1,6 +1,7 @@
 """Spark starts on machines as people have them; where it does not, the message names the cause."""
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import psutil
 import pytest
@@ -263,3 +265,12 @@ def _without_secret(port: int) -> bytes:
             return line.recv(65_536)
         except OSError:
             return b""
+
+
+def test_what_java_logs_is_configured_by_a_file_that_is_there() -> None:
+    """Else Java writes two errors into the first lines of every run."""
+    settings = launch._settings("local[2]")
+    [named] = re.findall(
+        r"log4j2\.configurationFile=file://(\S+)", settings["spark.driver.extraJavaOptions"]
+    )
+    assert Path(unquote(named)).is_file()

@@ -269,7 +269,7 @@ def _with_attempts(master: str) -> str:
 
 def _settings(master: str) -> dict[str, str]:
     # a URI, since Java splits its options at spaces
-    log4j = Path(str(resources.files("featuremill") / "log4j2.properties")).as_uri()
+    log4j = Path(str(resources.files("featuremill.workers") / "log4j2.properties")).as_uri()
     java = f"-Dlog4j2.configurationFile={log4j}"
     if master.startswith("local"):
         # this Java only hands out work: what the second compiler gains it never earns back
