@@ -43,7 +43,8 @@ def _rows(kind: str) -> Iterator[str]:
         bold = "**" if kind == "modules" else ""
         yield f"| {bold}`{room}{'/' if folder else '.py'}`{bold} | {summary(room)} |"
         if kind == "modules":
-            for name in inside:
+            # what its __init__ says stands in the row of the room
+            for name in (each for each in inside if each != "__init__"):
                 yield f"| `{room}/{name}` | {summary(f'{room}.{name}')} |"
 
 

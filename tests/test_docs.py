@@ -65,6 +65,16 @@ def test_the_tables_of_modules_are_those_of_the_code(page: str) -> None:
     assert (ROOT / page).read_text() == written, "run scripts/module_tables.py"
 
 
+def test_modules_that_the_documents_name_are_there() -> None:
+    tables = load_script("module_tables")
+    rooms = "|".join(room for room, *inside in tables.rooms() if inside)
+    for page in ("architecture.md", "performance.md", "models.md"):
+        text = (ROOT / "docs" / page).read_text()
+        for name in re.findall(rf"`((?:{rooms})/[\w/]+)(?:\.\w+)?`", text):
+            at = tables.PACKAGE / name
+            assert at.is_dir() or at.with_suffix(".py").exists(), (page, name)
+
+
 def test_what_is_promised_is_shown_by_tests_that_exist() -> None:
     named = re.findall(
         r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "reliability.md").read_text()

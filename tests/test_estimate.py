@@ -30,7 +30,7 @@ def measurement(**changed: object) -> Measurement:
             "write": Growth(32, 0.5, 1e-4),
         },
         outputs={
-            "features": Growth.in_proportion(1_000, 5e6),
+            "features": Growth(1_000, 5e6, 5e3),
             "report": Growth(1_000, 6e6, 100.0, most=20_000),
         },
         peak_bytes=10**9,

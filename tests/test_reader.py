@@ -73,5 +73,5 @@ def test_a_dataset_holds_what_was_there_when_it_was_opened(half_replaced, tmp_pa
 
 def test_rows_of_another_length_than_the_networks_are_refused(half_replaced):
     network = json.loads(half_replaced.read("model/network.json"))
-    with pytest.raises(DestinationError, match="no 1000 numbers each"):
+    with pytest.raises(DestinationError, match="not every row holds 1000 numbers"):
         read_rows(Dataset.now(half_replaced, {**network, "n_features": 1000}), 1000)

@@ -114,7 +114,7 @@ def matrix(lists: pa.Array, width: int) -> Matrix:
     values: Matrix = lists.flatten().to_numpy()
     if values.size != len(lists) * width:
         raise DestinationError(
-            f"rows hold what is no {width} numbers each",
+            f"not every row holds {width} numbers",
             "See what is wrong by `featuremill check`, and compute them again.",
         )
     return values.reshape(len(lists), width)

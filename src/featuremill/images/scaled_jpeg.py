@@ -1,6 +1,7 @@
 """JPEGs decoded at 1/2, 1/4 or 1/8 of their size, where the features stay the same."""
 
 import importlib.util
+from functools import cache
 
 import numpy as np
 import simplejpeg
@@ -20,6 +21,7 @@ _FLAT = 8.0
 pictures change with single levels of rounding."""
 
 
+@cache
 def compile_now() -> None:
     """Compile what reads a JPEG's detail, or load it: seconds at first, a moment from then on."""
     if importlib.util.find_spec("numba") is not None:

@@ -211,7 +211,7 @@ def _filled(
     for rows, values in placed(lists, row_of, width):
         if not np.isfinite(values).all():
             raise DestinationError(
-                f"rows hold what is no {width} finite numbers, so no cosine can be computed",
+                f"not every row holds {width} finite numbers, so no cosine can be computed",
                 "See what is wrong by `featuremill check`, and compute them again.",
             )
         vectors[rows] = unit_rows(values)

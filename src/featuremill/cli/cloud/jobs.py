@@ -18,6 +18,7 @@ from featuremill.cli.cloud.options import (
     tell,
     yes_option,
 )
+from featuremill.cli.options import run_config
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, SLOT_MB
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs import job_cluster, serverless
@@ -151,10 +152,8 @@ def _config(
         error.ctx = context
         raise
     registry.get(asked["model"])
-    classes = tuple(each.strip() for each in (asked.pop("classes") or "").split(","))
     # so that no bucket has to be asked where it is
-    asked["region"] = where.region
-    return RunConfig(classes=tuple(filter(None, classes)), **asked)
+    return run_config(**{**asked, "region": where.region})
 
 
 def _submission(

@@ -16,10 +16,11 @@ from typing import Any
 from featuremill.cloud.aws.plan import Call, Later
 from featuremill.cloud.aws.regions import RELEASE
 from featuremill.cloud.aws.worker_size import SLOT_MB, Fleet, on_nodes
-from featuremill.cloud.jobs.job import PYTHON, TASK_ATTEMPTS, WORKER_ENVIRONMENT
+from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT
 from featuremill.cloud.packaging.shipped import CODE
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import ConfigError
+from featuremill.workers.launch import TASK_ATTEMPTS
 
 INSTALLED = "/opt/featuremill"
 """Where the bootstrap action puts packages and entry point on every node."""

@@ -14,9 +14,6 @@ DEFAULT_NAME = "main"
 PYTHON = "python3.11"
 """The interpreter on every release used here; the archive's packages are built for it."""
 
-TASK_ATTEMPTS = 4
-"""As in :mod:`featuremill.workers.spark`: later ones decode where a crash costs one image."""
-
 SERVERLESS = "serverless"
 CLUSTER = "cluster"
 

@@ -12,11 +12,12 @@ from uuid import uuid4
 from featuremill.cloud.aws.plan import Answers, Call, Later, Wait
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, DRIVER, SLOT_MB, serverless
 from featuremill.cloud.jobs import job
-from featuremill.cloud.jobs.job import PYTHON, TASK_ATTEMPTS, WORKER_ENVIRONMENT, Job, Submission
+from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT, Job, Submission
 from featuremill.cloud.packaging.shipped import CODE, find_code
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
+from featuremill.workers.launch import TASK_ATTEMPTS
 
 LOGS = "logs/serverless"
 """Where in the bucket the service puts logs."""

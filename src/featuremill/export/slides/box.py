@@ -32,11 +32,6 @@ class Box(NamedTuple):
         """The point so far across and down, as shares of its width and height."""
         return Point(self.left + across * self.width, self.top + down * self.height)
 
-    def inset(self, x: float, y: float | None = None) -> "Box":
-        """Smaller by so much on every side."""
-        y = x if y is None else y
-        return Box(self.left + x, self.top + y, self.width - 2 * x, self.height - 2 * y)
-
     def columns(self, *shares: float, gap: float = 0.25) -> list["Box"]:
         """Side by side, as wide as their shares say."""
         free = self.width - gap * (len(shares) - 1)

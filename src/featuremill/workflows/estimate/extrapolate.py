@@ -28,11 +28,6 @@ class Growth:
         each = (large[1] - small[1]) / further if further > 0 else 0.0
         return cls(*small, max(0.0, each))
 
-    @classmethod
-    def in_proportion(cls, images: int, amount: float) -> "Growth":
-        """Line through nothing for no images."""
-        return cls(images, amount, amount / max(1, images))
-
     def at(self, images: int) -> float:
         """The amount for so many images."""
         counted = images if self.most is None else min(images, self.most)
