@@ -75,11 +75,8 @@ class Decoder(Protocol):
         self.close()
 
 
-class InProcess(Decoder):
-    """Decodes in this process, which ends if one image takes too long.
-
-    The watchdog ends the process wherever SIGALRM has its default action, as it has in Python
-    until somebody sets a handler. A timer set before is put off while an image is decoded.
+class _Limited(Decoder):
+    """What both kinds of decoder are told.
 
     Parameters
     ----------
@@ -88,7 +85,8 @@ class InProcess(Decoder):
     timeout : float
         Seconds that one image may take, above 0.
     decoder : str
-        ``module:function``, called as :func:`featuremill.images.decode.decode` is.
+        ``module:function``, called as :func:`featuremill.images.decode.decode` is; a child looks
+        it up on this process's ``sys.path``.
     target : tuple of (int, int), optional
         Height and width the pixels will be resized to, where fewer may be decoded.
 
@@ -106,10 +104,25 @@ class InProcess(Decoder):
         target: PixelSize | None = None,
     ) -> None:
         self._limits = limits
-        self._target = target
         self._timeout = _checked(timeout)
-        self._decode = _imported(decoder)
-        if target is not None:
+        self._decoder = decoder
+        self._target = target
+        self._begin()
+
+    def _begin(self) -> None:
+        """Get ready for the first image."""
+
+
+class InProcess(_Limited):
+    """Decodes in this process, which ends if one image takes too long.
+
+    The watchdog ends the process wherever SIGALRM has its default action, as it has in Python
+    until somebody sets a handler. A timer set before is put off while an image is decoded.
+    """
+
+    def _begin(self) -> None:
+        self._decode = _imported(self._decoder)
+        if self._target is not None:
             # what it takes is taken from no image's time, and in a child from no image's memory
             compile_now()
         # Says on stderr where the image hung, then lets the signal do what it does by default.
@@ -128,7 +141,7 @@ class InProcess(Decoder):
         faulthandler.unregister(signal.SIGALRM)
 
 
-class InChild(Decoder):
+class InChild(_Limited):
     """Decodes in a child process; an image that kills or hangs it is rejected.
 
     The child is a fresh interpreter, never a fork, which would inherit locks held by other
@@ -137,37 +150,9 @@ class InChild(Decoder):
     follows, after ``timeout`` seconds at the latest.
     On Linux the child may allocate 64 MiB, 16 bytes for each pixel, and twice the file's bytes; a
     decoder that wants more is refused memory, and its image is rejected.
-
-    Parameters
-    ----------
-    limits : Limits
-        The largest image to decode.
-    timeout : float
-        Seconds that one image may take, above 0.
-    decoder : str
-        ``module:function``, called in the child as :func:`~featuremill.images.decode.decode` is; it
-        is looked up on this process's ``sys.path``.
-    target : tuple of (int, int), optional
-        Height and width the pixels will be resized to, where fewer may be decoded.
-
-    Raises
-    ------
-    ConfigError
-        If ``timeout`` is not above 0.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        timeout: float = _TIMEOUT,
-        decoder: str = _DECODER,
-        target: PixelSize | None = None,
-    ) -> None:
-        self._limits = limits
-        self._target = target
-        self._timeout = _checked(timeout)
-        self._decoder = decoder
-        self._child: subprocess.Popen[bytes] | None = None
+    _child: "subprocess.Popen[bytes] | None" = None
 
     @property
     def pid(self) -> int | None:
