@@ -34,8 +34,8 @@ _BYTES_PER_PIXEL = 16
 """Decoder's pixels of four bytes, a copy in another mode, a copy as RGB, and one turned upright."""
 _BYTES_ANYWAY = 96 << 20
 """What a decoder may take whatever the size: files, tables, and what the child holds when idle."""
-_BYTES_OF_NUMBA = 96 << 20
-"""What a child that may decode JPEGs smaller holds besides: Numba, which reads their detail."""
+_IDLE_BYTES = 32 << 20
+"""What a child holds when idle; where JPEGs may be decoded smaller, it holds Numba besides."""
 
 
 @dataclass
@@ -108,7 +108,7 @@ def soak(format_: str, numbers: Sequence[int], seed: int, limits: Limits, timeou
     timeout : float
         Seconds that one of them may take.
     """
-    tally = Tally(format_)
+    tally, most = Tally(format_), {}
     with (
         InChild(limits, timeout) as every_pixel,
         InChild(limits, timeout, target=_SMALL_TARGET) as smaller,
@@ -118,10 +118,11 @@ def soak(format_: str, numbers: Sequence[int], seed: int, limits: Limits, timeou
             decoder = smaller if format_ == "JPEG" and number % 2 else every_pixel
             data = mutant(format_, seed, number)
             if decoder.pid is None:
-                # the start of a child is nobody's time
+                # the start of a child is nobody's time, and nobody's memory
                 decoder.decode(valid_files(format_)[0])
-            most = _most_memory(limits) + (_BYTES_OF_NUMBA if decoder is smaller else 0)
-            _try(decoder, data, f"{format_}:{number}", tally, limits, timeout, most)
+                more = max(0, _idle(decoder.pid) - _IDLE_BYTES) if decoder is smaller else 0
+                most[decoder] = _most_memory(limits) + more
+            _try(decoder, data, f"{format_}:{number}", tally, limits, timeout, most[decoder])
     return tally
 
 
@@ -194,6 +195,16 @@ def _wrong(decoded: Decoded, limits: Limits) -> Iterator[str]:
 def _most_memory(limits: Limits) -> int:
     """Bytes that a child may have resident, all in all."""
     return _BYTES_ANYWAY + _BYTES_PER_PIXEL * limits.max_pixels
+
+
+def _idle(pid: int | None) -> int:
+    """What a process holds now, which its peak then begins from: Numba compiles at first."""
+    with (
+        contextlib.suppress(OSError),
+        open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as file,
+    ):
+        file.write("5")
+    return peak_of(pid)
 
 
 def peak_of(pid: int | None) -> int:
