@@ -108,7 +108,7 @@ from pyspark.sql import functions as sql
 
 import featuremill
 from featuremill.dataset import csv_files, ledger, schemas, tables
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.dataset.schemas import FEATURES_FOLDER, feature_writer
 from featuremill.images import decode, synth
 from featuremill.images.decode import Limits

@@ -11,7 +11,7 @@ import pyarrow as pa
 from featuremill.config import RunConfig
 from featuremill.dataset import csv_files
 from featuremill.dataset.ledger import RunRecord, new_run_id
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.dataset.schemas import (
     FEATURES,
     OK,

@@ -16,8 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from featuremill._utils.csv_cells import text_of
 from featuremill.cli import main
+from featuremill.dataset.csv_files import text_of
 from featuremill.models import registry
 from featuremill.storage import open_store
 from featuremill.storage.ignored_files import (

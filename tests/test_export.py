@@ -30,7 +30,7 @@ from featuremill._utils import paths
 from featuremill._utils.progress import Silent
 from featuremill.cli import main
 from featuremill.dataset.csv_files import write_matrix
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
 from featuremill.export import FORMS, explore, export, huggingface
 from featuremill.export import results as rows

@@ -33,7 +33,7 @@ from featuremill.dataset.exclusions import (
     require_finished,
 )
 from featuremill.dataset.lock import LOCK, Holder, Lease, hold
-from featuremill.dataset.pca_files import still_fits
+from featuremill.dataset.model_files import still_fits
 from featuremill.dataset.tables import (
     Table,
     drop_paths,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import poison
 import soak.images
 from bad_images import encoded, picture, png
-from featuremill._utils import csv_cells
+from featuremill.dataset import csv_files
 from featuremill.errors import ImageRejected, WorkerError
 from featuremill.export import export
 from featuremill.images.decode import FORMATS, Limits
@@ -249,7 +249,7 @@ def test_a_source_that_means_harm_does_none(spark, hostile, workers_die_on_poiso
         texts = [text for row in table for key, text in row.items() if not key.startswith("pc_")]
         assert table
         assert not [text for text in texts if re.match(r"[=+@\t\r]|-(?!\d+$)", text)]
-        assert {csv_cells.text_of(row["label"]) for row in table} <= set(rows.label)
+        assert {csv_files.text_of(row["label"]) for row in table} <= set(rows.label)
 
     page = (dest / "report.html").read_text()
     assert SCRIPT not in page
@@ -276,11 +276,11 @@ BEGINS_A_FORMULA = re.compile(r"""["\s\u200b]*([=@\t\r＝＋－＠]|[+-](?!\d+(\
 
 @given(st.text(alphabet="'=+-@\t\r 15.ab;|\"\u3000＝－", max_size=7))
 def test_a_cell_is_never_a_formula_and_gives_its_text_back(text):
-    cell = csv_cells.cell(text)
-    assert csv_cells.text_of(cell) == text
-    column = csv_cells.cells(pa.array([text, None, "plain"]))
+    cell = csv_files.cell(text)
+    assert csv_files.text_of(cell) == text
+    column = csv_files.cells(pa.array([text, None, "plain"]))
     assert column.to_pylist() == [cell, None, "plain"]
-    assert csv_cells.texts_of(column).to_pylist() == [text, None, "plain"]
+    assert csv_files.texts_of(column).to_pylist() == [text, None, "plain"]
     assert WRITTEN_BY_THE_PAGE.sub(r"\1'", text) == cell or NUMBER.fullmatch(text)
     # also not for a spreadsheet that separates cells by semicolons, as where 0,5 is a half
     for part in re.split(r"[;|\t\r\n]", cell):

@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from featuremill._utils import paths
 from featuremill.cli import main
 from featuremill.dataset.ledger import load_latest
-from featuremill.dataset.pca_files import still_fits
+from featuremill.dataset.model_files import still_fits
 from featuremill.errors import DestinationError
 from featuremill.pca.incremental import load_kept
 from featuremill.report.gather import REPORT, rewrite_report

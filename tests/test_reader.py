@@ -8,7 +8,7 @@ import pytest
 
 from featuremill import load_features
 from featuremill.dataset.known_images import known_images
-from featuremill.dataset.network import read_network
+from featuremill.dataset.model_files import read_network
 from featuremill.dataset.reader import Dataset, open_dataset, rejected_rows
 from featuremill.dataset.schemas import FEATURES, feature_writer
 from featuremill.dataset.tables import DataFile, features_table

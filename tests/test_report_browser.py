@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import browser
-from featuremill.dataset.results import load_features
+from featuremill.dataset.reader import load_features
 from featuremill.pca.saved import load_model
 from featuremill.report import ReportData, gather, render
 from featuremill.report.data import ClassFacts, FeatureFindings, ModelFacts, ShownImage

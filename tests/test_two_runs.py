@@ -23,7 +23,7 @@ from featuremill.cli import main
 from featuremill.dataset import tables
 from featuremill.dataset.ledger import RunRecord
 from featuremill.dataset.lock import LOCK, Holder, hold
-from featuremill.dataset.pca_files import MODEL_DESCRIPTION, still_fits, table_versions
+from featuremill.dataset.model_files import MODEL_DESCRIPTION, still_fits, table_versions
 from featuremill.dataset.tables import DataFile, features_table
 from featuremill.errors import LeaseLostError
 from featuremill.report.gather import REPORT

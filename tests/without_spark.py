@@ -9,7 +9,7 @@ from typing import Any
 from featuremill._utils import paths
 from featuremill.config import RunConfig
 from featuremill.dataset.ledger import RunRecord
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.dataset.tables import DataFile, features_table, reduced_table
 from featuremill.images import decode as images
 from featuremill.images.decode import Limits

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from featuremill.config import RejectLimit, RunConfig
-    from featuremill.dataset.results import load_features
+    from featuremill.dataset.reader import load_features
     from featuremill.search import duplicates, outliers, similar
     from featuremill.workflows.check import CheckConfig, CheckResult, check
     from featuremill.workflows.estimate import Estimate, estimate
@@ -51,7 +51,7 @@ _HOMES = {
     "duplicates": "search",
     "estimate": "workflows.estimate",
     "forget": "workflows.forget",
-    "load_features": "dataset.results",
+    "load_features": "dataset.reader",
     "outliers": "search",
     "run": "workflows.run.pipeline",
     "sample": "workflows.sample",

@@ -1,7 +1,5 @@
 """``similar``, ``duplicates`` and ``outliers``: search among the images of a destination."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -280,22 +278,14 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _groups_as_csv(found: "Duplicates") -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    for number, group in enumerate(found.groups, 1):
-        for member in group.images:
-            row = (number, group.kind, *(_as_text(value) for value in asdict(member).values()))
-            writer.writerow(row)
-    return text.getvalue()
+    from featuremill.dataset.csv_files import csv_text
 
-
-def _as_text(value: object) -> object:
-    from featuremill._utils.csv_cells import cell
-
-    if isinstance(value, str):
-        return cell(value)
-    return "" if value is None else value
+    rows = (
+        (number, group.kind, *asdict(member).values())
+        for number, group in enumerate(found.groups, 1)
+        for member in group.images
+    )
+    return csv_text(_CSV_COLUMNS, rows)
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from featuremill.dataset.csv_files import MATRIX
 from featuremill.dataset.ledger import RUNS, new_run_id
 from featuremill.dataset.lock import confirm, hold
-from featuremill.dataset.pca_files import MODEL_ARRAYS
+from featuremill.dataset.model_files import MODEL_ARRAYS
 from featuremill.dataset.tables import features_table, reduced_table
 from featuremill.storage import Store
 

@@ -4,22 +4,29 @@ While a run replaces a model, the features table holds another's rows too: here 
 ``workflows/check`` reads for itself, since it has to survive what is damaged.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featuremill.dataset.network import read_network
-from featuremill.dataset.schemas import OK, REJECTED
+from featuremill.dataset.model_files import read_network
+from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REJECTED
 from featuremill.dataset.tables import DataFile, Table, features_table, is_of_model
 from featuremill.errors import DestinationError
-from featuremill.storage import Store
+from featuremill.storage import Store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame, SparkSession
 
 Matrix = NDArray[np.float32]
 Indices = NDArray[np.int64]
+
+_COLUMNS = ["path", "label", "width", "height", "features"]
 
 
 def rows_of(
@@ -147,3 +154,64 @@ def seeded_sample(n: int, most: int, random: np.random.Generator | None = None) 
     """Numbers of rows, ascending: all of n, or a sample, always the same, where n is above most."""
     random = random or np.random.default_rng(0)
     return np.sort(random.choice(n, min(n, most), replace=False))
+
+
+@overload
+def load_features(
+    destination: str | os.PathLike[str],
+    *,
+    spark: None = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> "pd.DataFrame": ...
+@overload
+def load_features(
+    destination: str | os.PathLike[str],
+    *,
+    spark: "SparkSession",
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> "DataFrame": ...
+def load_features(
+    destination: str | os.PathLike[str],
+    *,
+    spark: "SparkSession | None" = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+) -> "pd.DataFrame | DataFrame":
+    """Features of every embedded image at a destination.
+
+    Parameters
+    ----------
+    destination : str or path
+        Of an earlier run.
+    spark : SparkSession, optional
+        Give a Spark DataFrame in this session instead of a pandas one. Spark reads the Parquet
+        files itself, so for S3 it needs its own S3A file system.
+    endpoint_url, region : str, optional
+        For S3.
+
+    Returns
+    -------
+    pandas.DataFrame or pyspark.sql.DataFrame
+        ``path``, ``label``, ``width``, ``height`` and ``features`` (n_features float32 each).
+
+    Raises
+    ------
+    DestinationError
+        If there is no features table.
+    """
+    dataset = open_dataset(open_store(destination, endpoint_url=endpoint_url, region=region))
+    if spark is not None:
+        return _with_spark(spark, dataset)
+    return cast("pd.DataFrame", dataset.read(_COLUMNS).to_pandas())
+
+
+def _with_spark(spark: "SparkSession", dataset: Dataset) -> "DataFrame":
+    schema = (
+        "path string, label string, width int, height int, features array<float>, model_id string"
+    )
+    # Spark's name for the S3 file system; on EMR both names mean the same
+    folder = f"{dataset.store.url}/{FEATURES_FOLDER}".replace("s3://", "s3a://", 1)
+    rows = spark.read.schema(schema).parquet(*(f"{folder}/{file.name}" for file in dataset.files))
+    return rows.where(rows["model_id"] == dataset.network["model_id"]).select(*_COLUMNS)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.csv
 
-from featuremill._utils.csv_cells import cell
 from featuremill._utils.progress import Progress
+from featuremill.dataset.csv_files import cell
 from featuremill.export.output import Output
 from featuremill.export.results import Results
 

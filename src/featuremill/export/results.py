@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from featuremill._utils import paths
 from featuremill.dataset.exclusions import require_finished
 from featuremill.dataset.ledger import RunRecord, load_latest, open_recorded
-from featuremill.dataset.pca_files import read_description
+from featuremill.dataset.model_files import read_description
 from featuremill.dataset.reader import Dataset, Matrix, open_dataset
 from featuremill.dataset.tables import reduced_table
 from featuremill.errors import DestinationError, StorageError

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featuremill.config import RunConfig
-from featuremill.dataset import pca_files
+from featuremill.dataset import model_files
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION
+from featuremill.dataset.model_files import MODEL_ARRAYS, MODEL_DESCRIPTION
 from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
 from featuremill.dataset.tables import (
     DataFile,
@@ -230,7 +230,7 @@ def far_beyond(destination: Store, kept: KeptPca) -> Beyond:
     possible = float(np.sqrt(pca.explained_variance_[0])) * (n - 1) / np.sqrt(n)
     largest = float(kept.description.get("largest_score", possible))
     rows, farthest = 0, 0.0
-    for reach in pca_files.outermost(destination):
+    for reach in model_files.outermost(destination):
         rows += int((reach > FAR * largest).sum())
         farthest = max(farthest, float(reach.max()))
     return Beyond(rows, farthest, largest)
@@ -262,7 +262,7 @@ def save_kept(
     place = {"from": kept.origin.url} if of_others else {"fitted_version": _fitted_version(kept)}
     description = {
         **kept.description,
-        "versions": pca_files.table_versions(destination),
+        "versions": model_files.table_versions(destination),
         "kept": {
             "since": run,
             **place,
@@ -282,7 +282,7 @@ def save_kept(
 def still_reduced(destination: Store, kept: KeptPca) -> dict[str, Any] | None:
     """Description of the PCA at a destination, if both tables are as a run with it left them."""
     description = _standing(destination, kept)
-    return description if description and pca_files.is_of(destination, description) else None
+    return description if description and model_files.is_of(destination, description) else None
 
 
 def _unreduced(destination: Store, kept: KeptPca, model_id: str) -> Since | None:
@@ -305,7 +305,7 @@ def _standing(destination: Store, kept: KeptPca) -> dict[str, Any]:
 
 def _description(destination: Store) -> dict[str, Any]:
     try:
-        return pca_files.read_description(destination)
+        return model_files.read_description(destination)
     except (FileNotFoundError, DestinationError):
         return {}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.pca_files import (
+from featuremill.dataset.model_files import (
     MODEL_ARRAYS,
     MODEL_DESCRIPTION,
     REMEDY,

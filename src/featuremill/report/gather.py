@@ -14,7 +14,7 @@ from featuremill.dataset.ledger import (
     open_recorded,
 )
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.pca_files import read_description
+from featuremill.dataset.model_files import read_description
 from featuremill.dataset.reader import Dataset, rejected_rows
 from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails

@@ -1,6 +1,8 @@
 """Images that show the same thing: copies byte for byte, and pictures that are nearly the same."""
 
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,8 +11,8 @@ import numpy as np
 
 from featuremill._utils.progress import Progress, Silent
 from featuremill.errors import ConfigError
+from featuremill.images.originals import read_again
 from featuremill.models import registry
-from featuremill.search.copies import checksums, possible_copies
 from featuremill.search.embedded import DIGITS, REDUCED, Embedded, load
 from featuremill.search.neighbors import leaders
 from featuremill.search.neighbors.rows import Indices, cosines_of_pairs
@@ -20,6 +22,9 @@ SAME_BYTES, SAME_FEATURES, NEAR = "same bytes", "same features", "near"
 
 SAME: Final = 1 - 1e-6
 """Cosine from which features are the same: float32 rows of length 1 tell no more apart."""
+
+_COPIES: Final = 0.999
+"""Cosine below which images are no copies: every precision of a network keeps to it."""
 
 REDUCED_THRESHOLD: Final = 0.95
 """For PCA scores, which are centred, of either trained model."""
@@ -125,8 +130,8 @@ def duplicates(
     order = _by_size(embedded)
     leader = leaders(embedded.vectors, min(threshold, SAME), order, progress=progress.advance)
     groups = _groups(leader, order)
-    copies = possible_copies(embedded, groups)
-    sums, unread = checksums(embedded, copies, progress)
+    copies = _possible_copies(embedded, groups)
+    sums, unread = _checksums(embedded, copies, progress)
     described = (_described(embedded, rows, sums) for rows in groups)
     return Duplicates(
         on=embedded.on,
@@ -196,3 +201,34 @@ def _kind(members: Sequence[Member]) -> str:
     if len(sums) == 1 and None not in sums:
         return SAME_BYTES
     return SAME_FEATURES if min(member.cosine for member in members) >= SAME else NEAR
+
+
+def _possible_copies(embedded: Embedded, groups: Sequence[Indices]) -> list[int]:
+    """Rows of the groups that have as many bytes, and nearly the same features, as another."""
+    sizes = embedded.images["bytes"].to_numpy()
+    first: list[int] = []
+    others: list[int] = []
+    for rows in groups:
+        of_size: dict[int, int] = {}
+        for row in rows.tolist():
+            before = of_size.setdefault(int(sizes[row]), row)
+            if before != row:
+                first.append(before)
+                others.append(row)
+    a, b = np.array(first, np.int64), np.array(others, np.int64)
+    near = cosines_of_pairs(embedded.vectors, a, embedded.vectors, b) >= _COPIES
+    possible: list[int] = np.unique(np.concatenate([a[near], b[near]])).tolist()
+    return possible
+
+
+def _checksums(
+    embedded: Embedded, rows: Sequence[int], progress: Progress
+) -> tuple[dict[int, str], Counter[str]]:
+    """SHA-256 of the bytes of some images, and why others have none.
+
+    A file that is not the one that was embedded any more has none.
+    """
+    if rows:
+        progress.say(f"reading {len(rows):,} images that may be copies")
+    images = {row: embedded.image(row) for row in rows}
+    return read_again(embedded.store_of, images, lambda data: hashlib.sha256(data).hexdigest())

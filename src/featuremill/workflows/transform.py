@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from featuremill._utils.progress import Progress
 from featuremill.config import RunConfig, options
 from featuremill.dataset.exclusions import require_finished
-from featuremill.dataset.network import NETWORK, read_network
+from featuremill.dataset.model_files import NETWORK, read_network
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.storage import open_store
 from featuremill.storage.destination import require_folder

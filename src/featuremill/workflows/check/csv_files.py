@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from featuremill._utils.csv_cells import text_of, texts_of
-from featuremill.dataset.csv_files import MATRIX, REJECTS
+from featuremill.dataset.csv_files import MATRIX, REJECTS, text_of, texts_of
 from featuremill.workflows.check.findings import Findings
 from featuremill.workflows.check.run import Held
 from featuremill.workflows.check.scan import Columns, Digests, digests, row_digests

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featuremill.dataset.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
+from featuremill.dataset.model_files import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.dataset.tables import Table
 from featuremill.errors import InputError
 from featuremill.pca.model import PCA

@@ -10,7 +10,7 @@ from featuremill._utils import paths
 from featuremill.dataset.exclusions import UNFINISHED
 from featuremill.dataset.ledger import RUNS, RunRecord, load_latest
 from featuremill.dataset.lock import LOCK
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.dataset.schemas import FEATURES_FOLDER
 from featuremill.errors import DestinationError, LedgerError, SourceError
 from featuremill.report.gather import REPORT

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from featuremill._utils.progress import Progress, Silent
 from featuremill.dataset.csv_files import MATRIX
-from featuremill.dataset.pca_files import MODEL_ARRAYS, MODEL_DESCRIPTION
+from featuremill.dataset.model_files import MODEL_ARRAYS, MODEL_DESCRIPTION
 from featuremill.dataset.schemas import REDUCED_FOLDER
 from featuremill.dataset.tables import DataFile, features_table, reduced_table
 from featuremill.pca.model import PCA

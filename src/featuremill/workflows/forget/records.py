@@ -11,7 +11,7 @@ from typing import Any
 
 from featuremill._utils import paths
 from featuremill.dataset.ledger import RUNS, load_latest
-from featuremill.dataset.pca_files import is_of, read_description, table_versions
+from featuremill.dataset.model_files import is_of, read_description, table_versions
 from featuremill.errors import DestinationError
 from featuremill.storage import Store
 

@@ -16,7 +16,7 @@ from featuremill.dataset.exclusions import FORGOTTEN, UNFINISHED, read_forgotten
 from featuremill.dataset.half_written import remove_half_written
 from featuremill.dataset.ledger import RUNS, new_run_id
 from featuremill.dataset.lock import hold
-from featuremill.dataset.network import NETWORK
+from featuremill.dataset.model_files import NETWORK
 from featuremill.dataset.schemas import FEATURES_FOLDER, REDUCED_FOLDER
 from featuremill.dataset.tables import (
     Table,

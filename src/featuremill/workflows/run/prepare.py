@@ -9,7 +9,7 @@ from featuremill._utils.progress import Progress
 from featuremill.config import RunConfig
 from featuremill.dataset.ledger import new_run_id
 from featuremill.dataset.lock import confirm
-from featuremill.dataset.network import NETWORK, read_network
+from featuremill.dataset.model_files import NETWORK, read_network
 from featuremill.dataset.tables import features_table
 from featuremill.errors import DestinationError, SourceError, StorageError
 from featuremill.models import registry

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress
 from featuremill.config import DEFAULT_COMPONENTS
-from featuremill.dataset import csv_files, pca_files
+from featuremill.dataset import csv_files, model_files
 from featuremill.dataset.ledger import RunRecord
 from featuremill.errors import DestinationError
 from featuremill.pca import incremental, reduce, saved
@@ -76,7 +76,7 @@ class Reduction:
             "standardize": config.standardize,
             "network": dict(self._record.network),
         }
-        return pca_files.still_fits(destination, wanted)
+        return model_files.still_fits(destination, wanted)
 
     def _components(self) -> int | None:
         config = self._job.config
@@ -174,8 +174,8 @@ class Reduction:
         destination.remove(csv_files.MATRIX)
         if saved.discard(destination, self._job.run) or there:
             self._warn(
-                f"the PCA of an earlier run was of other images: {pca_files.MODEL_ARRAYS},"
-                f" {pca_files.MODEL_DESCRIPTION} and {csv_files.MATRIX} are removed,"
+                f"the PCA of an earlier run was of other images: {model_files.MODEL_ARRAYS},"
+                f" {model_files.MODEL_DESCRIPTION} and {csv_files.MATRIX} are removed,"
                 " reduced/ is empty"
             )
 

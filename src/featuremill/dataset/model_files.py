@@ -1,4 +1,4 @@
-"""What a destination says of its fitted PCA: ``model/pca.json``, and of which tables it is."""
+"""The files below ``model/``: which network's features a destination holds, and its fitted PCA."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,46 @@ from featuremill.dataset.tables import Table, features_table, reduced_table
 from featuremill.errors import DestinationError
 from featuremill.storage import Store
 
+NETWORK = "model/network.json"
+"""Which network's features a destination holds."""
 MODEL_ARRAYS = "model/pca.safetensors"
 MODEL_DESCRIPTION = "model/pca.json"
 
-_ESSENTIAL = {
-    "network": dict,
+_PCA_ENTRIES = {
+    "network.name": str,
+    "network.model_id": str,
     "run": str,
     "versions": dict,
     "n_features": int,
     "n_components": int,
     "n_samples": int,
 }
+_NETWORK_ENTRIES = {
+    "name": str,
+    "model_id": str,
+    "contract": str,
+    "fingerprint": str,
+    "weights_sha256": str,
+    "n_features": int,
+}
+_RESTORE = "Restore that file, or choose another destination."
 REMEDY = "Restore that file, or run again with the same SRC and DEST to fit a new PCA."
-_OF_NETWORK = ("name", "model_id")
+
+
+def read_network(destination: Store) -> dict[str, Any]:
+    """Description of the network whose features a destination holds.
+
+    Raises
+    ------
+    DestinationError
+        If it is missing or damaged.
+    """
+    try:
+        return _read(destination, NETWORK, _NETWORK_ENTRIES, _RESTORE)
+    except FileNotFoundError as error:
+        raise DestinationError(
+            f"{destination.url} holds features, but {NETWORK} is missing", _RESTORE
+        ) from error
 
 
 def still_fits(destination: Store, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -78,21 +105,29 @@ def read_description(destination: Store) -> dict[str, Any]:
     DestinationError
         If it is damaged.
     """
+    return _read(destination, MODEL_DESCRIPTION, _PCA_ENTRIES, REMEDY)
+
+
+def _read(
+    destination: Store, name: str, entries: Mapping[str, type], remedy: str
+) -> dict[str, Any]:
+    """A JSON object that has these entries, of these types; ``a.b`` is entry b of a's object."""
     try:
-        found = json.loads(destination.read(MODEL_DESCRIPTION))
+        found = json.loads(destination.read(name))
     except ValueError as error:
-        raise DestinationError(
-            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: {error}", REMEDY
-        ) from error
+        raise DestinationError(f"{destination.url}/{name} is damaged: {error}", remedy) from error
     known: dict[str, Any] = found if isinstance(found, dict) else {}
-    missing = [name for name, kind in _ESSENTIAL.items() if not isinstance(known.get(name), kind)]
-    if not missing:
-        missing = [f"network.{name}" for name in _OF_NETWORK if name not in known["network"]]
+    missing = [entry for entry, kind in entries.items() if not isinstance(_at(known, entry), kind)]
     if missing:
         raise DestinationError(
-            f"{destination.url}/{MODEL_DESCRIPTION} is damaged: it has no {', '.join(missing)}",
-            REMEDY,
+            f"{destination.url}/{name} is damaged: it has no {', '.join(missing)}", remedy
         )
+    return known
+
+
+def _at(known: Any, entry: str) -> Any:
+    for part in entry.split("."):
+        known = known.get(part) if isinstance(known, dict) else None
     return known
 
 
