@@ -14,6 +14,13 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts Java or a browser."""
+    for item in items:
+        if {"spark", "chromium"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real photographs, real weights and reference features that are not part of the project."""

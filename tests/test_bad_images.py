@@ -19,6 +19,8 @@ from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, uncommitted
 
+pytestmark = pytest.mark.slow
+
 ANY_NUMBER = RejectLimit(share=1)
 
 

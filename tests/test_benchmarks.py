@@ -68,6 +68,7 @@ def test_a_contender_answers_on_its_last_line_of_json() -> None:
         _ = Measured(1, 1, 1, "nothing to say", 0).answer
 
 
+@pytest.mark.slow
 def test_the_whole_set_and_its_subset_have_every_class(options: Options) -> None:
     options.data.mkdir()
     whole = {path.relative_to(fruits(options)) for path in fruits(options).rglob("*.jpg")}

@@ -76,6 +76,7 @@ def test_without_numba_the_pixels_are_the_same():
     assert without == resize.resize(rgb, (56, 48)).tobytes()
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_written_to_still_resizes(tmp_path):
     code = (
         "import numpy as np; from numba.core import caching\n"
@@ -113,6 +114,7 @@ def resized_with(cache: Path, umask: int = 0o022) -> None:
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, umask=umask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
 def test_a_cache_that_others_can_write_to_is_not_read(passage, mode):
     cache = passage / "numba"
@@ -128,6 +130,7 @@ def test_a_cache_that_others_can_write_to_is_not_read(passage, mode):
     assert not (passage / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_cache_in_a_folder_that_others_can_replace_is_not_read(passage):
     shared = passage / "shared"
     shared.mkdir()
@@ -139,6 +142,7 @@ def test_a_cache_in_a_folder_that_others_can_replace_is_not_read(passage):
     assert not (passage / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("umask", [0o022, 0o002])
 def test_a_cache_of_ones_own_is_used(passage, umask):
     cache = passage / "numba"

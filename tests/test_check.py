@@ -68,6 +68,7 @@ def command(*arguments: str | Path) -> Result:
 # A sound result
 
 
+@pytest.mark.slow
 def test_a_sound_result_passes_every_check_there_is(sound, images):
     before = everything_in(sound)
     wishes = {"min_variance": 0.1, "components": 4, "expect_count": 15, "source": str(images)}
@@ -702,6 +703,7 @@ def endpoint() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_a_result_in_a_bucket(sound, endpoint):
     client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
     client.create_bucket(Bucket="fruits", CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -69,6 +69,7 @@ class TestNetwork:
         in_bf16 = {layer.name for layer in mobilenetv2.LAYERS} - set(mobilenetv2.MIXED.fp32)
         assert changed == {f"{layer}/bias" for layer in in_bf16}
 
+    @pytest.mark.slow
     def test_rounded_kernels_give_the_means_of_exact_ones(self, untrained: Network) -> None:
         pixels = correction.calibration_pictures((224, 224))
         exact, corrected, uncorrected = (

@@ -28,6 +28,8 @@ from soak.standalone import standalone_cluster
 from soak.trial import CTRL_C, GO_ON, STOP, Outcome, Strike
 from soak.watch import Moment, Watch
 
+pytestmark = pytest.mark.slow
+
 CHUNK = 16
 SOME_FILE = "features/status=ok/"
 FIRST_COMMITS = r"features/_delta_log/0+[1-9]\.json$"

@@ -20,6 +20,8 @@ from featuremill.workflows.run.pipeline import run
 from featuremill.workflows.run.task import Raw, decode
 from outputs import features, offline
 
+pytestmark = pytest.mark.slow
+
 
 class Slow(Decoder):
     """Takes the seconds that it is told to, on a clock of its own."""

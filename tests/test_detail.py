@@ -28,6 +28,7 @@ def found(jpeg: bytes) -> dict[int, float]:
     return detail.lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("quality", [40, 75, 95])
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])

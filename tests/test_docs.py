@@ -96,6 +96,7 @@ def test_every_command_shown_is_one_the_program_accepts(page: str, command: str)
     group.make_context("shown", arguments)
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_the_quick_start_prints(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     transcript = re.search(r"```console\n\$ make demo\n(.*?)```", readme, re.DOTALL)

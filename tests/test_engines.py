@@ -125,6 +125,7 @@ class TestPrecision:
         slow = open_engine(untrained, "fp32", "onnxruntime").embed(pixels)
         np.testing.assert_allclose(fast, slow, atol=1e-4)
 
+    @pytest.mark.slow
     @needs_bf16
     def test_mixed_lies_between_bf16_and_fp32(self, untrained: Network, pixels: Pixels) -> None:
         exact = open_engine(untrained, "fp32").embed(pixels)
@@ -385,6 +386,7 @@ def keras(shared_data: Path) -> Reference:
 class TestParityWithKeras:
     """Random weights hide what rounding does to trained ones: these numbers need the real ones."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", HERE)
     def test_fp32_is_keras_on_every_picture(self, keras: Reference, name: str) -> None:
         features = open_engine(keras.network, "fp32", name).embed(keras.pixels)
@@ -393,12 +395,14 @@ class TestParityWithKeras:
         assert smallest_cosine(features, keras.features) >= bound
         np.testing.assert_allclose(features, keras.features, atol=1e-4)
 
+    @pytest.mark.slow
     @needs_bf16
     def test_mixed_keeps_the_default_contract_with_room_to_spare(self, keras: Reference) -> None:
         bound = BOUNDS["auto"]
         assert bound is not None
         assert self.mixed_cosine(keras) >= bound + 0.0003
 
+    @pytest.mark.slow
     @needs_bf16
     @pytest.mark.parametrize(
         ("module", "function", "without"),
@@ -427,6 +431,7 @@ class TestParityWithKeras:
             open_engine(keras.network, "mixed").embed(keras.pixels), keras.features
         )
 
+    @pytest.mark.slow
     @needs_bf16
     def test_plain_bf16_would_not(self, keras: Reference) -> None:
         features = open_engine(keras.network, "bf16").embed(keras.pixels)

@@ -16,6 +16,8 @@ from featuremill.workflows.estimate.extrapolate import Growth, Measurement, larg
 from featuremill.workflows.estimate.measure import choose
 from outputs import MODEL, everything_in, offline
 
+pytestmark = pytest.mark.slow
+
 OFFLINE = ("--model", MODEL, "--precision", "fp32")
 
 

@@ -126,12 +126,14 @@ def check_against_tables(model: Path, destination: Path, size: tuple[int, int]) 
         assert smallest_cosine(found_pca, expected_pca) >= 0.9999
 
 
+@pytest.mark.slow
 def test_one_onnx_file_goes_from_pixels_to_the_numbers_of_both_tables(results, tmp_path):
     exported = export(results, tmp_path / "model.onnx", to="onnx")
     assert exported.files == {"model.onnx": (tmp_path / "model.onnx").stat().st_size}
     check_against_tables(tmp_path / "model.onnx", results, registry.get(MODEL).input_size)
 
 
+@pytest.mark.slow
 def test_real_weights_and_photographs_keep_their_numbers(shared_data, weights, tmp_path):
     photos = tmp_path / "photos"
     for folder in (shared_data / "photos").iterdir():
@@ -453,6 +455,7 @@ def test_an_export_that_breaks_off_leaves_no_file(small_files, results, tmp_path
 # On S3, and on the command line
 
 
+@pytest.mark.slow
 def test_a_bucket_serves_at_both_ends(results, tmp_path):
     with s3_server() as endpoint:
         bucket = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)

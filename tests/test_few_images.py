@@ -81,6 +81,7 @@ SEARCHES = {"similar": 1, "duplicates": 1, "outliers": 2}
 """Fewest images that each needs."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["features", "reduced"])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_searches_answer_in_every_form_or_say_what_is_missing(search, on, made, tmp_path):

@@ -17,6 +17,8 @@ from featuremill.models.engines import native_bf16, open_engine, smallest_cosine
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import features, offline, reduced
 
+pytestmark = pytest.mark.slow
+
 K = 10
 EMBEDDED = {"model": "embedded", "weights": None, "reduce": False}
 

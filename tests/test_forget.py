@@ -121,6 +121,7 @@ class TestOfTenThousandImages:
         made.report(made.reduce())
         return made
 
+    @pytest.mark.slow
     def test_a_forgotten_path_stands_in_no_byte_of_any_file(
         self, made: MadeResult, destination: Path, source: str
     ) -> None:
@@ -158,6 +159,7 @@ class TestOfAVersionedBucket:
         client.put_bucket_versioning(Bucket="album", VersioningConfiguration={"Status": "Enabled"})
         return client
 
+    @pytest.mark.slow
     def test_no_version_of_any_object_holds_a_forgotten_path(
         self, client: Any, endpoint: str
     ) -> None:
@@ -333,6 +335,7 @@ class TestAnInterruptedForget:
 
         return allow
 
+    @pytest.mark.slow
     def test_is_finished_by_the_next_from_wherever_it_was_killed(
         self, tmp_path: Path, source: str, steps: Callable[[int], None]
     ) -> None:

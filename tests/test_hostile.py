@@ -36,6 +36,8 @@ from soak.costly import COSTLY
 from soak.mutate import mutant
 from soak.pictures import SIZE, valid_files
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 LIMITS = Limits(max_pixels=1_000_000)
 EACH = 40

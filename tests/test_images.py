@@ -248,6 +248,7 @@ def test_a_thumbnail_is_small_upright_and_says_nothing_else():
 # Large JPEGs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "shape"),
     [

@@ -21,6 +21,8 @@ from featuremill.workers import environment, launch
 from featuremill.workers.environment import check_pyspark, own_environment, unused
 from featuremill.workers.spark import spark_session
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.conftest import SharedSpark
 

@@ -153,6 +153,7 @@ def test_no_bound_rules_out_a_pair_that_is_above(
     np.testing.assert_allclose(cosine, expected[i, j], atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "work",
     [
@@ -211,6 +212,7 @@ for _ in range(100):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["Prescott", "Nehalem", "Sandybridge", "Haswell", "SkylakeX"])
 def test_equal_rows_are_one_group_on_every_processor(kernel: str) -> None:
     """Old processors add in another order; a kernel this one cannot run is not taken."""

@@ -14,6 +14,8 @@ import pytest
 
 from featuremill.cloud.jobs import serverless
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 JUPYTER = Path(sys.executable).with_name("jupyter-execute")
 

@@ -64,6 +64,7 @@ def keep_versions(client: Any, bucket: str) -> None:
 
 
 class TestAStoreWithoutTheRequestThatDeletesMany:
+    @pytest.mark.slow
     def test_gets_results_gives_its_lock_back_and_forgets(
         self, server: FaultyServer, bucket: str
     ) -> None:
@@ -184,6 +185,7 @@ class TestARedirectOfAnObject:
                 read("a.jpg")
         assert asked == []
 
+    @pytest.mark.slow
     def test_is_not_followed_by_delta_either(self, endpoint: str, asked: list[str]) -> None:
         from deltalake import DeltaTable
 

@@ -86,6 +86,7 @@ def test_a_fast_precision_that_is_no_faster_here_is_not_taken(work, monkeypatch)
     assert probe.examine(None, work, "mixed", []).precision == "mixed"
 
 
+@pytest.mark.slow
 def test_large_jpegs_decoded_smaller_are_held_against_every_pixel(work, tmp_path, monkeypatch):
     (tmp_path / "large.jpg").write_bytes(encoded("JPEG", picture(size=(2_000, 1_800))))
     [listed] = work.task.source.list()

@@ -221,6 +221,7 @@ def test_locks_pin_by_hash_and_name_no_address(lock: Path) -> None:
         assert not set(re.findall(r"--(\w+)", entry)) - {"hash"}, entry
 
 
+@pytest.mark.slow
 def test_what_is_installed_has_the_embedded_weights_and_stays_small(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)

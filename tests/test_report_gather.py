@@ -117,6 +117,7 @@ def test_of_very_many_images_a_sample_is_shown(dest, monkeypatch):
     assert report_of(dest) == page
 
 
+@pytest.mark.slow
 def test_thumbnails_take_what_room_is_left(dest, monkeypatch):
     whole = report_of(dest)
     sheet = len(data_of(whole, "sheet-0"))
@@ -178,6 +179,7 @@ def test_a_second_run_that_found_everything_done_keeps_the_figures(dest):
     assert "of the second" in page
 
 
+@pytest.mark.slow
 def test_without_components_there_is_no_explorer(pictures, tmp_path):
     results_of(pictures, tmp_path / "results", components=None)
     page = report_of(tmp_path / "results")

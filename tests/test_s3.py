@@ -134,6 +134,7 @@ class TestTheUrl:
 
 
 class TestListing:
+    @pytest.mark.slow
     def test_goes_on_after_the_first_page(self, bucket: str, endpoint: str, client: Any) -> None:
         wanted = [f"input/{number:02d}.jpg" for number in range(3 * PAGE + 1)]
         for key in wanted:
@@ -636,6 +637,7 @@ def destination(result: RunResult, endpoint: str) -> Store:
 
 
 class TestARun:
+    @pytest.mark.slow
     def test_accounts_for_every_object(self, result: RunResult) -> None:
         ledger = result.record.ledger
         assert (ledger.listed, ledger.embedded, ledger.rejected, ledger.skipped) == (63, 61, 1, 1)

@@ -168,6 +168,7 @@ class TestPatience:
 
 
 class TestFetching:
+    @pytest.mark.slow
     @pytest.mark.parametrize("key", [PLAIN, ODD])
     @pytest.mark.parametrize("fault", PASSING, ids=named)
     def test_a_fault_that_passes_is_never_seen(
@@ -201,6 +202,7 @@ class TestFetching:
         store = open_store(f"s3://{bucket}", endpoint_url=proxy.url)
         assert store.fetch(path_of(bucket, key)).data == CONTENT
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("key", [PLAIN, ODD])
     @pytest.mark.parametrize(
         ("fault", "reason"),
@@ -288,6 +290,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyServer]:
 
 
 class TestListing:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "fault",
         [Fault("answer"), Fault("reset"), Fault("cut"), Fault("short"), Fault("silence")],
@@ -304,6 +307,7 @@ class TestListing:
         assert found == [f"s3://{FOLDER_BUCKET}/{number:04d}.jpg" for number in range(2_500)]
         assert folder.faults() == {fault.kind: 3}
 
+    @pytest.mark.slow
     def test_a_page_that_never_comes_ends_the_listing_with_a_reason(
         self, folder: FaultyServer, impatient: None
     ) -> None:
@@ -375,6 +379,7 @@ class TestNames:
 
 
 class TestCommits:
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", ["answer", "reset"])
     @pytest.mark.parametrize("arrives", [False, True])
     def test_a_commit_whose_answer_is_lost_is_made_exactly_once(
@@ -501,6 +506,7 @@ class TestCredentials:
                 monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
             yield "ASIAROLE", "of the role"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "credentials", ["profile", "environment", "instance", "container"], indirect=True
     )

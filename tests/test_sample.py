@@ -602,6 +602,7 @@ def bucket(client) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_the_sample_is_the_same_on_every_way_between_folders_and_buckets(
     named, tmp_path, bucket, client, endpoint
 ):

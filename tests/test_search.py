@@ -128,6 +128,7 @@ def some_image(source: Path, label: str) -> Path:
 
 
 class TestSimilar:
+    @pytest.mark.slow
     @pytest.mark.parametrize("on", ["features", "reduced"])
     def test_the_neighbours_are_those_of_the_plain_product(self, dest, source, names, on) -> None:
         loaded = embedded.load(dest, on=on)
@@ -420,6 +421,7 @@ def by_name(group: Any) -> list[str]:
 
 
 class TestDuplicates:
+    @pytest.mark.slow
     def test_groups_copies_and_near_ones_with_the_largest_first(self, of_copies) -> None:
         found = featuremill.duplicates(of_copies, threshold=0.97)
         near, exact = found.groups
@@ -600,6 +602,7 @@ class TestOutliers:
         assert "only one image" in refused("outliers", single)
 
 
+@pytest.mark.slow
 def test_images_and_results_on_s3(source: Path, names, tmp_path: Path) -> None:
     with s3_server() as endpoint:
         client: Any = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
@@ -654,6 +657,7 @@ def of_photos(variants, request, weights, tmp_path_factory) -> str:
 class TestRealPhotographs:
     """With real weights, on photographs that are not part of the project."""
 
+    @pytest.mark.slow
     def test_a_photo_added_again_is_found_and_others_are_not(self, of_photos) -> None:
         groups = featuremill.duplicates(of_photos).groups
         together = [{re.split(r"[ .]", Path(m.path).name)[0] for m in g.images} for g in groups]

@@ -12,6 +12,8 @@ from featuremill.workers.failures import AnswersLostError
 from featuremill.workers.launch import _gateway_process
 from featuremill.workers.spark import FAN_IN, Attempt, Background, map_tasks, reduce_tasks
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.conftest import SharedSpark
 

@@ -106,6 +106,7 @@ def charts_of(file: Path) -> list[Any]:
     return [shape.chart for slide in slides for shape in slide.shapes if shape.has_chart]
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_run(dest: Path, decks: dict[str, Path]) -> None:
     text, facts = words_of(decks["en"]), gather(open_store(dest))
     assert facts.pca is not None
@@ -135,6 +136,7 @@ def test_charts_are_native_and_hold_the_numbers_of_the_tables(
     assert {series.name: len(list(series.values)) for series in plane.plots[0].series} == counts
 
 
+@pytest.mark.slow
 def test_a_plane_of_many_images_stays_small(
     dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +259,7 @@ def test_a_diagram_is_a_group_around_its_shapes(decks: dict[str, Path]) -> None:
             assert group.top + group.height == max(part.top + part.height for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_rendered_no_word_is_broken_or_leaves_its_box(
     language: str, decks: dict[str, Path], tmp_path: Path
@@ -337,6 +340,7 @@ def test_a_second_run_that_found_everything_done_keeps_the_figures(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "said"),
     [
@@ -429,6 +433,7 @@ def test_without_python_pptx_the_error_says_how_to_install_it(
         write_slides(dest, tmp_path / "deck.pptx")
 
 
+@pytest.mark.slow
 def test_results_and_slides_may_lie_on_s3(
     dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

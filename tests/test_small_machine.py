@@ -16,6 +16,8 @@ from featuremill.images.sandbox import InChild
 from featuremill.workers import memory as sizing
 from featuremill.workers.spark import Attempt, map_tasks
 
+pytestmark = pytest.mark.slow
+
 ONLY_LINUX = pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="no Linux")
 OWN_SCORE = Path("/proc/self/oom_score_adj")
 

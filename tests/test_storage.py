@@ -170,6 +170,7 @@ class TestList:
         found = listed(tmp_path / "source")
         assert not found["kiwi/0.jpg"].problem
 
+    @pytest.mark.slow
     def test_folders_may_be_nested_deeper_than_python_may_recurse(self, tmp_path):
         name = "d/" * 1200 + "x.jpg"
         try:
@@ -551,6 +552,7 @@ print(len(paths_in(made.features)), len(paths_in(made.reduced)))
 
 
 class TestAFileSystemWithoutHardLinks:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get
     )

@@ -24,6 +24,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     config = SynthConfig(classes=5, per_class=5, seed=3)
     alone = write(tmp_path / "alone", config, workers=1)

@@ -91,6 +91,7 @@ def test_a_single_one_is_a_small_webp(tmp_path):
     assert alike(picture.convert("RGB").getpixel((40, 20)), HUES[2])
 
 
+@pytest.mark.slow
 def test_tiles_get_smaller_and_fewer_where_there_is_little_room(tmp_path):
     folder = Folder(tmp_path, 600, size=(96, 96), coarse=True)
     _, best = folder.read(first=range(64))

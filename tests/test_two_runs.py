@@ -33,6 +33,8 @@ from featuremill.workflows.run.prepare import PreparedRun
 from made_results import MadeResult, numbered, paths_in
 from outputs import MODEL, features, uncommitted
 
+pytestmark = pytest.mark.slow
+
 SILENT_SECONDS = 0.5
 """A run on another machine is taken for dead after this long; fifteen minutes are too long here."""
 

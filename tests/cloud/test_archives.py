@@ -22,6 +22,8 @@ from featuremill.cloud.packaging.archive import Built
 from scripts.check_locks import BROUGHT_BY_THE_SYSTEM, examine
 from tests.cloud.cluster import bare_environment, clean_python, unpack
 
+pytestmark = pytest.mark.slow
+
 X86, ARM = (architecture.get(name) for name in architecture.NAMES)
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 

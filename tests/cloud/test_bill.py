@@ -193,6 +193,7 @@ def test_amounts_are_rounded_only_where_they_are_shown(usd: str, text: str) -> N
 # Requests, counted at a server
 
 
+@pytest.mark.slow
 def test_commits_ask_what_is_reckoned(aws: Aws, endpoint: str) -> None:
     deployed(aws)
     with counting(endpoint) as (counted, came):

@@ -39,9 +39,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the archive is for Linux, and what it holds is run here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the archive is for Linux, and what it holds is run here"
+    ),
+]
 
 ADMINISTRATOR, ADA, JOB = "administrator", "ada", "job"
 """Who signs a call; each name is the id of an access key."""

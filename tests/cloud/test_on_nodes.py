@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.spark35,
     pytest.mark.skipif(sys.platform != "linux", reason="the archive is for Linux"),
 ]

@@ -62,6 +62,7 @@ def deploy(aws: Aws, **parameters: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing_in_any_region_of_the_eu(tmp_path: Path) -> None:
     others = tuple(sorted(set(EU_REGIONS) - set(BUDGET_REGIONS)))
     for regions in (BUDGET_REGIONS, others):

@@ -60,6 +60,7 @@ def parameters() -> dict[str, Body]:
     return {snake(name): parameter for name, parameter in declared.items()}
 
 
+@pytest.mark.slow
 def test_each_parameter_of_the_template_is_a_variable_and_says_what_it_is() -> None:
     variables = set(named("variable"))
     others = {name for name in variables if name.startswith("cluster") or name in OWN}
@@ -116,6 +117,7 @@ def as_test(name: str, number: int, value: Any) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_variable_takes_what_the_template_takes(terraform: Terraform, inputs: Path) -> None:
     runs = [
         as_test(name, number, value)
@@ -186,6 +188,7 @@ def test_what_contradicts_itself_is_refused(evaluate: Evaluate, wrong: Body, why
 # ------------------------------------------------------------------------------- the stack
 
 
+@pytest.mark.slow
 def test_the_stack_is_one_that_the_commands_work_with(
     evaluate: Evaluate, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_budget_beside_the_stack_is_like_the_one_in_it(evaluate: Evaluate) -> 
 # ----------------------------------------------------------------------- the example, and texts
 
 
+@pytest.mark.slow
 def test_the_example_deploys_uploads_and_destroys_through_the_command(
     terraform: Terraform, aws: Aws, tmp_path: Path
 ) -> None:
