@@ -20,7 +20,7 @@ from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT
 from featuremill.cloud.packaging.shipped import CODE
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import ConfigError
-from featuremill.workers.launch import TASK_ATTEMPTS
+from featuremill.workers.protocol import TASK_ATTEMPTS
 
 INSTALLED = "/opt/featuremill"
 """Where the bootstrap action puts packages and entry point on every node."""

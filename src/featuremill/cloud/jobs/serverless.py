@@ -17,7 +17,7 @@ from featuremill.cloud.packaging.shipped import CODE, find_code
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
-from featuremill.workers.launch import TASK_ATTEMPTS
+from featuremill.workers.protocol import TASK_ATTEMPTS
 
 LOGS = "logs/serverless"
 """Where in the bucket the service puts logs."""
