@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from featuremill._utils.extras import require
 from featuremill._utils.progress import Progress, Silent
 from featuremill.errors import ConfigError
 
@@ -100,6 +101,8 @@ def export(
             f"--weights is {os.fspath(weights)}, but --to {to} needs none",
             "Leave it out, or choose --to onnx.",
         )
+    if to == "onnx":
+        require("onnxruntime", "--to onnx, which tries the model,")
     from featuremill.export.output import open_output
     from featuremill.export.results import open_results
     from featuremill.storage import open_store

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from featuremill._utils import signals
+from featuremill._utils.extras import require
 from featuremill._utils.hardware import die_first
 from featuremill.errors import ConfigError
 from featuremill.workers.environment import own_environment
@@ -54,6 +55,7 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
         If the session handed in is a Spark Connect session or stopped, another Spark's packages
         would be loaded, or the master does not answer.
     """
+    require("spark", "Spark")
     existing = _usable(existing) if existing is not None else _running_session()
     if existing is not None:
         yield existing

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from featuremill._utils.extras import require
 from featuremill._utils.threads import THREADS
 from featuremill.cloud.aws import remedies
 from featuremill.errors import CloudError
@@ -66,6 +67,9 @@ class Aws:
     sleep: Callable[[float], None] = time.sleep
     doing: str = field(default="", init=False)
     dry: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("aws", "AWS")
 
     @cached_property
     def session(self) -> boto3.Session:
