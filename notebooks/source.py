@@ -116,7 +116,7 @@ from featuremill.images.sandbox import InProcess
 from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.pca import reduce, saved
-from featuremill.pca.model import PCA, Moments, components_needed
+from featuremill.pca.components import PCA, Moments, components_needed
 from featuremill.storage import open_store
 from featuremill.storage.listing import Listing, Reference, Rejection, Selection
 from featuremill.workers.spark import Attempt, slots, spark_session

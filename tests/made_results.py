@@ -28,7 +28,7 @@ from featuremill.dataset.tables import (
     reduced_table,
     without_rows,
 )
-from featuremill.pca.model import PCA, Moments
+from featuremill.pca.components import PCA, Moments
 from featuremill.pca.saved import save_model
 from featuremill.report.gather import write_report
 from featuremill.storage import Store, open_store

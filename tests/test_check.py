@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import featuremill
 from featuremill.cli import main
 from featuremill.images.synth import SynthConfig, draw, encode, write
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.workflows.check import CheckConfig, check
 from featuremill.workflows.run.pipeline import run
 from outputs import everything_in, offline

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from featuremill.pca.components import PCA
 from featuremill.pca.drift import SHIFT_BOUND, Beyond, Drift, drift
-from featuremill.pca.model import PCA
 from featuremill.pca.moments import Moments
 
 D = 12

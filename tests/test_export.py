@@ -27,18 +27,18 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 
 from featuremill._utils import paths
-from featuremill._utils.extras import install_command
-from featuremill._utils.progress import Silent
+from featuremill._utils.progress import Progress
 from featuremill.cli import main
 from featuremill.dataset.csv_files import write_matrix
 from featuremill.dataset.model_files import NETWORK
 from featuremill.errors import DestinationError, InputError, ModelError, RunError
-from featuremill.export import FORMS, explore, export, huggingface
+from featuremill.export import explore, export
 from featuremill.export import results as rows
-from featuremill.export.onnx import build
+from featuremill.export.forms import FORMS, huggingface
+from featuremill.export.forms.onnx import build
 from featuremill.models import registry
 from featuremill.models.engines import open_engine, smallest_cosine
-from featuremill.pca.model import PCA, Moments
+from featuremill.pca.components import PCA, Moments
 from featuremill.storage import open_store
 from outputs import MODEL, everything_in, features, reduced
 from stand_in import REGION, s3_server
@@ -219,7 +219,7 @@ def test_an_onnx_model_that_computes_something_else_is_never_written(
     def wrong(network, pca, facts):
         return build(network, replace(pca, components_=pca.components_[::-1].copy()), facts)
 
-    monkeypatch.setattr("featuremill.export.onnx.build", wrong)
+    monkeypatch.setattr("featuremill.export.forms.onnx.build", wrong)
     with pytest.raises(RunError, match=r"cosine .* to the library .* must be at least 0\.9999"):
         export(results, tmp_path / "out" / "model.onnx", to="onnx")
     assert not (tmp_path / "out").exists()
@@ -442,7 +442,7 @@ def test_what_cannot_be_meant_is_refused(arguments, problem, results, tmp_path):
 
 
 def test_an_export_that_breaks_off_leaves_no_file(small_files, results, tmp_path):
-    class Interrupting(Silent):
+    class Interrupting(Progress):
         def advance(self, done: int, total: int | None) -> None:
             if done == 50:
                 assert len(list(tmp_path.rglob("train-*"))) == 2
@@ -593,7 +593,7 @@ def test_where_atlas_is_missing_the_command_says_how_to_install_it(atlas, result
     shown = command("explore", results)
     assert shown.exit_code == 2
     assert "Embedding Atlas is not installed" in shown.stderr
-    assert f"Install the extra 'explore': {install_command('explore')}, or" in shown.stderr
+    assert "pip install 'featuremill[explore]'" in shown.stderr
 
 
 def test_a_failure_of_atlas_is_a_failure_of_the_command(atlas, results):

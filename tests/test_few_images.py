@@ -11,7 +11,7 @@ from PIL import Image
 
 import featuremill
 from featuremill.cli import main
-from featuremill.export import FORMS
+from featuremill.export.forms import FORMS
 from featuremill.storage.local import LocalStore
 from featuremill.workflows.run.pipeline import run
 from outputs import offline

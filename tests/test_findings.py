@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from featuremill.images.thumbnails import Wanted
-from featuremill.pca.model import PCA, Moments
+from featuremill.pca.components import PCA, Moments
 from featuremill.report import feature_summary
 from featuremill.report.explorer import COLOURS, SHAPES, Look, looks, pack
-from featuremill.report.rows import Rows
-from featuremill.search import alike, analysis
-from featuremill.search.neighbors import LeaveOneOut, nearest, outlyingness, pairs_above, unit_rows
+from featuremill.report.rows import ReportRows
+from featuremill.search import analysis, similar_pairs
+from featuremill.search.neighbors import LeaveOneOut, nearest, outlyingness, unit_rows
 
 
 def clusters(classes=12, each=400, d=24, seed=0):
@@ -30,14 +30,21 @@ def unit():
 
 def rows_of(features, labels):
     images = [Wanted(f"/pictures/{label}/{n:05}.jpg", "v", 9) for n, label in enumerate(labels)]
-    return Rows(images, labels, features.copy(), Counter(labels), len(labels))
+    return ReportRows(images, labels, features.copy(), Counter(labels), len(labels))
+
+
+def pairs_above(unit, threshold):
+    """All pairs of rows with at least that cosine, one product after the other."""
+    cosines = unit.astype(np.float64) @ unit.T.astype(np.float64)
+    i, j = np.nonzero(np.triu(cosines >= threshold, 1))
+    return i, j, cosines[i, j]
 
 
 # Alike
 
 
 def test_the_best_pairs_are_those_of_all_products(unit):
-    found = alike.most_alike(unit, 0.9, 500)
+    found = similar_pairs.most_alike(unit, 0.9, 500)
     i, j, cosine = pairs_above(unit, found.floor - 1e-5)
     best = np.argsort(-cosine, kind="stable")[:500]
     assert len(found.i) == 500
@@ -50,7 +57,7 @@ def test_the_best_pairs_are_those_of_all_products(unit):
 
 
 def test_no_pair_below_the_floor_is_found(unit):
-    found = alike.most_alike(unit, 0.97, 100_000)
+    found = similar_pairs.most_alike(unit, 0.97, 100_000)
     i, _, _ = pairs_above(unit, 0.97)
     assert abs(len(found.i) - len(i)) <= 1
     assert found.floor == 0.97
@@ -58,33 +65,33 @@ def test_no_pair_below_the_floor_is_found(unit):
 
 def test_pairs_across_boxes_are_found_too(monkeypatch):
     """Rows everywhere on a sphere, where no two boxes lie apart by nature."""
-    monkeypatch.setattr(alike, "LEAF", 4)
+    monkeypatch.setattr(similar_pairs, "LEAF", 4)
     ball = unit_rows(np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32))
-    found = alike.most_alike(ball, 0.999, 100_000)
+    found = similar_pairs.most_alike(ball, 0.999, 100_000)
     i, _, _ = pairs_above(ball, 0.999)
     assert abs(len(found.i) - len(i)) <= 2
     assert len(i) > 1000
 
 
 def test_equal_rows_are_not_more_pairs_than_wanted():
-    found = alike.most_alike(np.ones((2000, 1), np.float32), 0.95, 1000)
+    found = similar_pairs.most_alike(np.ones((2000, 1), np.float32), 0.95, 1000)
     assert len(found.i) == 1000
     assert (found.cosine == 1).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_rows_have_few_pairs(n):
-    assert len(alike.most_alike(np.ones((n, 3), np.float32), 0.5, 10).i) == n // 2
+    assert len(similar_pairs.most_alike(np.ones((n, 3), np.float32), 0.5, 10).i) == n // 2
 
 
 def pairs(*of):
     i, j, cosine = zip(*of, strict=True)
-    return alike.Pairs(np.array(i), np.array(j), np.array(cosine, np.float32), 0.0)
+    return similar_pairs.Pairs(np.array(i), np.array(j), np.array(cosine, np.float32), 0.0)
 
 
 def test_pairs_that_share_an_image_are_one_group():
     ranked = pairs((0, 1, 0.99), (2, 3, 0.98), (1, 4, 0.97), (3, 4, 0.96), (5, 6, 0.95))
-    together, apart = alike.groups(ranked, 9)
+    together, apart = similar_pairs.groups(ranked, 9)
     assert sorted(together.rows) == [0, 1, 2, 3, 4]
     assert (together.highest, together.lowest) == (pytest.approx(0.99), pytest.approx(0.96))
     assert apart.rows == (5, 6)
@@ -92,7 +99,7 @@ def test_pairs_that_share_an_image_are_one_group():
 
 def test_groups_end_where_there_are_enough():
     ranked = pairs((0, 1, 0.99), (2, 3, 0.98), (1, 4, 0.97), (5, 6, 0.96), (0, 7, 0.95))
-    found = alike.groups(ranked, 2)
+    found = similar_pairs.groups(ranked, 2)
     assert [group.rows for group in found] == [(0, 1, 4), (2, 3)]
 
 

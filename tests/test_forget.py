@@ -46,7 +46,7 @@ from featuremill.export import explore
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
 from featuremill.workflows.check import CheckConfig, check
-from featuremill.workflows.forget import steps as job
+from featuremill.workflows.forget import pipeline as job
 from featuremill.workflows.forget.targets import Unfinished
 from featuremill.workflows.run.pipeline import run
 from made_results import MadeResult, numbered, paths_in

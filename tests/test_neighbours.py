@@ -19,7 +19,6 @@ from featuremill.search.neighbors import (
     nearest,
     outlyingness,
     pairs,
-    pairs_above,
     ranking,
     screen,
     unit_rows,
@@ -102,15 +101,6 @@ class TestAgainstAllProducts:
         np.testing.assert_array_equal(found, best_of(expected, 10))
 
     @pytest.mark.parametrize("threshold", [0.8, 0.95, 0.999999])
-    def test_the_pairs_above_a_threshold(self, threshold: float) -> None:
-        rows = like_features(500, 40)
-        i, j, cosine = pairs_above(rows, threshold)
-        expected = np.argwhere(np.triu(products(rows, rows) >= threshold, 1))
-        np.testing.assert_array_equal(np.stack([i, j], 1), expected)
-        np.testing.assert_allclose(cosine, products(rows, rows)[i, j], atol=2e-6)
-        assert len(i)
-
-    @pytest.mark.parametrize("threshold", [0.8, 0.95, 0.999999])
     def test_the_groups_around_leaders(self, threshold: float) -> None:
         rows = like_features(500, 40)
         order = np.random.default_rng(1).permutation(500)
@@ -126,7 +116,6 @@ class TestAgainstAllProducts:
         rows = like_features(300, 40)
         for work in (
             lambda report: nearest(rows, rows, 3, progress=report),
-            lambda report: pairs_above(rows, 0.9, progress=report),
             lambda report: leaders(rows, 0.9, np.arange(300), progress=report),
         ):
             reported: list[tuple[int, int]] = []
@@ -158,10 +147,9 @@ def test_no_bound_rules_out_a_pair_that_is_above(
     "work",
     [
         lambda rows: nearest(rows, rows, 10, skip=np.arange(len(rows))),
-        lambda rows: pairs_above(rows, 0.999),
         lambda rows: leaders(rows, 0.999, np.arange(len(rows))),
     ],
-    ids=["nearest", "pairs", "leaders"],
+    ids=["nearest", "leaders"],
 )
 def test_memory_stays_far_below_all_products(work: Callable[[Rows], object]) -> None:
     rows = unit_rows(np.random.default_rng(0).random((12_000, 16), dtype=np.float32) - 0.5)
@@ -260,13 +248,11 @@ class TestFewRows:
         found, cosines = nearest(rows, rows, 10, skip=np.array([0]))
         assert found.shape == (1, 0)
         assert outlyingness(cosines).tolist() == [0]
-        assert pairs_above(rows, 0.5)[0].size == 0
         assert leaders(rows, 0.5, np.array([0])).tolist() == [0]
 
     def test_no_rows_at_all(self) -> None:
         rows = np.empty((0, 8), np.float32)
         assert nearest(rows, rows, 3)[0].shape == (0, 0)
-        assert pairs_above(rows, 0.5)[0].size == 0
         assert leaders(rows, 0.5, np.empty(0, np.int64)).size == 0
 
 

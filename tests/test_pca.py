@@ -11,7 +11,7 @@ from sklearn import decomposition
 
 from featuremill.errors import ConfigError, InputError, RunError
 from featuremill.pca import moments as moments_module
-from featuremill.pca.model import PCA, Moments, components_needed
+from featuremill.pca.components import PCA, Moments, components_needed
 
 GAP = 1e-6  # components are only determined where neighbouring eigenvalues differ by more
 

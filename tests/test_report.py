@@ -16,7 +16,6 @@ from featuremill._utils.formatting import cosine, hours
 from featuremill.images.thumbnails import Sheets, Tile
 from featuremill.report import ReportData, render
 from featuremill.report.data import (
-    Alike,
     AxisEnds,
     ClassFacts,
     FeatureFindings,
@@ -28,6 +27,7 @@ from featuremill.report.data import (
     ShownImage,
 )
 from featuremill.report.explorer import Look, pack
+from featuremill.search.similar_pairs import RowGroup
 
 WEBP = b"RIFF \x00\x00 not a real picture WEBP"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
@@ -127,7 +127,7 @@ def data():
             neighbours=5,
             confusion={(labels[0], labels[0]): 14, (labels[0], labels[7]): 1},
             axes=[AxisEnds(1, 0.9, [0, 1], [2, 3])],
-            alike=[Alike((4, 5), 0.9999, 0.9999), Alike(tuple(range(6, 16)), 0.9987, 0.96)],
+            alike=[RowGroup((4, 5), 0.9999, 0.9999), RowGroup(tuple(range(6, 16)), 0.9987, 0.96)],
             pairs={0.99: 12, 0.999: None},
             outliers=[OutlierRow(0.41, 20)],
         ),
@@ -383,7 +383,7 @@ def test_hostile_names_stay_text(data):
             accuracy=[LabelAccuracy(HOSTILE, 1, 1, 1)],
             confusion={(HOSTILE, "b"): 1},
             axes=[AxisEnds(1, 0.5, [0], [1])],
-            alike=[Alike((0, 1), 1.0, 1.0)],
+            alike=[RowGroup((0, 1), 1.0, 1.0)],
             outliers=[OutlierRow(0.5, 0)],
             left_out={"neighbours": HOSTILE},
         ),

@@ -14,7 +14,7 @@ import pytest
 import featuremill
 from featuremill.errors import DestinationError, PrecisionError
 from featuremill.images.synth import SynthConfig, draw, encode, write
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.workflows.run import pipeline
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL, OTHER_MODEL, everything_in, features, offline, reduced, uncommitted
@@ -47,8 +47,7 @@ def no_spark(monkeypatch) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def block() -> Iterator[None]:
         with monkeypatch.context() as patch:
-            started = "featuremill.workers.spark.spark_workers"
-            patch.setattr(started, lambda *_: pytest.fail("Spark was started"))
+            patch.setattr(pipeline, "spark_session", lambda *_: pytest.fail("Spark was started"))
             yield
 
     return block

@@ -436,7 +436,7 @@ def test_links_need_folders_on_both_sides_and_hard_links_one_file_system(source,
         refused = featuremill("sample", *where, "--total", "1", "--mode", "symlink")
         assert_refused(refused, "not both folders", "--mode copy")
     devices = iter([1, 2])
-    monkeypatch.setattr("featuremill.workflows.sample.steps._device", lambda _: next(devices))
+    monkeypatch.setattr("featuremill.workflows.sample.pipeline._device", lambda _: next(devices))
     refused = featuremill("sample", source, dest, "--total", "1", "--mode", "hardlink")
     assert_refused(refused, "different file systems", "--mode symlink")
 

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from featuremill import CheckConfig, check
-from featuremill._utils.progress import Silent
+from featuremill._utils.progress import Progress
 from featuremill.cli import main
 from featuremill.dataset import tables
 from featuremill.dataset.ledger import RunRecord
@@ -203,7 +203,7 @@ def test_a_run_that_lost_its_lock_leaves_what_the_next_one_has_begun(tmp_path: P
     job = SimpleNamespace(destination=store, run="run-a", listing=listing)
     with (
         pytest.raises(LeaseLostError, match="run-b has taken it over"),
-        pipeline._held(cast("PreparedRun", job), record, Silent()),
+        pipeline._held(cast("PreparedRun", job), record, Progress()),
     ):
         lose_it_and_fail()
     assert begun.exists()

@@ -17,10 +17,10 @@ from featuremill.models import registry
 from featuremill.models.engines import open_engine
 from featuremill.models.network import Network
 from featuremill.pca import reduce, saved
-from featuremill.pca.model import PCA, Moments
+from featuremill.pca.components import PCA, Moments
 from featuremill.storage import Store, open_store
 from featuremill.storage.listing import Reference
-from featuremill.workers.protocol import Attempt
+from featuremill.workers.spark import Attempt
 from featuremill.workflows.run.task import Task, run_task
 from outputs import MODEL
 

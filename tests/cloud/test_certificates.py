@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.jobs.certificates import KEY, make, provide
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
@@ -34,7 +35,7 @@ def test_it_is_what_emr_takes(tmp_path: Path) -> None:
 
 
 def test_it_lies_where_the_template_says(aws: Aws, place: Place) -> None:
-    provide(aws, place)
+    execute([provide(place)], aws)
     configuration = Stack().properties("SecurityConfiguration")["SecurityConfiguration"]
     transit = configuration["EncryptionConfiguration"]["InTransitEncryptionConfiguration"]
     assert transit["TLSCertificateConfiguration"]["S3Object"] == f"s3://pictures/{KEY}"
@@ -43,7 +44,7 @@ def test_it_lies_where_the_template_says(aws: Aws, place: Place) -> None:
 
 def test_it_is_never_replaced(aws: Aws, place: Place) -> None:
     aws.client("s3").put_object(Bucket="pictures", Key=KEY, Body=b"that of a running cluster")
-    provide(aws, place)
+    execute([provide(place)], aws)
     kept = aws.client("s3").get_object(Bucket="pictures", Key=KEY)["Body"].read()
     assert kept == b"that of a running cluster"
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.dry_run import DryRun
+from featuremill.cloud.aws.dry_run import lines
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call, Plan
 from featuremill.cloud.jobs import job_cluster
 from featuremill.cloud.jobs.fleets import FAMILIES, Machines, script, script_key
 from featuremill.cloud.notebooks import clusters
-from featuremill.cloud.notebooks.server import read_notebooks
 from featuremill.cloud.stack import passwords as secret
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
@@ -25,7 +26,6 @@ from tests.cloud.stack import (
     described,
     dry_run,
     featuremill,
-    flow_of,
     folder,
 )
 
@@ -40,13 +40,15 @@ def stack(aws: Aws) -> Place:
     return deployed(aws)
 
 
-def flow(stack: Place, machines: Machines = MACHINES) -> dict[str, Any]:
+def flow(plan: Plan) -> dict[str, Any]:
     """Parameters of the call that starts the cluster."""
-    return flow_of(lambda dry: clusters.up(dry, stack, machines, read_notebooks()))
+    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_job_flow"]
+    return dict(call.parameters)
 
 
 def start(aws: Aws, stack: Place, notebooks: tuple[Path, ...] = ()) -> str:
-    return clusters.up(aws, stack, MACHINES, read_notebooks(notebooks))
+    answers = execute(clusters.up(stack, MACHINES, notebooks, seconds=0), aws)
+    return str(answers[clusters.CLUSTER]["JobFlowId"])
 
 
 def test_a_cluster_has_livy_and_jupyterhub_and_ends_itself_when_idle(
@@ -59,7 +61,7 @@ def test_a_cluster_has_livy_and_jupyterhub_and_ends_itself_when_idle(
     assert {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"} in cluster["Tags"]
     assert cluster["SecurityConfiguration"] == "featuremill"
     assert cluster["Ec2InstanceAttributes"]["EmrManagedMasterSecurityGroup"] == "sg-11111111"
-    asked = flow(stack)
+    asked = flow(clusters.up(stack, MACHINES))
     assert asked["AutoTerminationPolicy"] == {"IdleTimeout": 10_800}
     assert asked["Instances"]["KeepJobFlowAliveWhenNoSteps"] is True
     assert asked["ManagedScalingPolicy"]["ComputeLimits"]["MaximumCapacityUnits"] == 4
@@ -73,7 +75,10 @@ def test_the_archive_is_installed_on_every_node_and_sparks_python_finds_it(
     assert action["ScriptPath"] == f"s3://{BUCKET}/{script_key('install.sh')}"
     assert action["Args"][0] == f"s3://{BUCKET}/{ARCHIVE}"
     assert action["Args"][2] == "/opt/featuremill"
-    settings = {each["Classification"]: each for each in flow(stack)["Configurations"]}
+    settings = {
+        each["Classification"]: each
+        for each in flow(clusters.up(stack, MACHINES))["Configurations"]
+    }
     spark = settings["spark-defaults"]["Properties"]
     for where in ("spark.yarn.appMasterEnv", "spark.executorEnv"):
         assert spark[f"{where}.PYTHONPATH"] == "/opt/featuremill/deps"
@@ -85,12 +90,12 @@ def test_the_archive_is_installed_on_every_node_and_sparks_python_finds_it(
 def test_the_published_password_is_replaced_by_one_that_no_plan_and_no_cluster_holds(
     aws: Aws, stack: Place
 ) -> None:
-    start(aws, stack)
+    plan = clusters.up(stack, MACHINES, seconds=0)
+    execute(plan, aws)
     password = secret.read(aws, stack, secret.JUPYTERHUB)
     assert len(password) >= 24
-    shown: list[str] = []
-    clusters.up(DryRun("eu-west-1", tell=shown.append), stack, MACHINES, {})
-    assert "Value: (not shown)" in "\n".join(shown)
+    assert password not in repr(plan)
+    assert password not in "\n".join(lines(plan))
     [standing] = clusters.standing(aws, stack)
     [step] = aws.client("emr").list_steps(ClusterId=standing.id)["Steps"]
     assert step["ActionOnFailure"] == "TERMINATE_CLUSTER"
@@ -105,7 +110,7 @@ def test_every_cluster_has_another_password(aws: Aws, stack: Place) -> None:
     for _ in range(2):
         start(aws, stack)
         passwords.add(secret.read(aws, stack, secret.JUPYTERHUB))
-        clusters.down(aws, stack)
+        execute(clusters.down(stack), aws)
     assert len(passwords) == 2
 
 
@@ -117,9 +122,9 @@ def test_notebooks_are_kept_in_the_bucket_and_never_overwritten(
     for content in (b"first", b"second"):
         notebook.write_bytes(content)
         start(aws, stack, (notebook,))
-        clusters.down(aws, stack)
+        execute(clusters.down(stack), aws)
     assert aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"first"
-    kept = flow(stack)["Configurations"][-1]
+    kept = flow(clusters.up(stack, MACHINES))["Configurations"][-1]
     assert kept["Classification"] == "jupyter-s3-conf"
     assert kept["Properties"]["s3.persistence.bucket"] == f"{BUCKET}/notebooks"
 
@@ -131,13 +136,13 @@ def test_a_cluster_has_the_step_by_step_notebook_and_what_it_draws_with(
     listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="notebooks/jupyter/jovyan/")
     names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
     assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}
-    [bootstrap] = flow(stack)["BootstrapActions"]
+    [bootstrap] = flow(clusters.up(stack, MACHINES))["BootstrapActions"]
     assert bootstrap["ScriptBootstrapAction"]["Args"][3:] == ["matplotlib"]
 
 
 def test_a_notebook_that_is_no_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no file"):
-        read_notebooks((Path("nowhere.ipynb"),))
+        clusters.up(described(), MACHINES, (Path("nowhere.ipynb"),))
 
 
 def test_a_second_cluster_is_refused_while_the_first_costs_money(aws: Aws, stack: Place) -> None:
@@ -152,8 +157,8 @@ def test_only_the_stacks_own_clusters_are_listed_and_ended(aws: Aws, stack: Plac
     own = start(aws, stack)
     assert [each.id for each in clusters.standing(aws, stack)] == [own]
     with pytest.raises(CloudError, match=f"cluster {other} is not up, or is none of stack"):
-        clusters.down(aws, stack, other)
-    assert clusters.down(aws, stack) == [own]
+        execute(clusters.down(stack, other), aws)
+    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
     assert clusters.standing(aws, stack) == []
     state = aws.client("emr").describe_cluster(ClusterId=other)["Cluster"]["Status"]["State"]
     assert state == "WAITING"
@@ -164,13 +169,13 @@ def test_ending_what_is_not_there_is_no_error(aws: Aws, stack: Place) -> None:
     recorded = replace(
         aws, recorder=lambda _service, operation, _parameters: asked.append(operation)
     )
-    assert clusters.down(recorded, stack) == []
+    assert execute(clusters.down(stack), recorded)[clusters.ENDED] == []
     assert asked == ["ListClusters", "DeleteParameter"]
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_all_machines_of_a_cluster_are_of_one_architecture(architecture: str) -> None:
-    fleets = flow(described(), Machines(architecture))["Instances"]["InstanceFleets"]
+    fleets = flow(clusters.up(described(), Machines(architecture)))["Instances"]["InstanceFleets"]
     types = {each["InstanceType"] for fleet in fleets for each in fleet["InstanceTypeConfigs"]}
     assert types == {f"{family}.xlarge" for family in FAMILIES[architecture]}
 
@@ -205,10 +210,10 @@ def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
 ) -> None:
     own, job = start(aws, stack), start_job(aws, stack)
     password = secret.read(aws, stack, secret.JUPYTERHUB)
-    assert clusters.down(aws, stack, job) == [job]
+    assert execute(clusters.down(stack, job), aws)[clusters.ENDED] == [job]
     assert secret.read(aws, stack, secret.JUPYTERHUB) == password
     job = start_job(aws, stack)
-    assert clusters.down(aws, stack) == [own]
+    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
     assert [each.id for each in clusters.standing(aws, stack)] == [job]
     with pytest.raises(CloudError, match="ParameterNotFound"):
         secret.read(aws, stack, secret.JUPYTERHUB)
@@ -216,7 +221,8 @@ def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
 
 def start_job(aws: Aws, stack: Place) -> str:
     config = RunConfig("s3://pictures/input", "s3://pictures/results/main")
-    return job_cluster.submit(aws, stack, config, "main", MACHINES).where
+    asked = job_cluster.submission(stack, config, "main", MACHINES)
+    return asked.started(execute(asked.plan, aws)).where
 
 
 def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
@@ -224,10 +230,10 @@ def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
 ) -> None:
     project_file.save(stack, folder)
 
-    def ctrl_c(*_: object, **__: object) -> None:
+    def ctrl_c(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featuremill.cloud.aws.client.Aws.wait", ctrl_c)
+    monkeypatch.setattr("featuremill.cloud.aws.execute._wait", ctrl_c)
     left = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "goes on, and costs" in left.stderr

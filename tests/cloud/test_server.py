@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.plan import Call, Plan
 from featuremill.cloud.jobs import fleets
 from featuremill.cloud.notebooks import server
 from featuremill.cloud.stack import passwords, project_file
@@ -21,7 +23,6 @@ from tests.cloud.stack import (
     described,
     dry_run,
     featuremill,
-    flow_of,
     folder,
 )
 
@@ -43,7 +44,7 @@ def stack(aws: Aws) -> Place:
 
 
 def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
-    server.up(aws, stack, hours)
+    execute(server.up(stack, hours, seconds=0), aws)
     found = server.standing(aws, stack)
     assert found is not None
     described = aws.client("ec2").describe_instances(InstanceIds=[found.id])
@@ -51,9 +52,10 @@ def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
     return instance
 
 
-def asked(stack: Place) -> dict[str, Any]:
+def asked(plan: Plan) -> dict[str, Any]:
     """Parameters of the call that starts the machine."""
-    return flow_of(lambda dry: server.up(dry, stack), "run_instances")
+    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_instances"]
+    return dict(call.parameters)
 
 
 def test_the_machine_finds_the_step_by_step_notebook_in_the_bucket(aws: Aws, stack: Place) -> None:
@@ -85,7 +87,7 @@ def test_the_machine_is_small_tagged_and_asks_for_a_token_to_its_metadata(
 
 def test_graviton_is_the_stacks_architecture() -> None:
     arm = replace(described(), outputs={**described().outputs, "Architecture": "arm64"})
-    parameters = asked(arm)
+    parameters = asked(server.up(arm))
     assert parameters["InstanceType"] == "t4g.medium"
     assert parameters["ImageId"].endswith("/al2023-ami-kernel-default-arm64")
 
@@ -106,7 +108,7 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
 
 
 def test_shutting_down_ends_it_for_good_and_it_never_costs_more_than_it_says() -> None:
-    parameters = asked(described())
+    parameters = asked(server.up(described()))
     assert parameters["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert parameters["CreditSpecification"] == {"CpuCredits": "standard"}
     assert parameters["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is True
@@ -116,9 +118,9 @@ def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Pl
     first = start(aws, stack)["InstanceId"]
     with pytest.raises(CloudError, match=f"machine {first} is up already"):
         start(aws, stack)
-    assert server.down(aws, stack) == first
+    assert execute(server.down(stack), aws)[server.ENDED] == first
     assert server.standing(aws, stack) is None
-    assert server.down(aws, stack) is None
+    assert execute(server.down(stack), aws)[server.ENDED] is None
     with pytest.raises(CloudError, match="ParameterNotFound"):
         passwords.read(aws, stack, passwords.SERVER)
 
@@ -126,7 +128,7 @@ def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Pl
 @pytest.mark.parametrize("hours", [0.1, 169, float("nan")])
 def test_hours_out_of_bounds_are_refused(hours: float) -> None:
     with pytest.raises(ConfigError, match=r"--hours is .* from 0.5 to 168"):
-        server.up(Aws("eu-west-1"), described(), hours)
+        server.up(described(), hours)
 
 
 def test_up_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:

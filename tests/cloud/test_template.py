@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.stack.budget import keep
 from featuremill.cloud.stack.parameters import BUDGET_REGIONS, LARGEST, StackOptions, template_body
 from tests.cloud.offline import Stack, load
-from tests.cloud.stack import asked_by
 
 OUTPUTS = {
     "Bucket",
@@ -416,9 +416,9 @@ def test_where_cloudformation_knows_no_budgets_the_same_one_is_made_by_calls(
     outputs = deploy(north, AlertEmail="me@example.org")
     assert not load(template_body("eu-north-1"))["Resources"].keys() & {"Budget"}
     for _ in range(2):  # again after each deployment, with what may have changed
-        keep(north, "featuremill", "eu-north-1")
+        execute(keep("featuremill", "eu-north-1"), north)
     assert_budget(north, outputs["BudgetName"])
-    assert asked_by(lambda dry: keep(dry, "featuremill", "eu-west-1")) == []
+    assert keep("featuremill", "eu-west-1") == []
 
 
 def test_a_deleted_stack_leaves_the_bucket_and_nothing_else(aws: Aws) -> None:

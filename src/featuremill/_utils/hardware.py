@@ -1,4 +1,4 @@
-"""The machine a run is on: its CPU, its memory, and what a process may take of it."""
+"""Describes the machine: its CPU, its memory, and how much of it a process may use."""
 
 import os
 import platform

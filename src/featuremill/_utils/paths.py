@@ -1,4 +1,4 @@
-"""Names of images as text, reversibly.
+"""Converts names of images to text and back, without loss.
 
 File names and object keys are bytes; table columns, CSV files and reports are text. A name is
 kept as it is read by people, and only what is not plain text (control characters, bytes that
@@ -48,6 +48,15 @@ def of_place(place: str) -> str:
     '/photos%FF'
     """
     return encode(_bytes(place))
+
+
+def prefix_of(place: str) -> str:
+    """What the path of everything in a folder, or below a URL, begins with.
+
+    >>> prefix_of("/photos/"), prefix_of("s3://fruits")
+    ('/photos/', 's3://fruits/')
+    """
+    return of_place(place.rstrip("/")) + "/"
 
 
 def place(text: str) -> str:

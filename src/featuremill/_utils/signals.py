@@ -1,4 +1,4 @@
-"""Ctrl-C is noted, and obeyed at a moment when stopping is safe.
+"""Defers Ctrl-C to a moment when stopping is safe.
 
 An interrupt in the middle of a call to Java leaves half an answer on the wire, and every later
 call reads it. So the signal is only noted, and the run looks for it where it waits.

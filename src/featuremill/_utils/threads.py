@@ -1,4 +1,4 @@
-"""Many small transfers at the same time, in bounded memory."""
+"""Runs many small transfers at the same time, in bounded memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

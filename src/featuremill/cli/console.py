@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run: a bar, or plain lines where it is no terminal."""
+"""Shows the progress of a run at a terminal, or in plain lines where there is none."""
 
 import threading
 import time
@@ -10,21 +10,22 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 from rich.status import Status
 
 from featuremill._utils.paths import visible
+from featuremill._utils.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
-class ConsoleProgress:
+class ConsoleProgress(Progress):
     """Shows a run's progress on standard error, so that standard output stays for results."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -32,7 +33,7 @@ class ConsoleProgress:
         self._started = time.monotonic()
         self._counting_since: tuple[float, int] | None = None
         self._last_line, self._last_count = self._started, 0.0
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             BarColumn(),
             MofNCompleteColumn(),
@@ -43,7 +44,7 @@ class ConsoleProgress:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._moving: Progress | Status | None = None
+        self._moving: Bar | Status | None = None
         self._doing = ""
         self._teller: threading.Thread | None = None
         self._ended = threading.Event()
@@ -92,7 +93,7 @@ class ConsoleProgress:
             self._last_count = time.monotonic()
             self._print(_line(done, total, rate))
 
-    def _move(self, now: Progress | Status | None) -> None:
+    def _move(self, now: Bar | Status | None) -> None:
         """At a terminal one thing moves at a time."""
         if now is self._moving or not self._console.is_terminal:
             return

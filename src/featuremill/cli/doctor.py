@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -18,14 +19,7 @@ _WIDTH = 17
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array instead of a table.")
 @s3_options
-def doctor(
-    source: str | None,
-    destination: str | None,
-    model: str,
-    as_json: bool,
-    endpoint_url: str | None,
-    region: str | None,
-) -> None:
+def doctor(as_json: bool, **options: Any) -> None:
     """Check Java, memory, threads, disk, CPU, engines, weights and credentials, and name remedies.
 
     With SRC and DEST, the command also checks that they can be read and written. It exits with 1 if
@@ -40,9 +34,7 @@ def doctor(
     from featuremill.workflows.doctor import diagnose
 
     findings = []
-    for finding in diagnose(
-        source, destination, model=model, endpoint_url=endpoint_url, region=region
-    ):
+    for finding in diagnose(**options):
         findings.append(finding)
         if as_json:
             continue

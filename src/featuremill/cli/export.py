@@ -2,11 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from featuremill.cli.options import s3_options
-from featuremill.export import FORMS
+from featuremill.export.forms import FORMS
 
 
 @click.command()
@@ -29,15 +30,7 @@ from featuremill.export import FORMS
     "--weights", metavar="FILE", help="Keras file of the run, for onnx, if it has been moved."
 )
 @s3_options
-def export(
-    destination: str,
-    to: str,
-    output: str,
-    overwrite: bool,
-    weights: str | None,
-    endpoint_url: str | None,
-    region: str | None,
-) -> None:
+def export(**options: Any) -> None:
     """Write what DEST holds in a form that other tools read.
 
     \b
@@ -58,16 +51,7 @@ def export(
     from featuremill.export import export as write
 
     with ConsoleProgress() as progress:
-        exported = write(
-            destination,
-            output,
-            to=to,
-            overwrite=overwrite,
-            weights=weights,
-            endpoint_url=endpoint_url,
-            region=region,
-            progress=progress,
-        )
+        exported = write(progress=progress, **options)
     for topic, fact in exported.facts.items():
         click.echo(f"{topic:9} {fact}")
     count, size = len(exported.files), sum(exported.files.values())
@@ -78,12 +62,12 @@ def export(
 @click.command()
 @click.argument("destination", metavar="DEST")
 @s3_options
-def explore(destination: str, endpoint_url: str | None, region: str | None) -> None:
+def explore(**options: Any) -> None:
     """Show the images of DEST in the browser, in Apple's Embedding Atlas.
 
     Each image is a point at its first two components, with its thumbnail where SRC can still be
-    read. Atlas, which the extra 'explore' installs, prints the address of its page and runs until
-    Ctrl-C.
+    read. `pip install 'featuremill[explore]'` installs Atlas, which prints the address of its page
+    and runs until Ctrl-C.
 
     \b
     Example:
@@ -94,11 +78,5 @@ def explore(destination: str, endpoint_url: str | None, region: str | None) -> N
 
     with tempfile.TemporaryDirectory(prefix="featuremill-") as folder:
         with ConsoleProgress() as progress:
-            command = prepare(
-                destination,
-                Path(folder),
-                endpoint_url=endpoint_url,
-                region=region,
-                progress=progress,
-            )
+            command = prepare(folder=Path(folder), progress=progress, **options)
         serve(command)

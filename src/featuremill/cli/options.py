@@ -74,7 +74,7 @@ def run_config(**given: Any) -> RunConfig:
 
 
 def parsed(classes: str | None, **given: Any) -> dict[str, Any]:
-    """Options of the command line as :class:`RunConfig` takes them."""
+    """Options of the command line as the library takes them: names of classes one by one."""
     chosen = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     return {"classes": chosen, **given}
 

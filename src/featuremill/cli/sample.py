@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featuremill.cli.options import s3_options
+from featuremill.cli.options import parsed, s3_options
 from featuremill.workflows.sample.config import MODES, SampleConfig
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ Exit codes:
 @click.option("--dry-run", is_flag=True, help="Show what would be taken, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of a table.")
 @s3_options
-def sample(as_json: bool, classes: str | None, **options: Any) -> None:
+def sample(as_json: bool, **options: Any) -> None:
     """Draw a sample of SRC's images into DEST, class by class.
 
     SRC and DEST are folders or s3://bucket/prefix; DEST must be empty. Images keep their paths
@@ -87,8 +87,7 @@ def sample(as_json: bool, classes: str | None, **options: Any) -> None:
     from featuremill.cli.console import ConsoleProgress
     from featuremill.workflows.sample import sample as take
 
-    wanted = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
-    config = SampleConfig(classes=wanted, **options)
+    config = SampleConfig(**parsed(**options))
     with ConsoleProgress() as progress:
         taken = take(config, progress=progress)
     if as_json:

@@ -1,5 +1,7 @@
 """``slides``: writes a run as a presentation."""
 
+from typing import Any
+
 import click
 
 from featuremill.cli.options import s3_options
@@ -23,14 +25,7 @@ from featuremill.cli.options import s3_options
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file of the same name.")
 @s3_options
-def slides(
-    destination: str,
-    output: str,
-    language: str,
-    overwrite: bool,
-    endpoint_url: str | None,
-    region: str | None,
-) -> None:
+def slides(**options: Any) -> None:
     """Write a presentation of DEST's newest run, with notes for the speaker.
 
     It shows how the run works, what came out, what it costs on AWS, what holds for personal data,
@@ -38,7 +33,7 @@ def slides(
     them. Figures are the run's own; prices are those of the region, where it is in the EU, with
     their dates and sources.
 
-    The command needs the extra 'slides' (python-pptx).
+    The command needs python-pptx: pip install 'featuremill[slides]'.
 
     \b
     Examples:
@@ -49,13 +44,5 @@ def slides(
     from featuremill.export.slides import write_slides
 
     with ConsoleProgress() as progress:
-        written = write_slides(
-            destination,
-            output,
-            language=language,
-            overwrite=overwrite,
-            endpoint_url=endpoint_url,
-            region=region,
-            progress=progress,
-        )
+        written = write_slides(progress=progress, **options)
     click.echo(f"written   {written.url} ({written.pages} slides, {written.bytes / 1e6:,.1f} MB)")

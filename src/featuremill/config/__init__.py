@@ -1,7 +1,7 @@
 """What a run is asked to do, validated whole before anything is touched."""
 
 from featuremill.config.option import Bound, Option, RejectLimit
-from featuremill.config.run import (
+from featuremill.config.run_options import (
     DEFAULT_COMPONENTS,
     DEFAULT_SAMPLE,
     ENGINES,

@@ -1,4 +1,4 @@
-"""How one option of a run is given: its flag, its help, its bounds, and whether it travels."""
+"""What an option of a run consists of: flag, help, bounds, and whether it goes to a cluster."""
 
 import re
 from collections.abc import Callable
@@ -65,6 +65,21 @@ class Bound:
     holds: Callable[[Any], bool]
     remedy: str
 
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that is not within the bound; None stands for an option left out."""
+        if value is not None and not self.holds(value):
+            raise ConfigError(f"{name} is {value}, it must be {self.text}", self.remedy)
+
+
+def at_least(least: int, remedy: str) -> Bound:
+    """The bound of a number that has no upper one."""
+    return Bound(f"at least {least}", lambda number: number >= least, remedy)
+
+
+def share(remedy: str) -> Bound:
+    """The bound of a share of something."""
+    return Bound("above 0 and at most 1", lambda part: 0 < part <= 1, remedy)
+
 
 @dataclass(frozen=True)
 class Option:
@@ -77,13 +92,13 @@ class Option:
     help : str
         One sentence.
     kind : type
-        Of one value; ``bool`` for a switch.
+        Type of one value; ``bool`` for a switch.
     commands : tuple of str
         The commands that have it.
     metavar, choices, bound, optional
         The name of its value; all values it can have; what the value must be.
     separator : str
-        Of several values in one word; without it the option is repeated.
+        Separates several values in one word; without it the option is repeated.
     not_on_cluster : str
         What to do instead where the run is submitted to a cluster; empty if it travels.
     """
@@ -113,7 +128,5 @@ class Option:
             raise ConfigError(
                 f"{self.flag} is {value!r}", f"Choose one of {', '.join(self.choices)}."
             )
-        if self.bound is not None and not self.bound.holds(value):
-            raise ConfigError(
-                f"{self.flag} is {value}, it must be {self.bound.text}", self.bound.remedy
-            )
+        if self.bound is not None:
+            self.bound.check(self.flag, value)

@@ -1,4 +1,4 @@
-"""The tables as CSV files, in which no spreadsheet takes a text for a formula.
+"""Writes the tables as CSV files, in which no spreadsheet takes a text for a formula.
 
 A folder may be named ``=HYPERLINK(…)``, and who opens the CSV in a spreadsheet would have it
 computed. As OWASP advises ("CSV Injection"), such a cell begins with an apostrophe; the tables

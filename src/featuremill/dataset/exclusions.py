@@ -1,4 +1,4 @@
-"""Images that no later run may embed again, kept as salted hashes of their paths.
+"""Keeps forgotten images, which no later run may embed, as salted hashes of their paths.
 
 A destination keeps a salted hash of every forgotten path. Without knowing a path nobody can read
 it from there; somebody who guesses it can have the guess confirmed.

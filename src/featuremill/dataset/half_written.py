@@ -1,4 +1,4 @@
-"""Half-written files of a process that was killed, in the tables and beside them."""
+"""Removes half-written files that a killed process left, in the tables and beside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _FOLDERS = ("", RUNS, *(str(PurePosixPath(name).parent) for name in (MATRIX, MOD
 
 @contextmanager
 def held_between_runs(destination: Store) -> Iterator[None]:
-    """Hold a destination to write an output anew, as no run.
+    """Hold a destination to write an output again, outside a run.
 
     Beside a run its files would be taken for those of a process that was killed, and of two
     reports the older could come last.
@@ -37,7 +37,7 @@ def held_between_runs(destination: Store) -> Iterator[None]:
 
 
 def clean_up_after(run: str, destination: Store) -> int:
-    """Remove what a run did not commit, and what is half-written; tells how many files.
+    """Remove what a run did not commit, and what is half-written; returns how many files.
 
     What is not that run's own is left where this process does not hold the destination any more.
 
@@ -52,7 +52,7 @@ def clean_up_after(run: str, destination: Store) -> int:
 
 
 def remove_half_written(destination: Store) -> int:
-    """Remove such files, and tell how many.
+    """Remove half-written files; returns how many.
 
     Only for a process that holds the destination: another's would be under way.
 

@@ -1,4 +1,4 @@
-"""Images that the features table holds already, so that nothing is computed twice."""
+"""Looks up which images the features table holds already, so that none is computed twice."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +56,7 @@ class Known:
         return self._at(self._index(path), version)
 
     def meet(self, path: str, version: str) -> tuple[int, bool] | None:
-        """As :meth:`look_up`, for an image that was listed: it is not gone."""
+        """As :meth:`look_up`, and note that an image was listed, so that it is not gone."""
         index = self._index(path)
         if index is not None:
             self._marks[index] |= _MET

@@ -1,4 +1,4 @@
-"""What became of every image of a run; it must balance.
+"""Counts what became of every image of a run; the counts must balance.
 
 ``listed = already done + already rejected + embedded + rejected + skipped``
 """
@@ -126,7 +126,7 @@ def open_recorded(
     Parameters
     ----------
     config : mapping
-        Of the run.
+        Options of the run.
     """
     from featuremill.storage.s3 import S3Store
 
@@ -179,7 +179,7 @@ def last_that_embedded(destination: Store, newest: RunRecord) -> RunRecord:
     ----------
     destination : Store
     newest : RunRecord
-        Of the newest run; also the answer where no run tells more.
+        Record of the newest run; also the answer where no run tells more.
     """
     if _measured(newest):
         return newest

@@ -1,4 +1,4 @@
-"""One run at a time on a destination.
+"""Locks a destination, so that one run at a time writes to it.
 
 A run writes ``run.lock`` at the destination on the condition that there is none, refreshes it
 while it lives and removes it at its end. The lock of a run that is dead is taken over, and its
@@ -174,7 +174,7 @@ def hold(
     Parameters
     ----------
     say : callable, optional
-        Is told why it takes long, if it does.
+        Called with the reason if it takes long.
 
     Yields
     ------

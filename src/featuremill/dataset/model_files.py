@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featuremill.dataset.tables import Table, features_table, reduced_table
+from featuremill.dataset.tables import existing_tables, reduced_table
 from featuremill.errors import DestinationError
 from featuremill.storage import Store
 
@@ -76,7 +76,7 @@ def is_of(destination: Store, description: Mapping[str, Any]) -> bool:
     A version that only says who may write now, as after a dead run, is of the same rows.
     """
     fitted = description.get("versions")
-    tables = {table.folder: table for table in _tables(destination)}
+    tables = {table.folder: table for table in existing_tables(destination)}
     return (
         isinstance(fitted, dict)
         and fitted.keys() == tables.keys()
@@ -87,12 +87,7 @@ def is_of(destination: Store, description: Mapping[str, Any]) -> bool:
 
 def table_versions(destination: Store) -> dict[str, int]:
     """Newest version of each of the two tables that there is."""
-    return {table.folder: table.version() for table in _tables(destination)}
-
-
-def _tables(destination: Store) -> list[Table]:
-    tables = (features_table(destination), reduced_table(destination))
-    return [table for table in tables if table.exists()]
+    return {table.folder: table.version() for table in existing_tables(destination)}
 
 
 def read_description(destination: Store) -> dict[str, Any]:

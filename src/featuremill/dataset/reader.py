@@ -1,10 +1,11 @@
-"""What a destination holds of one model, read a row group at a time: the only reader of the tables.
+"""Reads the rows of one model, a row group at a time: the only reader of the tables.
 
 While a run replaces a model, the features table holds another's rows too: here they are left out.
 ``workflows/check`` reads for itself, since it has to survive what is damaged.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featuremill._utils.extras import require
+from featuremill.dataset.ledger import kind_of
 from featuremill.dataset.model_files import read_network
 from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REJECTED
 from featuremill.dataset.tables import DataFile, Table, features_table, is_of_model
@@ -51,6 +52,12 @@ def rejected_rows(
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
+def count_rejections(destination: Store, model_id: str) -> Counter[tuple[str, str]]:
+    """How many images of a model were rejected, by stage and kind of reason."""
+    rows = rejected_rows(destination, model_id, ("stage", "reason"))
+    return Counter((str(stage), kind_of(str(reason))) for stage, reason in rows)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The embedded images of a destination, as they were when it was opened.
@@ -62,7 +69,7 @@ class Dataset:
     network : mapping
         Description of the network whose features these are.
     files : sequence of DataFile
-        Of the features table, without rejects.
+        Files of the features table, without rejects.
     """
 
     store: Store
@@ -136,7 +143,7 @@ def placed(
     Parameters
     ----------
     lists : iterable of Array
-        Of features or scores.
+        Lists of features or scores.
     places : ndarray of shape (n,), int64
         Where each row goes; -1 where it is not wanted.
     width : int
@@ -185,12 +192,12 @@ def load_features(
     Parameters
     ----------
     destination : str or path
-        Of an earlier run.
+        Destination of an earlier run.
     spark : SparkSession, optional
         Give a Spark DataFrame in this session instead of a pandas one. Spark reads the Parquet
         files itself, so for S3 it needs its own S3A file system.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
 
     Returns
     -------
@@ -201,11 +208,7 @@ def load_features(
     ------
     DestinationError
         If there is no features table.
-    MissingExtraError
-        If pandas is wanted and not installed.
     """
-    if spark is None:
-        require("pandas", "load_features without spark=")
     dataset = open_dataset(open_store(destination, endpoint_url=endpoint_url, region=region))
     if spark is not None:
         return _with_spark(spark, dataset)

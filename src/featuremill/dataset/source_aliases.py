@@ -1,4 +1,4 @@
-"""The same folder under two names, as through a symbolic link.
+"""Detects a source that was listed under another name before, as through a symbolic link.
 
 Tables know an image by its path as it was listed; under another name of its folder it would be
 another image, with a second row.
@@ -16,7 +16,7 @@ from featuremill.storage import Store
 from featuremill.storage.local import LocalStore
 
 _RUNS = 16
-"""So many runs are looked at, the newest first, by one row of each."""
+"""Runs that are looked at, the newest first, by one row of each."""
 
 
 class OtherName(NamedTuple):
@@ -26,7 +26,7 @@ class OtherName(NamedTuple):
     real: str
 
     def warning(self, source: str) -> str:
-        """What is to be said of it."""
+        """The warning that the same images get a second row."""
         return (
             f"{source} and {self.folder} are the same folder, {self.real}, and the rows of earlier"
             f" runs are under {self.folder}: images listed under {source} become rows of their own,"

@@ -300,6 +300,11 @@ def reduced_table(store: Store) -> Table:
     return Table(store, schemas.REDUCED_FOLDER, schemas.REDUCED)
 
 
+def existing_tables(store: Store) -> list[Table]:
+    """Those of the two tables that are there."""
+    return [table for table in (features_table(store), reduced_table(store)) if table.exists()]
+
+
 def without_rows(
     table: Table, prefix: str, drop: Callable[[pa.RecordBatch], pa.Array]
 ) -> tuple[list[DataFile], list[DataFile]]:

@@ -1,37 +1,16 @@
 """What a run left, in the forms that other tools read.
 
-To add a form, write a module with what :class:`Form` asks for, and name it in :data:`FORMS`.
+Each form is a module of :mod:`featuremill.export.forms`.
 """
 
-import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
 
-from featuremill._utils.extras import require
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError
-
-if TYPE_CHECKING:
-    from featuremill.export.output import Output
-    from featuremill.export.results import Results
-
-FORMS = ("onnx", "numpy", "pandas", "huggingface", "projector")
-"""What an export can be; each is a module of this package."""
-
-
-class Form(Protocol):
-    """What a module such as ``numpy`` has."""
-
-    IS_FILE: bool
-    """Whether the export is one file; else it is a folder."""
-    NAMES: tuple[str, ...]
-    """What is written below the folder; globs where the number of files is open."""
-
-    def write(self, results: "Results", output: "Output", progress: Progress) -> Mapping[str, str]:
-        """Write it; returns what there is to say of it, by topic."""
+from featuremill.export.forms import form_named
 
 
 @dataclass(frozen=True)
@@ -71,17 +50,17 @@ def export(
     Parameters
     ----------
     destination : str or path
-        Of an earlier run.
+        Destination of an earlier run.
     output : str or path
         File (``onnx``, ``pandas``) or folder (the others), local or on S3.
     to : str
-        One of :data:`FORMS`.
+        One of :data:`~featuremill.export.forms.FORMS`.
     overwrite : bool
         Replace files of the same names.
     weights : str or path, optional
         For ``onnx``: the Keras file of the run, if it is not where that run had it.
     endpoint_url, region : str, optional
-        For S3, at either end.
+        Endpoint and region of S3, at either end.
     progress : Progress, optional
         Is told how far the export is.
 
@@ -95,14 +74,12 @@ def export(
         If the ONNX model is not what the library computes, or writing failed. Nothing is left of
         such an export.
     """
-    form = _form(to)
+    form = form_named(to)
     if weights is not None and to != "onnx":
         raise ConfigError(
             f"--weights is {os.fspath(weights)}, but --to {to} needs none",
             "Leave it out, or choose --to onnx.",
         )
-    if to == "onnx":
-        require("onnxruntime", "--to onnx, which tries the model,")
     from featuremill.export.output import open_output
     from featuremill.export.results import open_results
     from featuremill.storage import open_store
@@ -117,12 +94,6 @@ def export(
         region=region,
     )
     with target.cleared_on_failure():
-        facts = form.write(results, target, progress or Silent())
+        facts = form.write(results, target, progress or Progress())
     target.remove_leftovers(form.NAMES)
     return Exported(target.url, target.sizes(), facts)
-
-
-def _form(name: str) -> Form:
-    if name not in FORMS:
-        raise ConfigError(f"--to is {name!r}", f"Choose one of {', '.join(FORMS)}.")
-    return cast("Form", importlib.import_module(f"featuremill.export.{name}"))

@@ -1,4 +1,4 @@
-"""Results in Apple's Embedding Atlas, an explorer in the browser.
+"""Shows results in Apple's Embedding Atlas, an explorer in the browser.
 
 Atlas is a program of its own with heavy dependencies, and nothing of it is imported here: it is
 started on a Parquet file and serves its page until it is stopped.
@@ -22,11 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featuremill._utils.extras import install_command
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Matrix
 from featuremill.dataset.tables import reduced_table
-from featuremill.errors import ImageRejected, MissingExtraError, RunError, StorageError
+from featuremill.errors import ConfigError, ImageRejected, RunError, StorageError
 from featuremill.export.results import Results, open_results
 from featuremill.images import decode
 from featuremill.images.originals import read_original
@@ -57,17 +56,17 @@ def prepare(
     Parameters
     ----------
     destination : str or path
-        Of an earlier run.
+        Destination of an earlier run.
     folder : Path
         To write to; needed for as long as Atlas runs.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
     progress : Progress, optional
         Is told how far the preparation is.
 
     Raises
     ------
-    MissingExtraError
+    ConfigError
         If Embedding Atlas is not installed.
     DestinationError
         If the destination holds no features or no PCA.
@@ -75,7 +74,7 @@ def prepare(
     program = find_program()
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     results = open_results(store, endpoint_url=endpoint_url, region=region)
-    return [program, *write_data(results, folder, progress or Silent())]
+    return [program, *write_data(results, folder, progress or Progress())]
 
 
 def serve(command: Sequence[str]) -> None:
@@ -105,16 +104,16 @@ def find_program() -> str:
 
     Raises
     ------
-    MissingExtraError
+    ConfigError
         If it is not installed.
     """
     beside = Path(sys.executable).with_name(PROGRAM)
     found = str(beside) if beside.exists() else shutil.which(PROGRAM)
     if found is None:
-        raise MissingExtraError(
+        raise ConfigError(
             f"Embedding Atlas is not installed: there is no program {PROGRAM}",
-            f"Install the extra 'explore': {install_command('explore')}, or the program apart from"
-            " featuremill: pipx install embedding-atlas",
+            "Install it: pip install 'featuremill[explore]', or apart from featuremill:"
+            " pipx install embedding-atlas",
         )
     return found
 
@@ -129,7 +128,7 @@ def write_data(results: Results, folder: Path, progress: Progress) -> list[str]:
     Parameters
     ----------
     results : Results
-        Of a run with a PCA.
+        Results of a run with a PCA.
     folder : Path
         To write to.
     progress : Progress

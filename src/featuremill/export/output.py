@@ -1,4 +1,4 @@
-"""Where an export goes: a file, or some files of a folder, local or on S3."""
+"""Writes an export: a file, or some files of a folder, local or on S3."""
 
 import fnmatch
 import os

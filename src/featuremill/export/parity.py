@@ -1,4 +1,4 @@
-"""Whether an exported ONNX model gives what this library gives for the same pictures."""
+"""Checks that an exported ONNX model gives what this library gives for the same pictures."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from featuremill.images.raw_pixels import Pixels
 from featuremill.images.synth import SynthConfig, draw, encode
 from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 
 IMAGES = 16
 """How many pictures are compared, at most."""

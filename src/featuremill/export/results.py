@@ -1,4 +1,4 @@
-"""What is exported: the embedded images of a destination, a block of rows at a time."""
+"""Reads what is exported: the embedded images of a destination, a block of rows at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from featuremill.dataset.model_files import read_description
 from featuremill.dataset.reader import Dataset, Matrix, open_dataset
 from featuremill.dataset.tables import reduced_table
 from featuremill.errors import DestinationError, StorageError
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.pca.saved import load_model
 from featuremill.storage import Store
 
@@ -26,7 +26,7 @@ BLOCK = 4096
 _COLUMNS = ["path", "label", "width", "height", "features"]
 
 
-class Rows(NamedTuple):
+class ExportRows(NamedTuple):
     """Some images.
 
     ``features`` has the shape (n, n_features), ``scores`` (n, k); ``scores`` is None where the
@@ -64,11 +64,11 @@ class Results(Dataset):
     run : str or None
         The run that fitted the PCA.
     record : RunRecord or None
-        Of the newest run.
+        Record of the newest run.
     weights : Path or None
         File of weights to take instead of the one that the run had.
     endpoint_url, region : str, optional
-        For images on S3.
+        Endpoint and region of S3, where the images lie there.
     """
 
     pca: PCA | None
@@ -122,7 +122,7 @@ class Results(Dataset):
             )
         return Survey(rows, tuple(sorted(labels)), longest_path, longest_label)
 
-    def rows(self, block: int = BLOCK) -> Iterator[Rows]:
+    def rows(self, block: int = BLOCK) -> Iterator[ExportRows]:
         """Every image with its features and its scores.
 
         Scores are computed from the features, as the run computed those of the reduced table: the
@@ -137,7 +137,7 @@ class Results(Dataset):
             columns = {name: table[name].combine_chunks() for name in _COLUMNS}
             features = _matrix(columns["features"])
             scores = None if self.pca is None else self.pca.transform(features)
-            yield Rows(
+            yield ExportRows(
                 path=columns["path"],
                 label=columns["label"],
                 width=columns["width"],
@@ -183,7 +183,7 @@ def open_results(
     Parameters
     ----------
     endpoint_url, region : str, optional
-        For images on S3.
+        Endpoint and region of S3, where the images lie there.
 
     Raises
     ------

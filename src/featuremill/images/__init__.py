@@ -1,1 +1,1 @@
-"""Image bytes become pixels: decoding, resizing, the child process that may die, drawn pictures."""
+"""Turns image bytes into pixels: decoding, resizing, a child that may die, drawn pictures."""

@@ -1,4 +1,4 @@
-"""Image bytes become RGB pixels, within limits.
+"""Decodes image bytes to RGB pixels, within limits.
 
 What the bytes are is decided by their content, never by a name. The reference is Pillow's
 ``Image.open(f).convert("RGB")``, turned upright; JPEGs go through libjpeg-turbo's own interface,
@@ -6,6 +6,7 @@ which gives the same pixels several times sooner.
 """
 
 import importlib
+import importlib.util
 import io
 import re
 import warnings
@@ -19,10 +20,9 @@ import numpy as np
 import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
-from featuremill._utils.extras import is_installed
 from featuremill.errors import ConfigError, ImageRejected
 from featuremill.images import tiff_tags
-from featuremill.images.costs import check_costs
+from featuremill.images.header_limits import check_costs
 from featuremill.images.pixel_ranges import check_eight_bits, gray_levels, has_range
 from featuremill.images.raw_pixels import Pixels, read_pixels
 from featuremill.images.scaled_jpeg import decode_scaled
@@ -191,7 +191,7 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
 @cache
 def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
     # imported where it is first needed: commands that resize nothing need not wait for Numba
-    if not is_installed("numba"):
+    if importlib.util.find_spec("numba") is None:
         return _resize_with_pillow
     from featuremill.images import resize
 
@@ -254,7 +254,7 @@ def _formats() -> list[str]:
     """What is decoded in this process: HEIC too, where the extra ``heif`` is installed."""
     Image.init()
     heif = []
-    if is_installed("pi_heif"):
+    if importlib.util.find_spec("pi_heif") is not None:
         opener = importlib.import_module("pi_heif")
         opener.options.DECODE_THREADS = 1
         opener.register_heif_opener()

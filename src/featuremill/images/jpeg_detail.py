@@ -1,4 +1,4 @@
-"""How much fine detail a JPEG holds, told before it is decoded from samples of its data.
+"""Estimates the fine detail of a JPEG from samples of its data, before it is decoded.
 
 Decoding at 1/2, 1/4 or 1/8 averages 2, 4 or 8 pixels. What swings nearly as fast as averages are
 taken comes out as slow waves that the picture does not have (moire), and the smaller picture does

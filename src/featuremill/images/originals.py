@@ -1,9 +1,9 @@
-"""Image files read again from where they lie, as long as they are what was embedded."""
+"""Reads image files again, if they have not changed since they were embedded."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from featuremill.errors import ImageRejected, StorageError
 from featuremill.storage import Store
@@ -12,18 +12,6 @@ Used = TypeVar("Used")
 
 GONE: Final = "cannot be read any more"
 _CHANGED: Final = "have changed since they were embedded"
-
-
-class Original(Protocol):
-    """An image as the features table knows it."""
-
-    @property
-    def path(self) -> str:
-        """Where it lies."""
-
-    @property
-    def version(self) -> str:
-        """Which bytes were embedded."""
 
 
 class ChangedError(ImageRejected):
@@ -68,7 +56,9 @@ def out_of_reach(source: Store, path: str) -> str:
 
 
 def read_again(
-    store_of: Callable[[str], Store], images: Mapping[int, Original], use: Callable[[bytes], Used]
+    store_of: Callable[[str], Store],
+    images: Mapping[int, tuple[str, str]],
+    use: Callable[[bytes], Used],
 ) -> tuple[dict[int, Used], Counter[str]]:
     """What a function makes of the bytes of some images.
 
@@ -76,8 +66,8 @@ def read_again(
     ----------
     store_of : callable
         The store that a path can be fetched from.
-    images : mapping of int to Original
-        By any number, such as that of a row.
+    images : mapping of int to (path, version)
+        By any number, such as that of a row; the version is that of the bytes that were embedded.
     use : callable
         Called in threads; an image it rejects is left out.
 
@@ -90,15 +80,15 @@ def read_again(
     """
     if not images:
         return {}, Counter()
-    first = next(iter(images.values())).path
+    first, _ = next(iter(images.values()))
     source = store_of(first)
     if problem := out_of_reach(source, first):
         return {}, Counter({problem: len(images)})
 
     def one(number: int) -> Used:
-        image = images[number]
+        path, version = images[number]
         try:
-            return use(read_original(store_of(image.path), image.path, image.version))
+            return use(read_original(store_of(path), path, version))
         except ImageRejected as rejected:
             raise UnusedError(rejected.reason) from rejected
         except (OSError, StorageError) as error:

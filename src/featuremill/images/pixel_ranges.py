@@ -1,4 +1,4 @@
-"""Gray of more than eight bits becomes levels from 0 to 255, by the range that it has.
+"""Scales gray images of more than eight bits to levels from 0 to 255.
 
 The range is the one that the file states: by its bits a sample, or by the largest sample where
 that needs fewer bits. Signed, 32-bit and floating samples have none: then it is the smallest of

@@ -1,4 +1,4 @@
-"""Uncompressed pixels, read at once by NumPy where Pillow reads one after the other.
+"""Reads uncompressed pixels at once with NumPy, where Pillow reads them one by one.
 
 Pillow reads the header. PNM with numbers as text or with an odd largest value, and DDS without
 compression, take it 1 to 3 seconds a megapixel. What is not plainly in order is left to Pillow.

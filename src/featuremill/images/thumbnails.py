@@ -1,4 +1,4 @@
-"""Small pictures of many images, read anew from where the images lie.
+"""Makes thumbnails of many images, which are read again from their source.
 
 An image is shown only if it still is what was embedded: one that is gone, cannot be read or has
 changed has no thumbnail, and the reason is counted. A source that does not answer costs seconds,

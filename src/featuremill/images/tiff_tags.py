@@ -1,4 +1,4 @@
-"""What the first directory of a TIFF says, and which errors libtiff reports of a damaged file."""
+"""Reads the first directory of a TIFF, and collects the errors that libtiff reports."""
 
 import ctypes
 import struct

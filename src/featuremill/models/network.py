@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from featuremill._utils.extras import is_installed
-
 BOUNDS: Mapping[str, float | None] = MappingProxyType({"fp32": 0.9999, "auto": 0.999, "bf16": None})
 """Smallest cosine to the network's float32 features (Keras', for MobileNetV2) that each accuracy
 contract allows for any image; ``bf16`` promises nothing and reports what was measured."""
@@ -91,11 +89,8 @@ class Network:
         return correct_biases(self.onnx, self.input_size, exact)
 
     def ready_for(self, precision: str) -> "Network":
-        """Return the network with what a precision needs computed here, not on every worker.
-
-        Only OpenVINO can: without it here, a worker that serves the precision has it.
-        """
-        if precision == "mixed" and is_installed("openvino"):
+        """Return the network with what a precision needs computed here, not on every worker."""
+        if precision == "mixed":
             _ = self.corrected
         return self
 

@@ -1,4 +1,4 @@
-"""How far images are from those that a PCA was fitted to."""
+"""Measures how far images are from those that a PCA was fitted to."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featuremill._utils.formatting import plural
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.pca.moments import FloatMatrix, Moments
 
 FAR: Final = 10.0
-"""So many times the largest score of the images fitted is far beyond them."""
+"""A score is far off above this many times the largest score of the images fitted."""
 
 SHIFT_BOUND: Final = 0.2
 """Largest shift that is still taken for more of the same; measured in decision 12."""
@@ -57,7 +57,7 @@ class Drift:
 
     @property
     def warning(self) -> str:
-        """What is to be said where the images are others than the PCA was made for, or nothing."""
+        """A warning if the images are unlike those that the PCA was fitted to, else nothing."""
         if self.shift <= self.bound:
             return ""
         return (
@@ -109,7 +109,7 @@ class Beyond:
 
     @property
     def warning(self) -> str:
-        """What is to be said of them, or nothing."""
+        """A warning if there are any, else nothing."""
         if not self.rows:
             return ""
         images = "1 image has a score" if self.rows == 1 else f"{self.rows:,} images have scores"
@@ -126,7 +126,7 @@ def drift(pca: PCA, moments: Moments) -> Drift:
     Parameters
     ----------
     moments : Moments
-        Of at least one row, with as many features as the PCA.
+        Moments of at least one row, with as many features as the PCA.
 
     Notes
     -----

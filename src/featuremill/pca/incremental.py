@@ -1,4 +1,4 @@
-"""The reduced table of a growing set, through a PCA that is kept.
+"""Extends the reduced table by new images while the fitted PCA is kept.
 
 What was reduced before stays as it is, to the last bit; only what came or changed since is
 projected. Which rows those are is told by the features table's own log: the files of the version
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,11 +28,13 @@ from featuremill.dataset.tables import (
 )
 from featuremill.errors import DestinationError
 from featuremill.pca import reduce, saved
+from featuremill.pca.components import PCA
 from featuremill.pca.drift import FAR, Beyond, Drift, drift
-from featuremill.pca.model import PCA
 from featuremill.pca.reduce import RowSelection
 from featuremill.storage import Store, open_store
-from featuremill.workers.protocol import Workers
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _OPTIONS = {
     "n_components_requested": "--components",
@@ -188,7 +190,9 @@ def changed_since(table: Table, version: int, model_id: str) -> Since | None:
     return Since(RowSelection(model_id, added, frozenset(runs)), frozenset(paths))
 
 
-def extend(workers: Workers, destination: Store, kept: KeptPca, model_id: str, run: str) -> None:
+def extend(
+    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str, run: str
+) -> None:
     """Bring the reduced table up to date with the features table.
 
     Rows that it has stay as they are where it is known to be of this PCA and of which features;
@@ -196,14 +200,14 @@ def extend(workers: Workers, destination: Store, kept: KeptPca, model_id: str, r
     """
     since, table = _unreduced(destination, kept, model_id), reduced_table(destination)
     if since is None:
-        reduce.project(workers, destination, RowSelection(model_id), kept.pca, run)
+        reduce.project(spark, destination, RowSelection(model_id), kept.pca, run)
         return
     replaced = partial(without_rows, table, f"{run}-kept", drop_paths(since.stale))
-    reduce.project(workers, destination, since.rows, kept.pca, run, replaced)
+    reduce.project(spark, destination, since.rows, kept.pca, run, replaced)
 
 
 def measure_drift(
-    workers: Workers, destination: Store, kept: KeptPca, model_id: str
+    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str
 ) -> Drift | None:
     """Compare all images that the PCA was not fitted to with those it was fitted to.
 
@@ -215,7 +219,7 @@ def measure_drift(
         rows = since.rows if since else None
     if rows is None:
         return None
-    moments = reduce.compute_moments(workers, destination, rows, kept.pca.n_features_in_)
+    moments = reduce.compute_moments(spark, destination, rows, kept.pca.n_features_in_)
     return drift(kept.pca, moments) if moments.n else None
 
 

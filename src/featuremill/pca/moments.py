@@ -1,4 +1,4 @@
-"""Mergeable moments: all that principal components need to know of the features.
+"""Computes mergeable moments of features: all that a PCA needs to know of them.
 
 Every worker condenses its rows, moments merge in any order, and one pass over the features is
 enough. All sums are float64, whatever the input.

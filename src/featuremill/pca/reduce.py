@@ -1,9 +1,10 @@
-"""From the features table to the reduced table: one pass for the moments, one to project."""
+"""Computes the reduced table: one pass over the features for the moments, one to project."""
 
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,13 @@ from featuremill.dataset.reader import rows_of
 from featuremill.dataset.schemas import OK, REDUCED, REDUCED_FOLDER, reduced_writer
 from featuremill.dataset.tables import DataFile, Removal, features_table, reduced_table
 from featuremill.errors import RunError
-from featuremill.pca.model import PCA, Moments
+from featuremill.pca.components import PCA, Moments
 from featuremill.storage import Store
-from featuremill.workers.protocol import Attempt, Shared, Workers
+from featuremill.workers.spark import Attempt, map_tasks, reduce_tasks, slots
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import SparkSession
 
 _ROWS_PER_TASK = 250_000
 """A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
@@ -41,18 +46,18 @@ class RowSelection:
 
 
 def compute_moments(
-    workers: Workers, destination: Store, rows: RowSelection, n_features: int
+    spark: "SparkSession", destination: Store, rows: RowSelection, n_features: int
 ) -> Moments:
     """Moments of feature rows, in one pass over their files."""
-    payloads = _share_out(_files(destination, rows), workers.slots)
+    payloads = _share_out(_files(destination, rows), slots(spark))
     if not payloads:
         return Moments.empty(n_features)
     function = SumFiles(destination, rows.model_id, n_features, rows.without_runs)
-    return Moments.from_bytes(workers.reduce(payloads, function, merge, "moments"))
+    return Moments.from_bytes(reduce_tasks(spark, payloads, function, merge, "moments"))
 
 
 def project(
-    workers: Workers,
+    spark: "SparkSession",
     destination: Store,
     rows: RowSelection,
     pca: PCA,
@@ -66,13 +71,13 @@ def project(
     replaced : callable, optional
         Instead, add to the table and take from it only what this gives.
     """
-    payloads = _share_out(_files(destination, rows), workers.slots)
-    shared = workers.broadcast(pca.to_safetensors())
-    function = ProjectFiles(destination, rows.model_id, run, shared, rows.without_runs)
+    payloads = _share_out(_files(destination, rows), slots(spark))
+    broadcast = spark.sparkContext.broadcast(pca.to_safetensors())
+    function = ProjectFiles(destination, rows.model_id, run, broadcast, rows.without_runs)
     try:
-        answers = workers.map(payloads, function, "project")
+        answers = map_tasks(spark, payloads, function, "project")
     finally:
-        shared.destroy()
+        broadcast.destroy()
     written = [file for answer in answers if (file := DataFile(**json.loads(answer))).rows]
     table = reduced_table(destination)
     table.create()
@@ -116,7 +121,7 @@ class ProjectFiles:
     destination: Store
     model_id: str
     run: str
-    pca: Shared[bytes]
+    pca: "Broadcast[bytes]"
     without_runs: frozenset[str] = frozenset()
 
     def __call__(self, payload: bytes, attempt: Attempt) -> bytes:

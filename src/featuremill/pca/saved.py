@@ -1,4 +1,4 @@
-"""The fitted PCA as a destination keeps it: written, read whole and undamaged, discarded."""
+"""Saves, loads and discards the fitted PCA of a destination."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from featuremill.dataset.model_files import (
 from featuremill.dataset.schemas import REDUCED_FOLDER
 from featuremill.dataset.tables import reduced_table
 from featuremill.errors import DestinationError, InputError
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.storage import Store
 
 
@@ -44,7 +44,7 @@ def save_model(
 
 
 def discard(destination: Store, run: str) -> bool:
-    """Leave no row and no PCA of an earlier run; tells whether there was anything.
+    """Remove the rows and the PCA of an earlier run; returns whether there was anything.
 
     Only for a run that holds the destination and found no PCA for the features as they are now.
     One that dies in between has left what the next one discards.

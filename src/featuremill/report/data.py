@@ -1,4 +1,4 @@
-"""What a report is made from: plain values, gathered by the caller."""
+"""The values that a report is made from, gathered by the caller."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featuremill.images.thumbnails import Sheets
-from featuremill.pca.model import COMPONENT_MARKS, VARIANCE_MARKS, components_needed
+from featuremill.pca.components import COMPONENT_MARKS, VARIANCE_MARKS, components_needed
 from featuremill.report.explorer import Explorer
+from featuremill.search.neighbors import mistakes
+from featuremill.search.similar_pairs import RowGroup
 
 LEDGER_PARTS: Final = ("already_done", "already_rejected", "embedded", "rejected", "skipped")
 """The entries of a ledger that sum to ``listed``."""
@@ -112,14 +114,6 @@ class AxisEnds(NamedTuple):
     high: Sequence[int]
 
 
-class Alike(NamedTuple):
-    """Rows of images that are nearly the same, and the cosines that link them."""
-
-    rows: Sequence[int]
-    highest: float
-    lowest: float
-
-
 class OutlierRow(NamedTuple):
     """Row of an image far from all others: 1 - the mean cosine to its nearest ones."""
 
@@ -140,13 +134,13 @@ class FeatureFindings:
     shown, total : int
         Images that were looked at, a sample of all that have features.
     accuracy : sequence of LabelAccuracy
-        Of all features first, then of the components.
+        Accuracy by all features first, then by the components.
     asked, neighbours : int
         Images whose neighbours were asked, and how many neighbours each.
     confusion : mapping of (label, predicted label) to count
         By the components, or by the features without them.
     axes : sequence of AxisEnds
-    alike : sequence of Alike
+    alike : sequence of RowGroup
         Most alike first.
     pairs : mapping of cosine to count
         Pairs at least as near as that; None where there were more than were counted.
@@ -155,7 +149,7 @@ class FeatureFindings:
     outliers_among : int
         Images that were measured, if some others may lie as far away; else 0.
     left_out : mapping of section to reason
-        Of ``neighbours``, ``alike`` and ``outliers``: what could not be told, and why.
+        Which of ``neighbours``, ``alike`` and ``outliers`` could not be told, and why.
     """
 
     classes: Sequence[ClassFacts] = ()
@@ -167,7 +161,7 @@ class FeatureFindings:
     neighbours: int = 0
     confusion: Mapping[tuple[str, str], int] = field(default_factory=dict)
     axes: Sequence[AxisEnds] = ()
-    alike: Sequence[Alike] = ()
+    alike: Sequence[RowGroup] = ()
     pairs: Mapping[float, int | None] = field(default_factory=dict)
     outliers: Sequence[OutlierRow] = ()
     outliers_among: int = 0
@@ -188,12 +182,7 @@ class FeatureFindings:
         asked: Counter[str] = Counter()
         for (label, _), images in self.confusion.items():
             asked[label] += images
-        wrong = [
-            Mistake(label, taken_for, images, asked[label])
-            for (label, taken_for), images in self.confusion.items()
-            if label != taken_for
-        ]
-        return sorted(wrong, key=lambda mistake: (-mistake.images, mistake[:2]))
+        return [Mistake(*mistake, asked[mistake[0]]) for mistake in mistakes(self.confusion)]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

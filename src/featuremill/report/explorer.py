@@ -1,4 +1,4 @@
-"""The images and the class colours of the explorer, packed for the page.
+"""Packs the images and the class colours of the report's explorer.
 
 Scores are bytes, paths go by folder. A score is a 16-bit number between plus and minus the largest
 of its component. Its upper byte goes in for every component, which is enough to find neighbours by;
@@ -100,9 +100,9 @@ class Explorer:
     axes : int
         How many of them, the first, may be axes.
     labels : list of str
-        Of the classes, sorted.
+        Labels of the classes, sorted.
     looks : list of Look
-        Of the classes.
+        How the points of each class are drawn.
     folders : list of Folder
         The images in their order.
     upper : str
@@ -151,11 +151,11 @@ def pack(
     labels : sequence of n str
     scores : ndarray of shape (n, k), float32
     shares : ndarray of shape (k,), float64
-        Of the variance, by component.
+        Share of the variance of each component.
     names : list of str
         Every label.
     looks : list of Look
-        Of `names`.
+        How the points of each of `names` are drawn.
     """
     n, k = scores.shape
     kept = min(k, MOST_COMPONENTS, max(LEAST_AXES, UPPER_BYTES // max(1, n)))

@@ -1,4 +1,4 @@
-"""Everything a report says of the features, from one look at them."""
+"""Computes everything that a report says of the features."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featuremill._utils.formatting import plural
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.report.data import (
-    Alike,
     AxisEnds,
     ClassFacts,
     FeatureFindings,
@@ -18,8 +17,8 @@ from featuremill.report.data import (
     OutlierRow,
 )
 from featuremill.report.explorer import Explorer, looks, pack
-from featuremill.report.rows import Rows
-from featuremill.search import alike, analysis
+from featuremill.report.rows import ReportRows
+from featuremill.search import analysis, similar_pairs
 from featuremill.search.analysis import Centres
 from featuremill.search.neighbors import LeaveOneOut, leave_one_out, unit_rows
 
@@ -43,7 +42,7 @@ _MOST_OUTLIERS = 24
 _EXAMPLES, _MOST_EXAMPLES = 4, 600
 
 
-def find(rows: Rows, pca: PCA | None) -> tuple[FeatureFindings, Explorer | None]:
+def find(rows: ReportRows, pca: PCA | None) -> tuple[FeatureFindings, Explorer | None]:
     """What the features tell, and the explorer's images where there are components.
 
     The features of `rows` are made directions, in place: they are most of the memory.
@@ -83,7 +82,7 @@ def _told(
     before: Mapping[str, LeaveOneOut],
     of: str,
     unit: NDArray[np.float32],
-    rows: Rows,
+    rows: ReportRows,
     asked: NDArray[np.int64],
 ) -> dict[str, LeaveOneOut]:
     """What neighbours tell by these features too; nothing where there is but one class."""
@@ -96,15 +95,14 @@ def _apart(unit: NDArray[np.float32]) -> FeatureFindings:
     """What lies close together, and what lies alone."""
     if unit.shape[1] < FEWEST_COMPONENTS:
         return FeatureFindings(left_out={"alike": FEW_COMPONENTS, "outliers": FEW_COMPONENTS})
-    pairs = alike.most_alike(unit, LOWEST_COSINE, _MOST_PAIRS)
+    pairs = similar_pairs.most_alike(unit, LOWEST_COSINE, _MOST_PAIRS)
     counts = {
         cosine: int((pairs.cosine >= cosine).sum()) if pairs.floor <= cosine else None
         for cosine in COUNTED
     }
-    groups = alike.groups(pairs, _MOST_GROUPS)
     far = analysis.farthest(unit, _MOST_OUTLIERS)
     return FeatureFindings(
-        alike=[Alike(group.rows, group.highest, group.lowest) for group in groups],
+        alike=similar_pairs.groups(pairs, _MOST_GROUPS),
         pairs=counts,
         outliers=[
             OutlierRow(float(distance), int(row))
@@ -115,7 +113,7 @@ def _apart(unit: NDArray[np.float32]) -> FeatureFindings:
 
 
 def _findings(
-    apart: FeatureFindings, rows: Rows, centres: Centres, told: Mapping[str, LeaveOneOut]
+    apart: FeatureFindings, rows: ReportRows, centres: Centres, told: Mapping[str, LeaveOneOut]
 ) -> FeatureFindings:
     last = list(told.values())[-1] if told else None
     alone = {} if last else {"neighbours": "all images are of one class"}
@@ -133,7 +131,7 @@ def _findings(
     )
 
 
-def _classes(rows: Rows, centres: Centres, told: LeaveOneOut | None) -> list[ClassFacts]:
+def _classes(rows: ReportRows, centres: Centres, told: LeaveOneOut | None) -> list[ClassFacts]:
     """The largest classes; of one that the sample lacks no more than its name and its size."""
     place = {label: index for index, label in enumerate(centres.labels)}
     by_class = analysis.told_by_class(told) if told else {}

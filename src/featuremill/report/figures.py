@@ -1,4 +1,4 @@
-"""The plots beside the explorer, as plain plotly.js figures.
+"""Makes the plots beside the explorer, as plain plotly.js figures.
 
 A colour that begins with ``--`` names a variable of the style sheet: the page looks it up, so
 that plots follow light, dark and print.
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from featuremill.pca.model import VARIANCE_MARKS
+from featuremill.pca.components import VARIANCE_MARKS
 from featuremill.report.data import Mark
 
 Figure = dict[str, Any]

@@ -1,24 +1,23 @@
 """Gathers what a run left at its destination, and writes its report."""
 
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from featuremill._utils import paths
 from featuremill.dataset.ledger import (
     RunRecord,
-    kind_of,
     last_that_embedded,
     load_latest,
     open_recorded,
 )
 from featuremill.dataset.lock import confirm
 from featuremill.dataset.model_files import read_description
-from featuremill.dataset.reader import Dataset, rejected_rows
+from featuremill.dataset.reader import Dataset, count_rejections, rejected_rows
 from featuremill.errors import DestinationError
 from featuremill.images.thumbnails import Thumbnails
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.pca.saved import load_model
 from featuremill.report.data import (
     Measured,
@@ -54,7 +53,7 @@ class DisplayPaths:
         # messages have a percent sign as it is
         self._said = paths.plain(source.url), paths.plain(destination.url)
         self._relative = bool(record.config.get("relative_paths"))
-        self._start = paths.of_place(source.url.rstrip("/")) + "/"
+        self._start = paths.prefix_of(source.url)
 
     def path(self, path: str) -> str:
         """A path, or what it is below the source; of an image of another source, its end."""
@@ -115,7 +114,7 @@ def rewrite_report(
     relative_paths : bool
         Show paths as below the source, also where the run was not asked to.
     endpoint_url, region : str, optional
-        For images on S3.
+        Endpoint and region of S3, where the images lie there.
 
     Raises
     ------
@@ -168,7 +167,10 @@ def _facts(
     destination: Store, shown: DisplayPaths, record: RunRecord, pca: PCA | None
 ) -> ReportData:
     measured = last_that_embedded(destination, record)
-    reasons, rejected = _rejects(destination, shown, str(record.network["model_id"]))
+    model_id = str(record.network["model_id"])
+    rejected = islice(
+        rejected_rows(destination, model_id, ("path", "stage", "reason")), _MOST_REJECTS
+    )
     return ReportData(
         title=shown.title,
         source=shown.text(shown.source),
@@ -186,8 +188,11 @@ def _facts(
         model=_model_facts(record, measured),
         features=int(record.network["n_features"]),
         skipped_by_reason=record.skipped,
-        rejects_by_reason=reasons,
-        rejected=rejected,
+        rejects_by_reason=count_rejections(destination, model_id),
+        rejected=[
+            Rejected(shown.path(str(path)), str(stage), shown.text(str(reason)))
+            for path, stage, reason in rejected
+        ],
         parity=_parity(measured),
         spectrum=None if pca is None else pca.spectrum_,
         k=0 if pca is None else pca.n_components_,
@@ -201,19 +206,6 @@ def _fitted(destination: Store, record: RunRecord) -> PCA | None:
         return None
     network = read_description(destination)["network"]
     return pca if network["model_id"] == record.network["model_id"] else None
-
-
-def _rejects(
-    destination: Store, shown: DisplayPaths, model_id: str
-) -> tuple[Counter[tuple[str, str]], list[Rejected]]:
-    """How often each stage and reason stands in the table, and the first rows."""
-    reasons: Counter[tuple[str, str]] = Counter()
-    first: list[Rejected] = []
-    for path, stage, reason in rejected_rows(destination, model_id, ("path", "stage", "reason")):
-        reasons[str(stage), kind_of(str(reason))] += 1
-        if len(first) < _MOST_REJECTS:
-            first.append(Rejected(shown.path(str(path)), str(stage), shown.text(str(reason))))
-    return reasons, first
 
 
 def _model_facts(record: RunRecord, measured: RunRecord) -> ModelFacts:

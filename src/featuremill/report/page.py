@@ -1,4 +1,4 @@
-"""The page: templates filled in, styles, scripts and data inlined, everything else forbidden."""
+"""Renders a report as one HTML file, with its styles, scripts and data inside."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The rows of the features table that a report shows: all of them, or a sample."""
+"""Reads the rows of the features table that a report shows: all of them, or a sample."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _KNOWN = ["label", *Wanted._fields]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ReportRows:
     """Images with features, by path.
 
     Attributes
@@ -53,7 +53,7 @@ class Rows:
         return cast("list[int]", by_class[np.argsort(turn, kind="stable")].tolist())
 
 
-def read_rows(dataset: Dataset, most: int) -> Rows:
+def read_rows(dataset: Dataset, most: int) -> ReportRows:
     """Read the images of a destination, a seeded sample where there are more than `most`.
 
     Notes
@@ -72,7 +72,7 @@ def read_rows(dataset: Dataset, most: int) -> Rows:
     features = np.empty((len(order), dataset.n_features), np.float32)
     for rows, values in placed(dataset.features(), places, dataset.n_features):
         features[rows] = values
-    return Rows(
+    return ReportRows(
         images=[Wanted(*fields) for fields in zip(*columns, strict=True)],
         labels=cast("list[str]", chosen["label"].to_pylist()),
         features=features,

@@ -1,4 +1,4 @@
-"""What features say of classes: how they lie, what neighbours tell of them, and outliers."""
+"""Describes classes by their features: their centres, their neighbours, and outliers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from featuremill.dataset.reader import seeded_sample
+from featuremill.dataset.reader import Indices, Matrix, seeded_sample
 from featuremill.search.neighbors import LeaveOneOut, nearest, outlyingness, unit_rows
-from featuremill.search.neighbors.rows import Indices, Rows
 
 MOST_QUERIES: Final = 2000
 """Images whose neighbours are asked for their class; more are a seeded sample."""
@@ -40,16 +39,16 @@ class Centres(NamedTuple):
         The classes whose centres are nearest, the nearest first; m is 4, or the number of other
         classes where that is less, or 0 where there are more than :data:`MOST_CLASSES`.
     cosines : ndarray of shape (c, m), float32
-        Of those centres.
+        Cosines to those centres.
     """
 
     labels: list[str]
-    compactness: Rows
+    compactness: Matrix
     near: Indices
-    cosines: Rows
+    cosines: Matrix
 
 
-def to_unit_length(rows: Rows) -> Rows:
+def to_unit_length(rows: Matrix) -> Matrix:
     """Divide rows by their length, in place; rows of zeros stay."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float32))
     lengths[lengths == 0] = 1
@@ -57,7 +56,7 @@ def to_unit_length(rows: Rows) -> Rows:
     return rows
 
 
-def centres(unit: Rows, labels: Sequence[str]) -> Centres:
+def centres(unit: Matrix, labels: Sequence[str]) -> Centres:
     """Centres of the classes: the directions of their mean rows.
 
     Parameters
@@ -85,7 +84,7 @@ def queries(n: int) -> Indices:
 
 
 def told_by_class(told: LeaveOneOut) -> dict[str, tuple[int, int, str | None]]:
-    """Of each label: how many were asked, how many were right, and what others were taken for."""
+    """For each label: how many were asked, how many were right, and what others were taken for."""
     asked: Counter[str] = Counter()
     wrong: dict[str, Counter[str]] = defaultdict(Counter)
     for (label, predicted), count in sorted(told.confusion.items()):
@@ -116,11 +115,11 @@ class Farthest(NamedTuple):
     """
 
     rows: Indices
-    distances: Rows
+    distances: Matrix
     among: int = 0
 
 
-def farthest(unit: Rows, most: int) -> Farthest:
+def farthest(unit: Matrix, most: int) -> Farthest:
     """Find the rows that lie farthest from all others.
 
     Parameters
@@ -158,7 +157,7 @@ def farthest(unit: Rows, most: int) -> Farthest:
     return Farthest(rows, distances)
 
 
-def _bounds(unit: Rows) -> Rows:
+def _bounds(unit: Matrix) -> Matrix:
     """Distances to the nearest of a sample; never too small, but for rounding."""
     sample = seeded_sample(len(unit), _REFERENCES, np.random.default_rng(1))
     # one more, since a row of the sample finds itself
@@ -168,7 +167,7 @@ def _bounds(unit: Rows) -> Rows:
     return np.asarray(1 - mean + 1e-5, np.float32)
 
 
-def ends(scores: Rows, component: int, each: int) -> tuple[list[int], list[int]]:
+def ends(scores: Matrix, component: int, each: int) -> tuple[list[int], list[int]]:
     """Rows at the low and at the high end of a component, the farthest first."""
     column = scores[:, component]
     each = min(each, len(column) // 2)

@@ -1,4 +1,4 @@
-"""Images that show the same thing: copies byte for byte, and pictures that are nearly the same."""
+"""Finds groups of images that show the same: copies byte for byte, and near-duplicates."""
 
 import hashlib
 import os
@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
+from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError
 from featuremill.images.originals import read_again
 from featuremill.models import registry
 from featuremill.search.embedded import DIGITS, REDUCED, Embedded, load
 from featuremill.search.neighbors import leaders
-from featuremill.search.neighbors.rows import Indices, cosines_of_pairs
+from featuremill.search.neighbors.rows import cosines_of_pairs
 
 SAME_BYTES, SAME_FEATURES, NEAR = "same bytes", "same features", "near"
 """Kinds of groups: all files read and equal; features equal but for rounding; similar."""
@@ -27,7 +28,7 @@ _COPIES: Final = 0.999
 """Cosine below which images are no copies: every precision of a network keeps to it."""
 
 REDUCED_THRESHOLD: Final = 0.95
-"""For PCA scores, which are centred, of either trained model."""
+"""Threshold for PCA scores, which are centred, of either trained model."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def duplicates(
     Parameters
     ----------
     destination : str, path or Embedded
-        Of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
+        Destination of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
     threshold : float, optional
         Above 0, at most 1, which means equal features. By default what was measured for the
         model on photographs; pictures of one kind of thing before an empty background are more
@@ -110,7 +111,7 @@ def duplicates(
     on : str, optional
         ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def duplicates(
             f"threshold is {threshold}, must be above 0 and at most 1",
             "Give a cosine, such as 0.95.",
         )
-    progress = progress or Silent()
+    progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     threshold = threshold or default_threshold(embedded)
     order = _by_size(embedded)
@@ -230,5 +231,5 @@ def _checksums(
     """
     if rows:
         progress.say(f"reading {len(rows):,} images that may be copies")
-    images = {row: embedded.image(row) for row in rows}
-    return read_again(embedded.store_of, images, lambda data: hashlib.sha256(data).hexdigest())
+    originals = embedded.originals(rows)
+    return read_again(embedded.store_of, originals, lambda data: hashlib.sha256(data).hexdigest())

@@ -1,10 +1,10 @@
-"""The images of a destination, with the rows that are compared."""
+"""Loads the images of a destination, with the rows that are compared."""
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -14,15 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils.formatting import plural
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.dataset.exclusions import require_finished
 from featuremill.dataset.ledger import RunRecord, load_latest, open_recorded
-from featuremill.dataset.reader import Dataset, open_dataset, placed
+from featuremill.dataset.reader import Dataset, Matrix, open_dataset, placed
 from featuremill.dataset.tables import reduced_table
 from featuremill.errors import ConfigError, DestinationError, StorageError
 from featuremill.pca.saved import load_fitted
 from featuremill.search.neighbors import unit_rows
-from featuremill.search.neighbors.rows import Rows
 from featuremill.storage import Store, open_store
 
 FEATURES, REDUCED = "features", "reduced"
@@ -33,11 +32,11 @@ _BUCKET: Final = re.compile(r"s3://[^/]+")
 _REMEDY: Final = "Name the destination of `featuremill run`."
 
 _MEMORY_SHARE: Final = 0.5
-"""Of the memory that is free: rows that need more lie in a temporary file, mapped."""
+"""Share of the free memory that rows may take: where they need more, a file is mapped."""
 
 
 DIGITS: Final = 6
-"""Of a cosine that is shown or written: what float32 features hold."""
+"""Digits of a cosine that is shown or written: as many as float32 features hold."""
 
 
 class Image(NamedTuple):
@@ -67,16 +66,16 @@ class Embedded:
     vectors : ndarray of shape (n, d), float32
         Their unit rows.
     record : RunRecord or None
-        Of the newest run; None where it is missing or damaged.
+        Record of the newest run; None where it is missing or damaged.
     endpoint_url, region : str, optional
-        For images on S3.
+        Endpoint and region of S3, where the images lie there.
     """
 
     destination: Store
     on: str
     network: Mapping[str, Any]
     images: pa.Table
-    vectors: Rows = field(repr=False)
+    vectors: Matrix = field(repr=False)
     record: RunRecord | None
     endpoint_url: str | None = None
     region: str | None = None
@@ -87,6 +86,10 @@ class Embedded:
     def image(self, row: int) -> Image:
         """What is known of one image."""
         return Image(*(self.images[name][row].as_py() for name in _IMAGE))
+
+    def originals(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Path and version of some images, by their rows, to read them again."""
+        return {row: (image.path, image.version) for row in rows for image in [self.image(row)]}
 
     def labels(self) -> list[str]:
         """Label of every image."""
@@ -113,11 +116,11 @@ def load(
     Parameters
     ----------
     destination : str, path or Embedded
-        Of an earlier run. What is loaded already is given back as it is.
+        Destination of an earlier run; images that are loaded already are returned as they are.
     on : str, optional
         ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def load(
             )
         return destination
     on = on or FEATURES
-    progress = progress or Silent()
+    progress = progress or Progress()
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     require_finished(store)
     dataset = open_dataset(store)
@@ -169,7 +172,7 @@ def _known(dataset: Dataset) -> pa.Table:
     return known.take(pc.sort_indices(known["path"])).combine_chunks()
 
 
-def _reduced(dataset: Dataset, known: pa.Table, progress: Progress) -> tuple[pa.Table, Rows]:
+def _reduced(dataset: Dataset, known: pa.Table, progress: Progress) -> tuple[pa.Table, Matrix]:
     """The images that have PCA scores, and these."""
     store = dataset.store
     table = reduced_table(store)
@@ -202,7 +205,7 @@ def _reduced(dataset: Dataset, known: pa.Table, progress: Progress) -> tuple[pa.
 
 def _filled(
     known: pa.Table, lists: Iterator[pa.Array], width: int, total: int | None = None
-) -> Rows:
+) -> Matrix:
     """Unit rows in the order of `known`, of lists that come in the order of its places."""
     places = known["place"].to_numpy()
     row_of = np.full(len(places) if total is None else total, -1, np.int64)
@@ -218,7 +221,7 @@ def _filled(
     return vectors
 
 
-def _room(n: int, width: int) -> Rows:
+def _room(n: int, width: int) -> Matrix:
     """An array for so many rows, in memory or in a file that is gone with it."""
     if 4 * n * width <= _MEMORY_SHARE * psutil.virtual_memory().available:
         return np.empty((n, width), np.float32)

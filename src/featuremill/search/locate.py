@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featuremill._utils import paths as names
+from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError, SourceError
 from featuremill.search.embedded import Embedded
-from featuremill.search.neighbors.rows import Indices
 from featuremill.storage import open_store
 
 _SHOWN: Final = 5

@@ -1,4 +1,4 @@
-"""The images most similar to one."""
+"""Finds the images most similar to one."""
 
 import difflib
 import os
@@ -10,12 +10,12 @@ import numpy as np
 
 from featuremill._utils import paths
 from featuremill._utils.formatting import plural
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
+from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError
 from featuremill.search.embedded import DIGITS, Embedded, load
 from featuremill.search.locate import find
 from featuremill.search.neighbors import nearest
-from featuremill.search.neighbors.rows import Indices
 from featuremill.search.query import embed
 
 
@@ -71,7 +71,7 @@ def similar(
     Parameters
     ----------
     destination : str, path or Embedded
-        Of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
+        Destination of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
     image : str or path
         An image of the table (its path, the end of it, or its path below the source), or any
         file or ``s3://`` URL, which is then embedded with the destination's own network.
@@ -84,7 +84,7 @@ def similar(
     weights : str, optional
         The network's weights file, for an image that is not in the table.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def similar(
     """
     if count < 1:
         raise ConfigError(f"count is {count}, must be at least 1", "Ask for one image or more.")
-    progress = progress or Silent()
+    progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     row = find(embedded, os.fspath(image))
     rows = rows_of_label(embedded, label)

@@ -1,4 +1,4 @@
-"""Images that are like no others, and images whose neighbours all bear another label."""
+"""Finds images unlike all others, and images whose neighbours all bear another label."""
 
 import os
 from collections import Counter
@@ -8,18 +8,18 @@ from typing import Final
 
 import numpy as np
 
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
+from featuremill.dataset.reader import Indices, Matrix
 from featuremill.errors import ConfigError
 from featuremill.search.embedded import DIGITS, Embedded, load
 from featuremill.search.most_similar import rows_of_label
 from featuremill.search.neighbors import majority, nearest, outlyingness, wilson
-from featuremill.search.neighbors.rows import Indices, Rows
 
 NEIGHBOURS: Final = 10
 """Nearest images that an image is compared with."""
 
 VOTES: Final = 5
-"""Of them, those that vote on its label."""
+"""Nearest images that vote on its label."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def outliers(
     Parameters
     ----------
     destination : str, path or Embedded
-        Of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
+        Destination of an earlier run, or what :func:`~featuremill.search.embedded.load` gave.
     count : int
         At least 1; so many of either kind.
     label : str, optional
@@ -109,7 +109,7 @@ def outliers(
     on : str, optional
         ``features`` or ``reduced``; by default what is loaded already, or features.
     endpoint_url, region : str, optional
-        For S3.
+        Endpoint and region of S3.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def outliers(
     """
     if count < 1:
         raise ConfigError(f"count is {count}, must be at least 1", "Ask for one image or more.")
-    progress = progress or Silent()
+    progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     if len(embedded) < 2:
         raise ConfigError("there is only one image, which has no neighbours", "Embed more.")
@@ -150,7 +150,7 @@ class _Around:
             queries, vectors, NEIGHBOURS, skip=wanted, progress=progress.advance
         )
         # float32 products of equal rows may be just above 1
-        self.distance: Rows = np.maximum(0, outlyingness(cosines))
+        self.distance: Matrix = np.maximum(0, outlyingness(cosines))
         labels = np.asarray(embedded.labels(), dtype=object)
         self._names, self._codes = np.unique(labels, return_inverse=True)
 
@@ -164,7 +164,7 @@ class _Around:
         return np.asarray(foreign[order])
 
     def accuracy(self) -> Accuracy | None:
-        """Of the votes of the nearest."""
+        """How often the votes of the nearest are right."""
         if len(self._names) < 2:
             return None
         votes = self._codes[self.rows[:, :VOTES]]

@@ -1,4 +1,4 @@
-"""What a search found, as one HTML file of thumbnails that opens without a network."""
+"""Writes what a search found as one HTML file of thumbnails, which needs no network."""
 
 from base64 import b64encode
 from collections import Counter
@@ -165,10 +165,10 @@ def _thumbnails(
     places = pc.index_in(
         pa.array(unique, pa.string()), value_set=embedded.images["path"]
     ).to_pylist()
-    images = {row: embedded.image(row) for row in places if row is not None}
+    images = embedded.originals(row for row in places if row is not None)
     progress.say(f"reading {len(unique):,} images for their thumbnails")
     read_ones, missing = read_again(embedded.store_of, images, small)
-    thumbnails = {images[row].path: jpeg for row, jpeg in read_ones.items()}
+    thumbnails = {images[row][0]: jpeg for row, jpeg in read_ones.items()}
     for path, place in zip(unique, places, strict=True):
         if place is None:
             # the image asked about, which is in no table and was just embedded

@@ -1,4 +1,4 @@
-"""Features of an image that is not in the table, by the very network that the table is of."""
+"""Embeds an image that is not in the table, by the network that computed the table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from featuremill._utils.progress import Progress
 from featuremill.dataset.ledger import last_that_embedded
+from featuremill.dataset.reader import Matrix
 from featuremill.errors import DestinationError, ImageRejected, ModelError, SourceError
 from featuremill.images import decode
 from featuremill.images.decode import Limits
@@ -20,12 +21,11 @@ from featuremill.pca.saved import load_model
 from featuremill.search.embedded import REDUCED, Embedded
 from featuremill.search.locate import address
 from featuremill.search.neighbors import unit_rows
-from featuremill.search.neighbors.rows import Rows
 
 
 def embed(
     embedded: Embedded, image: str, *, weights: str | None = None, progress: Progress
-) -> Rows:
+) -> Matrix:
     """Unit row of a file or an object.
 
     Parameters

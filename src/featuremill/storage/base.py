@@ -1,4 +1,4 @@
-"""What every storage can do: list, read and write, an object as a file, why there is no room."""
+"""The interface of every storage, and what they share: ranged reads, and why a disk is full."""
 
 import errno
 import io
@@ -124,7 +124,7 @@ class Ranges(io.RawIOBase):
     read_range : callable
         Function of start and length that gives the bytes there.
     size : int
-        Of the whole object, in bytes.
+        Size of the whole object in bytes.
     """
 
     def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:

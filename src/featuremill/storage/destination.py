@@ -1,10 +1,10 @@
-"""Where results may go, refused before anything is done there."""
+"""Checks that results may go to a destination, before anything is written there."""
 
 import os
 import re
 from pathlib import Path
 
-from featuremill._utils.paths import plain
+from featuremill._utils.paths import place, plain, prefix_of
 from featuremill.errors import DestinationError
 from featuremill.storage import Store
 from featuremill.storage.local import LocalStore
@@ -12,6 +12,18 @@ from featuremill.storage.local import LocalStore
 # the Delta library takes the first two for another character, parses no path with a control
 # character (C0 and DEL; it takes the others), and names for it are UTF-8
 _MISREAD_BY_DELTA = re.compile(r"\\|%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f]|[\ud800-\udfff]")
+
+
+def sizes_at(destination: Store) -> dict[str, int]:
+    """Name and bytes of every file at a destination.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be listed.
+    """
+    start = len(prefix_of(destination.url))
+    return {place(entry.path[start:]): entry.size for entry in destination.list()}
 
 
 def require_readable(destination: Store) -> None:
@@ -40,12 +52,12 @@ def require_folder(destination: Store) -> None:
     """
     if not isinstance(destination, LocalStore):
         return
-    place = Path(destination.url)
-    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    folder = Path(destination.url)
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if there.is_dir():
         return
     kind = "a file" if there.exists() else "a link to nothing"
-    where = "is" if there == place else f"lies below {there}, which is"
+    where = "is" if there == folder else f"lies below {there}, which is"
     raise DestinationError(f"{destination.url} {where} {kind}", "Name a folder.")
 
 

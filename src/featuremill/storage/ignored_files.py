@@ -1,4 +1,4 @@
-"""Files beside images that are no images, recognized by their names alone.
+"""Recognizes files that are no images by their names: documents, sidecars, files of the system.
 
 Cameras, phones, photo managers and network drives leave sidecars, thumbnails and bins beside the
 pictures. Only what cannot be meant as an image is listed here; raw and vector formats, which are

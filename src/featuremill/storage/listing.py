@@ -1,11 +1,10 @@
-"""From what a source holds to references of images; what is plainly no image is counted.
+"""Lists the images of a source; files that cannot be images are skipped and counted.
 
 The content decides what an image is, not its name; so only what cannot be meant as one is
 skipped, and everything else is fetched and examined.
 """
 
 import fnmatch
-import os
 import pickle
 import queue
 import re
@@ -13,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from featuremill._utils import paths
@@ -109,7 +109,7 @@ class Listing:
         self.finished = False
         self.selection = selection
         self._source = source
-        self._root = paths.encode(os.fsencode(source.url.rstrip("/"))) + "/"
+        self._root = paths.prefix_of(source.url)
         self._start = len(self._root)
         self._name = self._root[:-1].rpartition("/")[2]
         self._unreachable: set[str] = set()
@@ -175,7 +175,8 @@ class Listing:
 
     def _run(self) -> None:
         try:
-            for batch in _batched(self._references(), _BATCH):
+            references = self._references()
+            while batch := list(islice(references, _BATCH)):
                 self._batches.put(pack(batch))
                 if self._stop.is_set():
                     break
@@ -222,16 +223,3 @@ def _any_glob(globs: Iterable[str]) -> re.Pattern[str]:
     # as the paths are that they are compared with
     encoded = (paths.of_class(glob) for glob in globs)
     return re.compile("|".join(fnmatch.translate(glob) for glob in encoded))
-
-
-def _batched(
-    items: Iterable[Reference | Rejection], size: int
-) -> Iterator[list[Reference | Rejection]]:
-    batch: list[Reference | Rejection] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -1,4 +1,4 @@
-"""A folder of this machine (or of a file system that every worker mounts)."""
+"""Stores files in a folder of this machine, or of a file system that every worker mounts."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A prefix of an S3 bucket, or of a store that speaks S3.
+"""Stores objects below a prefix of an S3 bucket, or of a store that speaks S3.
 
 Objects are listed by botocore, whose paginator takes any key, and read and written by obstore,
 which is several times faster; the few keys that obstore cannot address are read by botocore too.

@@ -1,4 +1,4 @@
-"""The clients of an S3 bucket, what their errors mean, and how long a busy store is asked.
+"""Makes the clients of an S3 bucket, explains their errors, and says how long to try again.
 
 Two clients speak for one store, botocore and obstore, and each has its own words for the same
 trouble; here both become one reason and one remedy. Nothing heavy is imported before a client

@@ -1,4 +1,4 @@
-"""Earlier versions of objects, where a bucket keeps them.
+"""Finds and removes earlier versions of objects, where a bucket keeps them.
 
 In such a bucket nothing that is overwritten or deleted is gone: the newest version is replaced by
 a next one, or hidden by a delete marker.

@@ -1,4 +1,4 @@
-"""Every file below a folder of this machine: however deep it lies, and through links once.
+"""Walks a local folder to any depth, and enters a folder that several links lead to once.
 
 Thirty folders of two links each are 2^30 paths to one file, so a folder that several links lead
 to is entered through the first of them alone. A folder that is there itself is always entered.

@@ -1,4 +1,4 @@
-"""Projects other images through a PCA that is already fitted."""
+"""Projects images onto the components of a PCA that another run has fitted."""
 
 import os
 from dataclasses import fields
@@ -42,7 +42,7 @@ def transform(
     source : str or path
         Images.
     destination : str or path
-        Of an earlier run: its model and its fitted PCA are used.
+        Destination of an earlier run: its model and its fitted PCA are used.
     output : str or path
         Where the results go; one of an earlier transform is brought up to date.
     spark, progress

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
+    carry_out,
     connect,
     connection_options,
     dry_run_option,
@@ -14,7 +15,6 @@ from featuremill.cli.cloud.options import (
     reach,
     say,
     tell,
-    was_dry,
     yes_option,
 )
 from featuremill.cloud.aws.regions import DEFAULT_REGION, check_region
@@ -29,6 +29,7 @@ from featuremill.cloud.stack.parameters import (
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
+from featuremill.workflows.doctor import Finding
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
@@ -114,10 +115,16 @@ def deploy(
       featuremill cloud deploy --dry-run
     """
     wanted = _wanted(existing(), **options)
-    aws = connect(wanted.region, profile, endpoint_url, there=existing(), dry_run=dry_run)
-    aws.here(lambda: places.check_writable(Path()), None)
+    aws = connect(wanted.region, profile, endpoint_url)
+    if dry_run:
+        from featuremill.cloud.stack import deploy
+
+        steps = [*deploy.prepare(wanted), *deploy.carry_out(wanted, stopping=True)]
+        carry_out(steps, aws, dry_run=True)
+        return
+    places.check_writable(Path())
     place = put_up(wanted, aws, yes=yes)
-    if place is not None and not was_dry(aws):
+    if place is not None:
         for name, value in place.outputs.items():
             tell(f"{name:{_WIDTH}} {value}")
         tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
@@ -128,41 +135,44 @@ def put_up(wanted: StackOptions, aws: "Aws", *, yes: bool) -> Place | None:
     from featuremill.cloud.stack import deploy
 
     def agree(question: str) -> bool:
-        return yes or aws.here(lambda: click.confirm(question, err=True), True)
+        return yes or click.confirm(question, err=True)
 
     before = existing()
     if before is not None:
         check_signed_in(before, aws)
-    prepared = deploy.prepare(aws, wanted, agree)
-    changes = prepared.changes
+    answers = carry_out(deploy.prepare(wanted, agree), aws, dry_run=False) or {}
+    changes: list[deploy.Change] | None = answers[deploy.CHANGES]
     for change in changes or ():
         say(f"  {change}")
     if any(change.loses_data for change in changes or ()):
         say("warning: the bucket would be another one; what is in the old one stays there")
+    if changes is None:
+        say(f"stack {wanted.stack} is as it should be: nothing to change")
+        steps = deploy.finish(wanted)
+    elif agree(_question(len(changes), _account(answers))):
+        stopping = any(change.needs_it_stopped for change in changes)
+        steps = deploy.carry_out(wanted, lambda text: say(f"  {text}"), stopping=stopping)
+    else:
+        carry_out(deploy.discard(wanted, answers), aws, dry_run=False)
+        say("nothing was changed")
+        return None
     with interrupted(
         "CloudFormation goes on without this command: repeat it in some minutes, and it reads what"
         " was made."
     ):
-        if changes is None:
-            say(f"stack {wanted.stack} is as it should be: nothing to change")
-            outputs = deploy.finish(aws, wanted)
-        elif agree(_question(len(changes), prepared.account)):
-            stopping = any(change.needs_it_stopped for change in changes)
-            outputs = deploy.carry_out(
-                aws, wanted, stopping=aws.here(lambda: stopping, before is not None)
-            )
-        else:
-            deploy.discard(aws, wanted, prepared.kind)
-            say("nothing was changed")
-            return None
-    place = deploy.place_of(wanted, prepared.account, outputs, before)
-    aws.here(lambda: places.save(place, Path()), None)
+        done = carry_out(steps, aws, dry_run=False) or {}
+    place = deploy.place_of(wanted, _account(answers), done[deploy.OUTPUTS], before)
+    places.save(place, Path())
     return place
 
 
 def _question(changes: int, account: str) -> str:
     what = f"these {changes} changes" if changes else "changes of settings alone"
     return f"Make {what} in account {account}?"
+
+
+def _account(answers: Any) -> str:
+    return str(answers["identity"]["Account"])
 
 
 def _wanted(before: Place | None, **options: Any) -> StackOptions:
@@ -202,12 +212,17 @@ def destroy(
       featuremill cloud destroy --dry-run
     """
     from featuremill.cloud.stack import destroy as taking
+    from featuremill.cloud.stack.leftovers import FOUND
 
-    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True, holds=True)
-    seen = taking.survey(aws, place)
-    if not aws.dry:
-        _show_losses(place, seen, keep_data=keep_data)
-    if not (yes or aws.dry):
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True)
+    look = taking.survey(place)
+    steps = taking.destroy(place, keep_data=keep_data, say=lambda text: say(f"  {text}"))
+    if dry_run:
+        carry_out([*look, *steps], aws, dry_run=True)
+        return
+    seen = (carry_out(look, aws, dry_run=False) or {})[taking.SURVEY]
+    _show_losses(place, seen, keep_data=keep_data)
+    if not yes:
         typed = click.prompt(f"Type the stack's name ({place.stack}) to go on", err=True)
         if typed != place.stack:
             raise ConfigError(
@@ -215,9 +230,7 @@ def destroy(
                 "Repeat the command and type the name, or say --yes.",
             )
     with interrupted("Some of it may be gone already: the same command goes on from there."):
-        looked = taking.destroy(aws, place, keep_data=keep_data)
-    if was_dry(aws):
-        return
+        looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
     for each in looked:
         tell(each)
     _judge(looked)
@@ -292,8 +305,11 @@ def doctor(
     region = check_region(region or (place.region if place else DEFAULT_REGION), allowed)
     if place is not None and place.region != region:
         place = None
-    aws = connect(region, profile, endpoint_url, place.account if place else "")
-    findings = doctor.doctor(aws, region, place, max_vcpu or DEFAULT_VCPU)
+    plan = doctor.doctor(region, place, max_vcpu or DEFAULT_VCPU)
+    owner = place.account if place else ""
+    aws = connect(region, profile, endpoint_url, owner)
+    answers = carry_out(plan, aws, dry_run=False) or {}
+    findings: list[Finding] = answers[doctor.FINDINGS]
     for finding in findings:
         tell(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
         if finding.remedy:

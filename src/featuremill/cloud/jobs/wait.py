@@ -1,29 +1,36 @@
 """Staying with a job until it is over, and saying why it failed."""
 
-from typing import Any
+from dataclasses import replace
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.jobs.job import SERVERLESS, Job
+from featuremill.cloud.aws.execute import Report, execute, resolve
+from featuremill.cloud.aws.plan import Answers
+from featuremill.cloud.jobs.job import Submission
 from featuremill.cloud.jobs.logs import explain
-from featuremill.cloud.jobs.status import DONE, FAILED, Status, status
+from featuremill.cloud.jobs.status import Status, status
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
-_BEFORE = 30
-"""Minutes that a job on EMR Serverless may take until it begins: they are no part of its time."""
 
-
-def stay(aws: Aws, place: Place, job: Job, minutes: int) -> Status:
+def stay(
+    submission: Submission,
+    answers: Answers,
+    aws: Aws,
+    place: Place,
+    report: Report = lambda _: None,
+) -> Status:
     """Wait until a submitted job is over.
 
     Parameters
     ----------
+    submission : Submission
+        The job.
+    answers : dict
+        What its plan answered.
     aws, place
         The connection and the stack.
-    job : Job
-        The job.
-    minutes : int
-        Longest time that it may take.
+    report : callable
+        Told about each state.
 
     Returns
     -------
@@ -35,17 +42,10 @@ def stay(aws: Aws, place: Place, job: Job, minutes: int) -> Status:
     CloudError
         If it failed, with the cause and what usually helps; or if it takes too long.
     """
-    if job.kind == SERVERLESS:
-        question = ("emr-serverless", "get_job_run", "jobRun.state")
-        names: dict[str, Any] = {"applicationId": job.where, "jobRunId": job.id}
-        reason, minutes = "jobRun.stateDetails", minutes + _BEFORE
-    else:
-        question = ("emr", "describe_step", "Step.Status.State")
-        names = {"ClusterId": job.where, "StepId": job.id}
-        reason = "Step.Status.FailureDetails.Message || Step.Status.StateChangeReason.Message"
-    aws.step("wait for the job")
+    job, wait = submission.started(answers), submission.wait
+    call = replace(wait.call, parameters=resolve(wait.call.parameters, answers))
     try:
-        aws.wait(*question, done=DONE, failed=FAILED, reason=reason, limit=60.0 * minutes, **names)
+        execute([replace(wait, call=call)], aws, report)
     except CloudError as error:
         ended = status(aws, place, job)
         if not ended.failed:

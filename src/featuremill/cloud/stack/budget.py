@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.parameters import BUDGET_REGIONS
 
@@ -19,40 +20,55 @@ def budget_name(stack: str) -> str:
     return f"{stack}-monthly"
 
 
-def keep(aws: Aws, stack: str, region: str) -> None:
-    """Make the budget as the stack's parameters say, where the stack itself cannot.
+def keep(stack: str, region: str) -> Plan:
+    """Plan that makes the budget as the stack's parameters say, or nothing where the stack does.
 
     Parameters
     ----------
-    aws : Aws
-        The connection.
     stack, region : str
         A stack that is deployed.
     """
     if region in BUDGET_REGIONS:
-        return
-    aws.step(f"make the budget {budget_name(stack)}")
-    found: Any = describe(aws, stack) or {}
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())}
-    account = aws.account()
-    # made anew, since its alerts may have another address
-    _delete(aws, stack, account)
-    aws.call("budgets", "create_budget", **_wanted(account, stack, given))
+        return []
+
+    def make(aws: Aws, _answers: Answers) -> None:
+        found: Any = describe(aws, stack) or {}
+        given = {
+            each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())
+        }
+        # made anew, since its alerts may have another address
+        aws.call(_delete(aws, stack))
+        aws.call(Call("budgets", "create_budget", _wanted(aws, stack, given), "make the budget"))
+
+    calls = ("sts.get_caller_identity", "budgets.delete_budget", "budgets.create_budget")
+    return [Work(f"make the budget {budget_name(stack)}", make, calls=calls)]
 
 
-def forget(aws: Aws, stack: str, region: str) -> None:
-    """Delete the budget where the stack does not."""
-    if region not in BUDGET_REGIONS:
-        aws.step(f"delete the budget {budget_name(stack)}")
-        _delete(aws, stack, aws.account())
+def forget(stack: str, region: str) -> Plan:
+    """Plan that deletes the budget where the stack does not."""
+    if region in BUDGET_REGIONS:
+        return []
+    return [
+        Work(
+            f"delete the budget {budget_name(stack)}",
+            lambda aws, _answers: aws.call(_delete(aws, stack)),
+            calls=("sts.get_caller_identity", "budgets.delete_budget"),
+        )
+    ]
 
 
-def _delete(aws: Aws, stack: str, account: str) -> None:
-    names = {"AccountId": account, "BudgetName": budget_name(stack)}
-    aws.call("budgets", "delete_budget", forgives=("NotFoundException",), **names)
+def _account(aws: Aws) -> str:
+    who = Call("sts", "get_caller_identity", {}, "see who is signed in", changes=False)
+    return str(aws.call(who)["Account"])
 
 
-def _wanted(account: str, stack: str, given: Mapping[str, str]) -> dict[str, Any]:
+def _delete(aws: Aws, stack: str) -> Call:
+    parameters = {"AccountId": _account(aws), "BudgetName": budget_name(stack)}
+    missing = ("NotFoundException",)
+    return Call("budgets", "delete_budget", parameters, "delete the budget", forgives=missing)
+
+
+def _wanted(aws: Aws, stack: str, given: Mapping[str, str]) -> dict[str, Any]:
     email = given.get("AlertEmail", "")
     alerts = [
         {
@@ -67,7 +83,7 @@ def _wanted(account: str, stack: str, given: Mapping[str, str]) -> dict[str, Any
         for percent in ALERTS
     ]
     return {
-        "AccountId": account,
+        "AccountId": _account(aws),
         "Budget": {
             "BudgetName": budget_name(stack),
             "BudgetType": "COST",

@@ -4,13 +4,13 @@ Every figure comes from what the run left or from the dated table of prices; wha
 left out, or said to be unknown.
 """
 
+import importlib.util
 import io
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from featuremill._utils.extras import require
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def write_slides(
     Parameters
     ----------
     destination : str or path
-        Of an earlier run; without a PCA there are fewer slides.
+        Destination of an earlier run; without a PCA there are fewer slides.
     output : str or path
         A file, local or on S3, that ends in ``.pptx``.
     language : str
@@ -62,7 +62,7 @@ def write_slides(
     overwrite : bool
         Replace a file of the same name.
     endpoint_url, region : str, optional
-        For S3, at either end. Prices are those of the region where it is in the EU.
+        Endpoint and region of S3, at either end; prices are those of a region in the EU.
     progress : Progress, optional
         Is told what is being done.
 
@@ -84,7 +84,7 @@ def write_slides(
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     target = open_output(output, is_file=True, endpoint_url=endpoint_url, region=region)
     target.check(store, (), overwrite=overwrite)
-    progress = progress or Silent()
+    progress = progress or Progress()
     progress.say(f"reading {store.url}")
     facts = gather(store, region)
     deck = Deck(Words(language))
@@ -133,4 +133,8 @@ def _check(output: str, language: str) -> None:
         raise ConfigError(
             f"output {output!r} does not end in {_KIND}", "Give a name such as deck.pptx."
         )
-    require("slides", "a presentation")
+    if importlib.util.find_spec("pptx") is None:
+        raise ConfigError(
+            "python-pptx, which writes slides, is not installed",
+            "Install it: pip install 'featuremill[slides]'",
+        )

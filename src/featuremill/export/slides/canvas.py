@@ -1,4 +1,4 @@
-"""Shapes on a slide: text, cards, arrows and tables, all native and all of the theme."""
+"""Draws shapes on a slide: text, cards, arrows and tables, all native and all of the theme."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ class Canvas:
     ----------
     slide : Slide
     language : MSO_LANGUAGE_ID
-        Of its texts, for spell checkers and screen readers.
+        Language of its texts, for spell checkers and screen readers.
     """
 
     def __init__(self, slide: Slide, language: MSO_LANGUAGE_ID) -> None:

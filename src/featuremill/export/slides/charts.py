@@ -1,4 +1,4 @@
-"""Native charts, whose numbers can be edited where the slides are shown."""
+"""Draws native charts, whose numbers can be edited where the slides are shown."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -98,7 +98,7 @@ def curve(
     marks : sequence of (components, text)
         Points that are named.
     names : tuple of str
-        Of the curve, of the horizontal axis and of the vertical one.
+        Names of the curve, of the horizontal axis and of the vertical one.
     """
     rank = len(cumulative)
     shown = np.unique(np.geomspace(1, rank, min(rank, _MOST_ON_A_CURVE)).round().astype(int))
@@ -147,7 +147,7 @@ def plane(
         Where, and what is read out.
     clouds : sequence of (class, colour, points)
     names : tuple of str
-        Of the axes.
+        Names of the axes.
     """
     # LibreOffice draws no series that stands before a longer one
     clouds = sorted(clouds, key=lambda cloud: -len(cloud[2]))

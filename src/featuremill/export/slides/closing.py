@@ -1,4 +1,4 @@
-"""What it costs, what may come next, and where every figure is from."""
+"""Draws the last slides: what it costs, what may come next, and where every figure is from."""
 
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
@@ -11,7 +11,7 @@ from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts
 from featuremill.export.slides.theme import Ink
 from featuremill.export.slides.wording import Words, shortened
-from featuremill.pca.model import components_needed
+from featuremill.pca.components import components_needed
 
 _MOST_STEPS = 5
 _ENOUGH = 0.9

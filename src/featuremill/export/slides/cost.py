@@ -1,4 +1,4 @@
-"""What a run of these images costs on EMR Serverless, by the speed of a run that tells one."""
+"""Estimates what a run of these images costs on EMR Serverless, by the speed of a run."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -35,7 +35,7 @@ class Cost:
     prices : tuple of Price
         Those that a run needs.
     share : Decimal
-        Of what one core did that a vCPU is taken to do.
+        Part of the work of one core that a vCPU is taken to do.
     run : str
     worked : float
         Seconds that its tasks took.
@@ -105,7 +105,7 @@ def cost_of(record: RunRecord, images: int, image_bytes: int, region: str | None
 
 
 def _speed(record: RunRecord, is_usual: bool) -> Throughput | None:
-    """Of a core or a vCPU, whichever the tasks ran on; None where the run embedded nothing."""
+    """Speed of a core or a vCPU, as the tasks had; None where the run embedded nothing."""
     try:
         own = of_record({**vars(record), "ledger": vars(record.ledger)}, "this run")
     except CloudError:

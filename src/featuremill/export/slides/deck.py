@@ -1,4 +1,4 @@
-"""The presentation: its pages, each with a kicker, a title, a lead, notes and a foot."""
+"""Builds the presentation: its pages, each with a kicker, a title, a lead, notes and a foot."""
 
 import copy
 from typing import Any, BinaryIO, Final

@@ -1,6 +1,5 @@
-"""What the slides tell of a destination: counts of all rows, numbers of a sample."""
+"""Collects what the slides tell of a destination: counts of all rows, numbers of a sample."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -8,19 +7,20 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featuremill.dataset.ledger import RunRecord, kind_of, last_that_embedded
-from featuremill.dataset.reader import matrix, rejected_rows, seeded_sample
+from featuremill.dataset.ledger import RunRecord, last_that_embedded
+from featuremill.dataset.reader import count_rejections, seeded_sample
 from featuremill.errors import DestinationError
-from featuremill.export.results import Results, open_results
+from featuremill.export.results import open_results
 from featuremill.export.slides.cost import Cost, cost_of
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
+from featuremill.report.rows import ReportRows, read_rows
 from featuremill.search.neighbors import LeaveOneOut, leave_one_out, unit_rows
 from featuremill.storage import Store
 
 MOST_ROWS: Final = 8_000
 """Images whose features are looked at; of more, a seeded sample."""
 MOST_ASKED: Final = 1_000
-"""Of these, whose class is asked of their neighbours."""
+"""Images of these whose neighbours are asked for their class."""
 
 
 class Told(NamedTuple):
@@ -46,9 +46,9 @@ class Facts:
     ----------
     dest : str
     record : RunRecord
-        Of the newest run.
+        Record of the newest run.
     measured : RunRecord
-        Of the last run that embedded: speed, times, precision and machine are its own.
+        Record of the last run that embedded: speed, times, precision and machine are its own.
     classes : list of (label, images)
         Largest first, then by name.
     images, image_bytes, n_features : int
@@ -119,65 +119,39 @@ def gather(store: Store, region: str | None = None) -> Facts:
         raise DestinationError(
             f"{store.url} holds no run", "Name the destination of `featuremill run`."
         )
-    classes, image_bytes = _counted(results)
-    images = sum(classes.values())
-    if not images:
+    rows = read_rows(results, MOST_ROWS)
+    if not rows.total:
         raise DestinationError(
             f"{store.url} holds no image with features",
             "Look for the reasons in its rejects.csv.",
         )
-    model_id = str(results.network["model_id"])
-    reasons = Counter(
-        (str(stage), kind_of(str(reason)))
-        for stage, reason in rejected_rows(store, model_id, ("stage", "reason"))
-    )
-    points, told = _looked_at(results, images)
+    image_bytes = int(pc.sum(results.read(["bytes"])["bytes"]).as_py())
+    points, told = _looked_at(results.pca, rows)
     measured = last_that_embedded(store, results.record)
     return Facts(
         dest=store.url,
         record=results.record,
         measured=measured,
-        classes=sorted(classes.items(), key=lambda item: (-item[1], item[0])),
-        images=images,
+        classes=rows.by_size(),
+        images=rows.total,
         image_bytes=image_bytes,
         n_features=results.n_features,
         pca=results.pca,
         points=points,
         told=told,
-        reasons=reasons.most_common(),
-        cost=cost_of(measured, images, image_bytes, region),
+        reasons=count_rejections(store, str(results.network["model_id"])).most_common(),
+        cost=cost_of(measured, rows.total, image_bytes, region),
     )
 
 
-def _counted(results: Results) -> tuple[Counter[str], int]:
-    """Images of each class, and the bytes of all."""
-    classes, size = Counter[str](), 0
-    for batch in results.batches(["label", "bytes"]):
-        for entry in pc.value_counts(batch["label"]).to_pylist():
-            classes[entry["values"]] += entry["counts"]
-        size += pc.sum(batch["bytes"]).as_py() or 0
-    return classes, size
-
-
-def _looked_at(results: Results, images: int) -> tuple[Points | None, Told | None]:
-    random = np.random.default_rng(0)
-    taken = seeded_sample(images, MOST_ROWS, random)
-    labels: list[str] = []
-    features: list[NDArray[np.float32]] = []
-    first = 0
-    for batch in results.batches(["label", "features"]):
-        inside = taken[(taken >= first) & (taken < first + batch.num_rows)] - first
-        first += batch.num_rows
-        if len(inside):
-            features.append(matrix(batch["features"], results.n_features)[inside])
-            labels += batch["label"].take(inside).to_pylist()
-    sample = np.concatenate(features)
-    scores = None if results.pca is None else results.pca.transform(sample).astype(np.float32)
+def _looked_at(pca: PCA | None, rows: ReportRows) -> tuple[Points | None, Told | None]:
+    labels = rows.labels
+    scores = None if pca is None else pca.transform(rows.features).astype(np.float32)
     has_plane = scores is not None and scores.shape[1] > 1
     points = Points(labels, scores[:, :2]) if scores is not None and has_plane else None
     if len(set(labels)) < 2 or len(set(labels)) == len(labels):
         return points, None
-    asked = seeded_sample(len(labels), MOST_ASKED, random)
-    whole = leave_one_out(unit_rows(sample), labels, queries=asked)
+    asked = seeded_sample(len(labels), MOST_ASKED)
+    whole = leave_one_out(unit_rows(rows.features), labels, queries=asked)
     part = None if scores is None else leave_one_out(unit_rows(scores), labels, queries=asked)
     return points, Told(len(labels), whole, part)

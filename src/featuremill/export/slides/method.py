@@ -1,4 +1,4 @@
-"""How it works: the chain of steps, and why it is as it is."""
+"""Draws the slides of how it works: the chain of steps, and why it is as it is."""
 
 from typing import Final
 
@@ -9,11 +9,11 @@ from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts
 from featuremill.export.slides.theme import Ink
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 
 _STEPS_A_ROW: Final = 5
 _BYTES = 8
-"""Of a number in float64."""
+"""Bytes of a number in float64."""
 
 
 def chain(deck: Deck, facts: Facts) -> None:

@@ -1,4 +1,4 @@
-"""What came out of the run: its figures and its charts."""
+"""Draws the slides of what came out of the run: its figures and its charts."""
 
 from collections import defaultdict
 from typing import Any, Final
@@ -13,7 +13,8 @@ from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts, Points, Told
 from featuremill.export.slides.theme import Ink, put_at
 from featuremill.export.slides.wording import shortened
-from featuremill.pca.model import PCA, VARIANCE_MARKS, components_needed
+from featuremill.pca.components import PCA, VARIANCE_MARKS, components_needed
+from featuremill.search.neighbors import mistakes
 
 MOST_BARS: Final = 12
 MOST_POINTS: Final = 1_200
@@ -263,16 +264,12 @@ def neighbours(deck: Deck, told: Told) -> None:
 def _mistakes(deck: Deck, page: Canvas, told: Told, top: float) -> None:
     """Which classes are taken for which, by the components where there are any."""
     words = deck.words
-    counted = (told.reduced or told.features).confusion.items()
-    wrong = sorted(
-        ((count, pair) for pair, count in counted if pair[0] != pair[1]),
-        key=lambda found: (-found[0], found[1]),
-    )
+    wrong = mistakes((told.reduced or told.features).confusion)
     if not wrong:
         return
     rows = [
         [shortened(label, 40), shortened(taken_for, 40), words.number(count)]
-        for count, (label, taken_for) in wrong[:MOST_MISTAKES]
+        for label, taken_for, count in wrong[:MOST_MISTAKES]
     ]
     header = [words(f"neighbours.{name}") for name in ("label", "taken_for", "images")]
     box = BODY._replace(top=top)

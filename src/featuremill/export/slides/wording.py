@@ -1,4 +1,4 @@
-"""The words of the slides, and how numbers are written, in each language.
+"""Looks up the words of the slides, and writes numbers, in each language.
 
 All text stands in ``texts/<language>.toml``, with the same keys in every language.
 """

@@ -1,4 +1,4 @@
-"""What is asked for, and what that makes of each picture."""
+"""The options of drawn pictures, and the size and format of each picture."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One picture: a solid with its skin, lit, before a backdrop."""
+"""Draws one picture: a solid with its skin, lit, before a backdrop."""
 
 import math
 

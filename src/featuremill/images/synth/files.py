@@ -1,4 +1,4 @@
-"""The files: one for each picture, in a folder for each class, written by several processes."""
+"""Writes the drawn pictures, in a folder for each class, with several processes."""
 
 import io
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Tileable patterns for skins and backdrops, which each process makes once.
+"""Makes tileable patterns for skins and backdrops, once in each process.
 
 A pattern holds shares of 0 to 1 and is looked up by wrapped coordinates.
 """

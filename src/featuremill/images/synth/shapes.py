@@ -1,4 +1,4 @@
-"""The solid: its place in the picture and its surface.
+"""Computes the solid of a picture: its place and its surface.
 
 A form is an implicit surface z² = h(x, y): the sign of h gives the outline and its gradient the
 normals, and both stay smooth at the outline, where a height z would have infinite slope.

@@ -1,4 +1,4 @@
-"""What a class can look like, and its name."""
+"""Lists what a class can look like, and names it."""
 
 import colorsys
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which rows of features are near to each other, by cosine: exact, in blocks of bounded memory.
+"""Finds rows of features that are near by cosine: exactly, in blocks of bounded memory.
 
 All functions take *unit rows*: float32 rows of length 1, as :func:`unit_rows` gives them, whose
 scalar product is their cosine. NumPy's BLAS computes the products, with as many threads as it has.
@@ -8,19 +8,19 @@ it is depends on the processor. So whatever is decided by less is decided in flo
 candidates are nearest, in which order, and whether a pair is above a threshold.
 """
 
-from featuremill.search.neighbors.pairs import leaders, pairs_above
+from featuremill.search.neighbors.pairs import leaders
 from featuremill.search.neighbors.ranking import nearest, outlyingness
 from featuremill.search.neighbors.rows import unit_rows
-from featuremill.search.neighbors.vote import LeaveOneOut, leave_one_out, majority, wilson
+from featuremill.search.neighbors.vote import LeaveOneOut, leave_one_out, majority, mistakes, wilson
 
 __all__ = [
     "LeaveOneOut",
     "leaders",
     "leave_one_out",
     "majority",
+    "mistakes",
     "nearest",
     "outlyingness",
-    "pairs_above",
     "unit_rows",
     "wilson",
 ]

@@ -1,53 +1,22 @@
-"""Rows nearer to each other than a threshold: all pairs of them, or groups around leaders."""
+"""Groups rows around leaders, each row nearer to its leader than a threshold."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from featuremill.dataset.reader import Indices, Matrix
 from featuremill.search.neighbors.rows import (
     BLOCK,
     QUERIES,
-    Indices,
     RowProgress,
-    Rows,
     cosines_of_pairs,
-    rounded_cosines,
     tolerance,
 )
 from featuremill.search.neighbors.screen import Side, pieces, sides
 
 
-def pairs_above(
-    vectors: Rows, threshold: float, *, progress: RowProgress | None = None
-) -> tuple[Indices, Indices, NDArray[np.float32]]:
-    """All pairs of rows with a cosine of at least `threshold`.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    threshold : float
-        Memory grows with the number of pairs, so it should be near 1.
-    progress : callable, optional
-        Told how many rows of how many are compared with all others.
-
-    Returns
-    -------
-    i, j : ndarray of shape (p,), int64
-        Rows, i < j, in ascending order of (i, j).
-    cosine : ndarray of shape (p,), float32
-        Summed in float64, as the threshold is decided.
-    """
-    found = list(_pair_blocks(vectors, threshold, progress))
-    i, j = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.lexsort((j, i))
-    i, j = i[order], j[order]
-    return i, j, rounded_cosines(vectors, i, vectors, j)
-
-
 def leaders(
-    vectors: Rows, threshold: float, order: Indices, *, progress: RowProgress | None = None
+    vectors: Matrix, threshold: float, order: Indices, *, progress: RowProgress | None = None
 ) -> Indices:
     """Groups of rows, each around a leader that is near to all others of it.
 
@@ -106,24 +75,6 @@ def _lead(block: Side, threshold: float, leader: Indices) -> None:
             leader[row] = row
             near = rows[j[ends[place] : ends[place + 1]]]
             leader[near[leader[near] < 0]] = row
-
-
-def _pair_blocks(
-    vectors: Rows, threshold: float, progress: RowProgress | None
-) -> Iterator[tuple[Indices, Indices]]:
-    """The pairs, a block at a time; an empty block first, so that there is always one."""
-    none = np.empty(0, np.int64)
-    yield none, none
-    everything, _ = sides(vectors, vectors)
-    for start in range(0, len(vectors), QUERIES):
-        block = everything.part(slice(start, start + QUERIES))
-        for other in range(start, len(vectors), BLOCK):
-            part = everything.part(slice(other, other + BLOCK))
-            for i, j in _exactly_above(block, part, threshold):
-                behind = i + start < j + other
-                yield i[behind] + start, j[behind] + other
-        if progress is not None:
-            progress(min(start + QUERIES, len(vectors)), len(vectors))
 
 
 def _exactly_above(left: Side, right: Side, threshold: float) -> Iterator[tuple[Indices, Indices]]:

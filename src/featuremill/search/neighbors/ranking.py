@@ -1,31 +1,30 @@
-"""The nearest neighbours of rows."""
+"""Finds the nearest neighbours of rows."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featuremill.dataset.reader import Indices, Matrix
 from featuremill.search.neighbors.rows import (
     BLOCK,
     QUERIES,
-    Indices,
     RowProgress,
-    Rows,
     rounded_cosines,
     tolerance,
 )
 from featuremill.search.neighbors.screen import Side, pieces, sides
 
 _CROWD: Final = 4
-"""So many times the candidates that are wanted wait for float64 to tell them apart, no more."""
+"""Most candidates that wait for float64 to tell them apart, as a multiple of those wanted."""
 
 _ULP: Final = 1e-7
 """More than the spacing of float32 below 1."""
 
 
 def nearest(
-    queries: Rows,
-    vectors: Rows,
+    queries: Matrix,
+    vectors: Matrix,
     k: int,
     *,
     skip: Indices | None = None,
@@ -74,7 +73,7 @@ def nearest(
     return rows, cosines
 
 
-def outlyingness(cosines: Rows) -> Rows:
+def outlyingness(cosines: Matrix) -> Matrix:
     """How far rows lie from others: 1 - the mean cosine to their nearest.
 
     Parameters
@@ -96,7 +95,7 @@ def outlyingness(cosines: Rows) -> Rows:
 class _Best:
     """Candidates for the best `kept` of each query so far."""
 
-    def __init__(self, queries: Side, vectors: Rows, floor: Rows, kept: int) -> None:
+    def __init__(self, queries: Side, vectors: Matrix, floor: Matrix, kept: int) -> None:
         self.floor = floor
         """For each query a cosine that the last of its best has at least, (m,)."""
         self._queries, self._vectors, self._kept = queries, vectors, kept
@@ -106,7 +105,7 @@ class _Best:
         self._cosines = np.empty(0, np.float32)
         self._sorted = 0
 
-    def add(self, owner: Indices, rows: Indices, cosines: Rows) -> None:
+    def add(self, owner: Indices, rows: Indices, cosines: Matrix) -> None:
         """Take more candidates in."""
         self._owner = np.concatenate([self._owner, owner])
         self._rows = np.concatenate([self._rows, rows])

@@ -1,4 +1,4 @@
-"""Unit rows, and what all who multiply them share."""
+"""Computes cosines of unit rows, and bounds what rounding changes of them."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from featuremill.dataset.reader import Indices, Matrix
+
 RowProgress = Callable[[int, int], None]
-"""Told so many rows of so many."""
+"""Is told how many rows of how many are done."""
 
 QUERIES: Final = 1024
 BLOCK: Final = 4096
@@ -40,7 +40,7 @@ def tolerance(width: int) -> float:
     return 1.01 * (width + 8) * 2.0**-24
 
 
-def unit_rows(vectors: Rows) -> Rows:
+def unit_rows(vectors: Matrix) -> Matrix:
     """Rows divided by their length.
 
     Parameters
@@ -61,13 +61,13 @@ def unit_rows(vectors: Rows) -> Rows:
     return unit
 
 
-def squares(vectors: Rows) -> NDArray[np.float64]:
+def squares(vectors: Matrix) -> NDArray[np.float64]:
     """Squared lengths of rows, of shape (n,), summed in float64."""
     every = np.arange(len(vectors))
     return cosines_of_pairs(vectors, every, vectors, every)
 
 
-def cosines_of_pairs(left: Rows, i: Indices, right: Rows, j: Indices) -> NDArray[np.float64]:
+def cosines_of_pairs(left: Matrix, i: Indices, right: Matrix, j: Indices) -> NDArray[np.float64]:
     """Products of single pairs of rows, ``left[i]`` and ``right[j]``, summed in float64.
 
     Parameters
@@ -86,7 +86,7 @@ def cosines_of_pairs(left: Rows, i: Indices, right: Rows, j: Indices) -> NDArray
     return cosines
 
 
-def rounded_cosines(left: Rows, i: Indices, right: Rows, j: Indices) -> Rows:
+def rounded_cosines(left: Matrix, i: Indices, right: Matrix, j: Indices) -> Matrix:
     """What :func:`cosines_of_pairs` gives, rounded to float32, and soon where pairs are many.
 
     Parameters
@@ -107,7 +107,7 @@ def rounded_cosines(left: Rows, i: Indices, right: Rows, j: Indices) -> Rows:
     return cosines
 
 
-def _rounded(left: Rows, i: Indices, right: Rows, j: Indices) -> Rows:
+def _rounded(left: Matrix, i: Indices, right: Matrix, j: Indices) -> Matrix:
     some, i_of_some = np.unique(i, return_inverse=True)
     others, j_of_others = np.unique(j, return_inverse=True)
     if len(some) * len(others) > DENSE / 4 * len(i):

@@ -1,4 +1,4 @@
-"""Products of many rows, without most of the work where only high cosines matter.
+"""Multiplies many rows, without most of the work where only high cosines matter.
 
 Most pairs are ruled out by a cheap upper bound. With an orthonormal projection P and
 e = x - P'Px, the part of x that it leaves out,
@@ -18,18 +18,11 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featuremill.search.neighbors.rows import (
-    DENSE,
-    PIECE,
-    Indices,
-    Rows,
-    gathered,
-    squares,
-    tolerance,
-)
+from featuremill.dataset.reader import Indices, Matrix
+from featuremill.search.neighbors.rows import DENSE, PIECE, gathered, squares, tolerance
 
 DIRECTIONS: Final = 128
-"""Of the projection: a tenth of the work of 1280 features, and few pairs pass in vain."""
+"""Width of the projection: a tenth of the work of 1280 features, and few pairs pass in vain."""
 
 _WORTH_IT: Final = 2**27
 """Products below which finding the directions takes longer than it spares."""
@@ -58,8 +51,8 @@ class Side:
         Which of them.
     """
 
-    vectors: Rows
-    short: Rows
+    vectors: Matrix
+    short: Matrix
     rows: slice | Indices = field(default_factory=lambda: slice(None))
 
     def part(self, rows: slice | Indices) -> Self:
@@ -73,7 +66,7 @@ class Side:
         return self.rows[places]
 
 
-def sides(queries: Rows, vectors: Rows) -> tuple[Side, Side]:
+def sides(queries: Matrix, vectors: Matrix) -> tuple[Side, Side]:
     """Rows to be multiplied, all with all, with their short rows if that is worth it."""
     small = len(queries) * len(vectors) < _WORTH_IT or vectors.shape[1] < 2 * DIRECTIONS
     if small:
@@ -147,13 +140,13 @@ def _products(left: Side, i: Indices, right: Side, j: Indices) -> NDArray[np.flo
     return np.asarray(product[i_of_some, j_of_others])
 
 
-def _projection(vectors: Rows) -> Callable[[Rows], Rows]:
+def _projection(vectors: Matrix) -> Callable[[Matrix], Matrix]:
     """Function that makes rows (n, d) short, (n, DIRECTIONS + 1)."""
     sample = vectors[:: -(-len(vectors) // _SAMPLE)]
     _, directions = np.linalg.eigh((sample.T @ sample).astype(np.float64))
     projection = directions[:, -DIRECTIONS:]  # (d, DIRECTIONS), orthonormal as float64 only
 
-    def shorten(vectors: Rows) -> Rows:
+    def shorten(vectors: Matrix) -> Matrix:
         short = np.empty((len(vectors), DIRECTIONS + 1), np.float32)
         for start in range(0, len(vectors), _SHORTENED):
             rows, into = vectors[start : start + _SHORTENED], short[start : start + _SHORTENED]

@@ -1,4 +1,4 @@
-"""Labels told by neighbours: how well the features keep the classes apart."""
+"""Predicts labels from neighbours: how well the features keep the classes apart."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from featuremill.dataset.reader import Indices, Matrix
 from featuremill.errors import InputError
 from featuremill.search.neighbors.ranking import nearest
-from featuremill.search.neighbors.rows import Indices, RowProgress, Rows
+from featuremill.search.neighbors.rows import RowProgress
 
 WILSON_Z: Final = 1.959964
 """Standard deviations on both sides of the mean that hold 95 % of a normal variable."""
@@ -45,7 +46,7 @@ class LeaveOneOut:
 
 
 def leave_one_out(
-    vectors: Rows,
+    vectors: Matrix,
     labels: Sequence[str],
     *,
     k: int = 5,
@@ -88,6 +89,12 @@ def leave_one_out(
     low, high = wilson(right, len(asked))
     confusion = {(str(names[a]), str(names[b])): count for (a, b), count in pairs.items()}
     return LeaveOneOut(right / len(asked), low, high, len(asked), rows.shape[1], confusion)
+
+
+def mistakes(confusion: Mapping[tuple[str, str], int]) -> list[tuple[str, str, int]]:
+    """Labels, what their images were taken for and how often: the most frequent first."""
+    wrong = [(*pair, count) for pair, count in confusion.items() if pair[0] != pair[1]]
+    return sorted(wrong, key=lambda mistake: (-mistake[2], mistake[:2]))
 
 
 def majority(votes: NDArray[np.integer]) -> Indices:

@@ -1,4 +1,4 @@
-"""The CSV files, compared with the tables they were written from."""
+"""Checks the CSV files against the tables that they were written from."""
 
 import csv
 import io

@@ -1,10 +1,10 @@
-"""What a check is asked for, what it looked at and what it found."""
+"""The options of a check, and the list of what it found."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from featuremill.errors import ConfigError
+from featuremill.config.option import at_least, share
 
 OK = "ok"
 FAILED = "failed"
@@ -87,7 +87,7 @@ class CheckConfig:
     Parameters
     ----------
     destination : str
-        Of an earlier run: a folder or ``s3://bucket/prefix``.
+        Destination of an earlier run: a folder or ``s3://bucket/prefix``.
     source : str, optional
         List this source, and compare its images and their versions with the rows.
     min_variance : float, optional
@@ -97,7 +97,7 @@ class CheckConfig:
     expect_count : int, optional
         Number of images with features there must be.
     endpoint_url, region : str, optional
-        For S3 and stores that speak it.
+        Endpoint and region of S3, or of a store that speaks it.
 
     Raises
     ------
@@ -114,18 +114,9 @@ class CheckConfig:
     region: str | None = None
 
     def __post_init__(self) -> None:
-        if self.min_variance is not None and not 0 < self.min_variance <= 1:
-            raise ConfigError(
-                f"--min-variance is {self.min_variance}, it must be above 0 and at most 1",
-                "For 90 % write --min-variance 0.9.",
-            )
-        if self.components is not None and self.components < 1:
-            raise ConfigError(
-                f"--components is {self.components}, it must be at least 1",
-                "Give the number of components.",
-            )
-        if self.expect_count is not None and self.expect_count < 0:
-            raise ConfigError(
-                f"--expect-count is {self.expect_count}, it must be at least 0",
-                "Give the number of images.",
-            )
+        for flag, value, bound in (
+            ("--min-variance", self.min_variance, share("For 90 % write --min-variance 0.9.")),
+            ("--components", self.components, at_least(1, "Give the number of components.")),
+            ("--expect-count", self.expect_count, at_least(0, "Give the number of images.")),
+        ):
+            bound.check(flag, value)

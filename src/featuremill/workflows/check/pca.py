@@ -1,4 +1,4 @@
-"""The PCA: whether its two files agree, and whether its arrays are those of a PCA."""
+"""Checks the PCA: that its two files agree, and that its arrays are those of a PCA."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import numpy as np
 from featuremill.dataset.model_files import MODEL_ARRAYS, MODEL_DESCRIPTION, is_of
 from featuremill.dataset.tables import Table
 from featuremill.errors import InputError
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.workflows.check.findings import CheckConfig, Findings
 from featuremill.workflows.check.run import Held
 

@@ -1,8 +1,8 @@
-"""The rows of the two tables, judged by the ledger, the network, the PCA and each other."""
+"""Checks the rows of both tables against the ledger, the network, the PCA and each other."""
 
 import numpy as np
 
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.workflows.check.findings import CheckConfig, Findings
 from featuremill.workflows.check.run import Held
 from featuremill.workflows.check.scan import Digests, FeatureRows, ReducedRows

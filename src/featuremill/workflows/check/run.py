@@ -1,12 +1,10 @@
-"""The account of the newest run: was it finished, does it balance, whose features are these."""
+"""Checks the record of the newest run: its status, its ledger, and its network."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featuremill._utils import paths
 from featuremill.dataset.exclusions import UNFINISHED
 from featuremill.dataset.ledger import RUNS, RunRecord, load_latest
 from featuremill.dataset.lock import LOCK
@@ -15,7 +13,7 @@ from featuremill.dataset.schemas import FEATURES_FOLDER
 from featuremill.errors import DestinationError, LedgerError, SourceError
 from featuremill.report.gather import REPORT
 from featuremill.storage import Store
-from featuremill.storage.destination import require_readable
+from featuremill.storage.destination import require_readable, sizes_at
 from featuremill.workflows.check.findings import Findings
 
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
@@ -31,7 +29,7 @@ class Held:
     sizes : dict
         Name → bytes of every file.
     record : RunRecord or None
-        Of the newest run, where it was finished.
+        Record of the newest run, where it was finished.
     network : mapping or None
         Description of the network whose features these are.
     """
@@ -72,9 +70,8 @@ def look_at(store: Store, findings: Findings) -> Held:
 
 
 def _inventory(store: Store) -> dict[str, int]:
-    start = len(paths.encode(os.fsencode(store.url.rstrip("/")))) + 1
     try:
-        return {os.fsdecode(paths.decode(entry.path[start:])): entry.size for entry in store.list()}
+        return sizes_at(store)
     except SourceError as error:
         raise DestinationError(
             error.problem.removeprefix("source "), "Name the destination of `featuremill run`."

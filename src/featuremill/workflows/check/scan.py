@@ -1,4 +1,4 @@
-"""One pass over each table, from which everything about its rows is judged.
+"""Reads each table once, and collects what the checks of its rows need.
 
 A row is remembered by a 64-bit digest of its path: a million take 8 MB, and that two of them
 share one has a chance of 1 in 37 million. Its scores are remembered by one number, their product
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from featuremill.dataset.schemas import OK, STAGES
 from featuremill.dataset.tables import DataFile, Table
 from featuremill.errors import FeaturemillError
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.workflows.check.tables import same_columns
 
 Digests = npt.NDArray[np.uint64]

@@ -1,6 +1,5 @@
-"""The source as it is now, compared with the rows that were made of it."""
+"""Checks the rows against the images of the source as they are now."""
 
-import os
 from collections.abc import Callable
 
 from featuremill._utils import paths
@@ -16,11 +15,6 @@ from featuremill.workflows.check.run import Held
 NAMES = ("source.images", "source.versions", "source.gone")
 
 
-def below(source: Store) -> str:
-    """How the paths of all images of a source begin, as they stand in the tables."""
-    return paths.encode(os.fsencode(source.url.rstrip("/"))) + "/"
-
-
 def check_source(
     source: Store, held: Held, rows_below: int, config: CheckConfig, findings: Findings
 ) -> None:
@@ -34,8 +28,11 @@ def check_source(
     SourceError
         If the source cannot be listed.
     """
-    known, chosen = known_images(features_table(held.store), _model_id(held)), _chooser(held)
-    forgotten = _forgotten(held, config)
+    known, chosen = (
+        known_images(features_table(held.store), str((held.network or {})["model_id"])),
+        _chooser(held),
+    )
+    forgotten, start = _forgotten(held, config), len(paths.prefix_of(source.url))
     listing = Listing(source, Selection())
     images = missing = changed = met = 0
     first = ["", ""]
@@ -44,7 +41,7 @@ def check_source(
             reference = item.reference if isinstance(item, Rejection) else item
             found = known.look_up(reference.path, reference.version)
             met += found is not None
-            if not chosen(reference.path[len(below(source)) :], reference.label):
+            if not chosen(reference.path[start:], reference.label):
                 continue
             if any(reference.path in one for one in forgotten):
                 continue
@@ -59,10 +56,6 @@ def check_source(
     findings.none_of("source.versions", changed, "images that have changed since", first[1])
     what = f"of {rows_below:,} rows whose image is gone"
     findings.none_of("source.gone", rows_below - met, what)
-
-
-def _model_id(held: Held) -> str:
-    return str((held.network or {})["model_id"])
 
 
 def _chooser(held: Held) -> Callable[[str, str], bool]:

@@ -1,4 +1,4 @@
-"""The Delta tables: their columns, and whether the files that their logs name are there."""
+"""Checks the Delta tables: their columns, and that the files which their logs name are there."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""From what the runs of a sample showed to what a whole run takes: arithmetic alone."""
+"""Extrapolates what runs of a sample showed to a whole run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ class Measurement:
     reducing_bytes : int
         What the PCA and the outputs of many rows added to that.
     reference_bytes : float
-        Of one image that is listed and not yet sent to a worker.
+        Bytes of one image that is listed and not yet sent to a worker.
     task_rows : int
-        Of those few images, in one task.
+        Rows of those few images in one task.
     slots : int
         Tasks at a time.
     """

@@ -1,4 +1,4 @@
-"""What a whole run would take on this machine, told from runs of a sample.
+"""Estimates what a whole run would take on this machine, from runs of a sample.
 
 Three runs of the very pipeline in one Spark session, below a temporary folder: a few images pay
 what every run pays once; the sample's tasks tell what one image costs; and the sample's features,
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from featuremill._utils import signals
 from featuremill._utils.hardware import Peak, peak_memory
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
 from featuremill.dataset.ledger import RunRecord, new_run_id
 from featuremill.dataset.schemas import (
@@ -34,8 +34,7 @@ from featuremill.errors import ConfigError
 from featuremill.report.gather import MOST_POINTS, REPORT
 from featuremill.storage import Store, open_store
 from featuremill.storage.listing import Listing, Reference, Rejection, Selection, pack
-from featuremill.workers.protocol import Opening, Workers
-from featuremill.workers.spark import spark_workers
+from featuremill.workers.spark import slots, spark_session
 from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count
 from featuremill.workflows.run.pipeline import Run
@@ -128,7 +127,7 @@ def estimate(
         )
     if spark is None:
         _require_local(config.master)
-    progress = progress or Silent()
+    progress = progress or Progress()
     begun = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="featuremill-estimate-") as folder,
@@ -145,10 +144,10 @@ def estimate(
         progress.doing("starting Spark and running a sample")
         # as in a run: while Spark starts
         threading.Thread(target=job.network.ready_for, args=(job.fast_precision,)).start()
-        with signals.deferred(), spark_workers(config.master, spark) as workers:
+        with signals.deferred(), spark_session(config.master, spark) as session:
             started = time.perf_counter()
-            _require_local(workers.master)
-            trial = _try(workers, job, chosen, peak, progress)
+            _require_local(session.sparkContext.master)
+            trial = _try(session, job, chosen, peak, progress)
             tried = time.perf_counter()
         stopped = time.perf_counter()
     start = (prepared - begun) + (started - listed) + (stopped - tried)
@@ -209,21 +208,20 @@ class _Trial:
 
 
 def _try(
-    workers: Workers,
+    spark: "SparkSession",
     job: PreparedRun,
     chosen: Sequence[Reference | Rejection],
     peak: Peak,
     progress: Progress,
 ) -> _Trial:
-    folder, count = Path(job.config.destination), workers.slots
-    opening = Opening.of(workers)
+    folder, count = Path(job.config.destination), slots(spark)
     few = chosen[: SAMPLE_PER_SLOT * count]
     progress.say(f"embedding {len(few)} images")
-    first = Run(_job(job, folder / "first", few), Silent()).finish(opening).record
+    first = Run(_job(job, folder / "first", few), Progress()).finish(spark).record
     peak_bytes = peak.bytes
     progress.say(f"embedding a sample of {len(chosen):,} images")
     destination = folder / "sample"
-    sample = Run(_job(job, destination, chosen), Silent()).finish(opening).record
+    sample = Run(_job(job, destination, chosen), Progress()).finish(spark).record
     sample_bytes = _sizes(destination)
     held = peak.restart()
     rows = sample.ledger.embedded
@@ -234,7 +232,7 @@ def _try(
         each = sample.worker_seconds / (count * len(chosen))
         largest = largest_task(job.listing.selected, each, count)
         _multiply(again, wanted, max(largest, wanted // _MOST_FILES))
-        multiplied = Run(again, Silent()).finish(opening).record
+        multiplied = Run(again, Progress()).finish(spark).record
         images = len(chosen) * wanted // rows
     else:
         multiplied, images = sample, len(chosen)

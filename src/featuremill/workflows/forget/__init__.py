@@ -1,5 +1,5 @@
 """Erases images from everything that runs left at a destination."""
 
-from featuremill.workflows.forget.steps import Erased, forget
+from featuremill.workflows.forget.pipeline import Erased, forget
 
 __all__ = ["Erased", "forget"]

@@ -1,4 +1,4 @@
-"""A table's past, removed: what only an older version of it names, and the log of those versions.
+"""Removes the older versions of a table: the files that only they name, and their log.
 
 After that the newest version is the only one there is, and reads as before.
 """

@@ -1,4 +1,4 @@
-"""Paths that a file lists, one a line."""
+"""Reads a file that lists one path on each line."""
 
 import codecs
 import os
@@ -19,7 +19,7 @@ class PathList:
     Attributes
     ----------
     name : str
-        Of the file, as it was given.
+        Name of the file, as it was given.
     lines : mapping of str to int
         Path → number of its first line, from 1.
     """

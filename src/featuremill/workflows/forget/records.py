@@ -1,4 +1,4 @@
-"""The records of runs without the names of forgotten images.
+"""Removes the names of forgotten images from the records of runs.
 
 A record counts images and names none on purpose; but an option of a run or the words of a storage
 may.

@@ -1,4 +1,4 @@
-"""Which images are meant, and which rows are theirs."""
+"""Finds the images that are to be forgotten, and their rows."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from featuremill._utils import paths as names
 from featuremill.dataset.exclusions import UNFINISHED, Forgotten
 from featuremill.dataset.schemas import REDUCED_FOLDER, read_parquet
-from featuremill.dataset.tables import Table, features_table, reduced_table
+from featuremill.dataset.tables import existing_tables
 from featuremill.errors import DestinationError
 from featuremill.search.locate import address
 from featuremill.storage import Store
@@ -133,12 +133,6 @@ def find_targets(
     )
 
 
-def tables_of(destination: Store) -> list[Table]:
-    """The tables that are there."""
-    both = (features_table(destination), reduced_table(destination))
-    return [table for table in both if table.exists()]
-
-
 def _meanings(given: str) -> list[str]:
     try:
         given.encode()
@@ -161,7 +155,7 @@ def _rows(destination: Store, paths: Collection[str]) -> Counter[tuple[str, str]
 def _older_rows(destination: Store, paths: Collection[str]) -> set[str]:
     """Images with a row in a file that the newest versions do not name."""
     wanted, found = pa.array(list(paths), pa.string()), set()
-    for table in tables_of(destination):
+    for table in existing_tables(destination):
         newest = {f"{table.folder}/{file.name}" for file in table.files()}
         for name in destination.names(table.folder):
             if not name.endswith(".parquet") or "/_delta_log/" in name or name in newest:
@@ -175,7 +169,7 @@ def _older_rows(destination: Store, paths: Collection[str]) -> set[str]:
 
 
 def _ending(destination: Store, given: Sequence[str]) -> dict[str, str]:
-    """Of what was given and is no image, the first image whose path ends in these names."""
+    """Find, for what was given and is no image, the first image whose path ends in these names."""
     ends: dict[str, str] = {}
     for one in given:
         end = one.removeprefix("./").strip("/")
@@ -196,7 +190,7 @@ def _ending(destination: Store, given: Sequence[str]) -> dict[str, str]:
 
 
 def _paths(destination: Store) -> Iterator[tuple[str, pa.Array]]:
-    for table in tables_of(destination):
+    for table in existing_tables(destination):
         for file in table.files():
             place = {"ok": "embedded"}.get(str(file.partition.get("status")), "rejected")
             place = REDUCED_FOLDER if table.folder == REDUCED_FOLDER else place

@@ -1,4 +1,4 @@
-"""Which images make a sample.
+"""Chooses the images of a sample.
 
 Every image has a rank, a keyed hash of its path below the source, and a class gives its images
 in the order of their ranks. So the choice hangs on the seed and the names alone: not on the order
@@ -8,7 +8,6 @@ and where so many images of each class are taken, added ones displace at most as
 
 import hashlib
 import heapq
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -143,7 +142,7 @@ def _collect(
     choice = Choice({}, {})
     available: Counter[str] = Counter()
     pools: defaultdict[str, list[Candidate]] = defaultdict(list)
-    start = len(paths.encode(os.fsencode(source.url.rstrip("/")))) + 1
+    start = len(paths.prefix_of(source.url))
     candidates = _candidates(listing, choice.left_out, start, _encoded(config), say)
     for item, is_folder in _with_folders(candidates):
         if is_folder:

@@ -1,12 +1,14 @@
-"""What sample is asked for, validated before anything is touched."""
+"""The options of a sample, validated before anything is touched."""
 
 from dataclasses import dataclass
 
+from featuremill.config.option import at_least, share
 from featuremill.errors import ConfigError
 from featuremill.storage.listing import Selection
 
 MODES = ("copy", "symlink", "hardlink")
 _LARGEST_SEED = 2**64 - 1
+_ONE = at_least(1, "Give a larger number.")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class SampleConfig:
     dry_run : bool
         Only tell what would be taken.
     endpoint_url, region : str, optional
-        For S3 and stores that speak it.
+        Endpoint and region of S3, or of a store that speaks it.
 
     Raises
     ------
@@ -87,16 +89,12 @@ class SampleConfig:
         if len(given) != 1:
             what = f"{' and '.join(given)} were all given" if given else "no size was given"
             raise ConfigError(what, f"Give one of {', '.join(sizes)}.")
-        _at_least_one("--per-class", self.per_class)
-        _at_least_one("--total", self.total)
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ConfigError(
-                f"--fraction is {self.fraction}, it must be above 0 and at most 1",
-                "For 10 % write --fraction 0.1.",
-            )
+        _ONE.check("--per-class", self.per_class)
+        _ONE.check("--total", self.total)
+        share("For 10 % write --fraction 0.1.").check("--fraction", self.fraction)
 
     def _check_choice(self) -> None:
-        _at_least_one("--random-classes", self.random_classes)
+        _ONE.check("--random-classes", self.random_classes)
         if self.classes and self.random_classes is not None:
             raise ConfigError(
                 f"--classes {','.join(self.classes)} and --random-classes {self.random_classes}"
@@ -110,8 +108,3 @@ class SampleConfig:
             )
         if self.mode not in MODES:
             raise ConfigError(f"--mode is {self.mode!r}", f"Choose one of {', '.join(MODES)}.")
-
-
-def _at_least_one(option: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise ConfigError(f"{option} is {value}, it must be at least 1", "Give a larger number.")

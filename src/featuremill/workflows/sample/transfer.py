@@ -1,4 +1,4 @@
-"""Brings the chosen images to the destination, each whole or not at all, and looks them up there.
+"""Copies the chosen images to the destination, each whole or not at all, and verifies them.
 
 A marker lies at the destination from before the first image until after the last was verified.
 Where it is found, the sample was interrupted, and the same command goes on from there.
@@ -16,6 +16,7 @@ from featuremill._utils.progress import Progress
 from featuremill._utils.threads import each
 from featuremill.errors import DestinationError, RunError, SourceError, StorageError
 from featuremill.storage import Store
+from featuremill.storage.destination import sizes_at
 from featuremill.storage.local import BEGUN, make_folders
 from featuremill.workflows.sample.choice import Candidate
 from featuremill.workflows.sample.config import SampleConfig
@@ -141,7 +142,7 @@ class Transfer:
 
     def _one(self, image: Candidate) -> tuple[Candidate, int | OSError | StorageError]:
         """Bring an image; tells its bytes, or why it cannot be read or its name not be held."""
-        path = f"{paths.encode(os.fsencode(self.source.url.rstrip('/')))}/{image.below}"
+        path = paths.prefix_of(self.source.url) + image.below
         try:
             return image, self._bring(path, _name(image))
         except OSError as error:
@@ -207,12 +208,8 @@ def _hidden(name: str) -> bool:
 
 def _sizes(destination: Store) -> dict[str, int]:
     """Names of the files at the destination, but for hidden ones, and their sizes."""
-    start = len(paths.encode(os.fsencode(destination.url.rstrip("/")))) + 1
     try:
-        listed = {
-            os.fsdecode(paths.decode(entry.path[start:])): entry.size
-            for entry in destination.list()
-        }
+        listed = sizes_at(destination)
     except SourceError as error:
         # there it is called a source, which here would mislead
         raise StorageError(error.problem, error.remedy) from error

@@ -1,4 +1,4 @@
-"""A data set as the Hugging Face Hub keeps it: Parquet files and a card.
+"""Exports a data set as the Hugging Face Hub keeps it: Parquet files and a card.
 
 What the library ``datasets`` has to know of the columns stands in the schema of every file, under
 the key ``huggingface``, as that library writes it itself.
@@ -18,7 +18,7 @@ from featuremill import __version__
 from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Matrix
 from featuremill.export.output import Output
-from featuremill.export.results import BLOCK, Results, Rows, Survey
+from featuremill.export.results import BLOCK, ExportRows, Results, Survey
 
 CARD = "README.md"
 
@@ -26,7 +26,7 @@ IS_FILE = False
 NAMES = (CARD, "data/train-*.parquet")
 
 _FILE_BYTES = 500_000_000
-"""Of numbers in one file, as on the Hub."""
+"""Bytes of numbers in one file, as on the Hub."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -89,7 +89,7 @@ def _schema(results: Results, survey: Survey) -> pa.Schema:
     return pa.schema(list(types.items()), metadata={"huggingface": info})
 
 
-def _batch(rows: Rows, classes: pa.Array, schema: pa.Schema) -> pa.RecordBatch:
+def _batch(rows: ExportRows, classes: pa.Array, schema: pa.Schema) -> pa.RecordBatch:
     label = pc.index_in(rows.label, value_set=classes).cast(pa.int64())
     columns = [rows.path, label, rows.width, rows.height, _lists(rows.features)]
     if rows.scores is not None:

@@ -1,4 +1,4 @@
-"""One ONNX file from RGB pixels to the scores of the PCA, for phones and services.
+"""Exports one ONNX file from RGB pixels to the scores of the PCA, for phones and services.
 
 onnx is imported where it is used, as everywhere.
 """
@@ -19,7 +19,7 @@ from featuremill.models import registry
 from featuremill.models.download import download_progress
 from featuremill.models.graph import OPSET
 from featuremill.models.network import Network
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 
 IS_FILE = True
 NAMES = ()

@@ -1,4 +1,4 @@
-"""The whole of ``sample``: refuse, choose, bring, tell."""
+"""Draws a sample: checks what was asked, chooses images, copies them, and reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featuremill._utils import paths
 from featuremill._utils.formatting import plural
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError, DestinationError
 from featuremill.storage import Store, open_store
 from featuremill.storage.local import LocalStore
@@ -84,7 +84,7 @@ def sample(config: SampleConfig, *, progress: Progress | None = None) -> Sampled
     RunError
         If images could not be brought; those that were stay there.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     source, destination = (
         open_store(url, endpoint_url=config.endpoint_url, region=config.region)
         for url in (config.source, config.destination)

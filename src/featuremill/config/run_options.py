@@ -1,4 +1,4 @@
-"""What a run is asked to do: each option once, with its default, its bounds and its help.
+"""The options of a run, each once: its name, default, bounds and help text.
 
 The command line, ``featuremill cloud submit``, ``transform``, the record of a run and the
 documentation take them from the fields of :class:`RunConfig`.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featuremill._utils import paths
-from featuremill.config.option import Bound, Option, RejectLimit
+from featuremill.config.option import Bound, Option, RejectLimit, at_least, share
 from featuremill.errors import ConfigError
 
 PRECISIONS = ("auto", "fp32", "mixed", "bf16")
@@ -57,9 +57,7 @@ class RunConfig:
         kind=int,
         commands=_FIT,
         metavar="K",
-        bound=Bound(
-            "at least 1", lambda count: count >= 1, "To stop after the features give --no-reduce."
-        ),
+        bound=at_least(1, "To stop after the features give --no-reduce."),
     )
     variance: float | None = _option(
         None,
@@ -68,9 +66,7 @@ class RunConfig:
         kind=float,
         commands=_FIT,
         metavar="V",
-        bound=Bound(
-            "above 0 and at most 1", lambda share: 0 < share <= 1, "For 90 % write --variance 0.9."
-        ),
+        bound=share("For 90 % write --variance 0.9."),
     )
     standardize: bool = _option(
         True,
@@ -166,7 +162,7 @@ class RunConfig:
         "Stop the run after more crashed workers than this.",
         kind=int,
         metavar="N",
-        bound=Bound("at least 0", lambda count: count >= 0, "The default is 100."),
+        bound=at_least(0, "The default is 100."),
     )
     master: str = _option(
         "local[*]",

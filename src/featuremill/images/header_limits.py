@@ -1,4 +1,4 @@
-"""Limits on what makes an image costly beside its bytes and pixels, read from its headers.
+"""Rejects images whose headers announce too many parts, such as tiles, strips or scans.
 
 A few kilobytes can say that a picture has a million tiles, strips or scans, and its decoder takes
 memory or time for each. An honest picture has some dozens; each bound is far beyond that. It is
@@ -21,17 +21,17 @@ from featuremill.images.tiff_tags import (
 )
 
 MOST_SEGMENTS = 10_000
-"""Of a JPEG before its pixels. Pillow joins EXIF segments, in the square of their number; the
-longest colour profile has 255."""
+"""Segments of a JPEG before its pixels. Pillow joins EXIF segments, in the square of their number;
+the longest colour profile has 255."""
 MOST_SCANS = 100
-"""Of a JPEG, each of which visits every pixel; encoders write about ten."""
+"""Scans of a JPEG, each of which visits every pixel; encoders write about ten."""
 MOST_BLOCKS = 100_000
 """Chunks of a PNG, boxes of a JPEG 2000, blocks of an ICNS, resources of a PSD, blocks of a GIF
 before its picture. A PNG of 100 MB has 12,500 where its encoder wrote 8 KiB at a time."""
 MOST_ENTRIES = 4_096
-"""Of a directory of a TIFF (some hundred tags exist), and of an icon."""
+"""Entries of a directory of a TIFF (some hundred tags exist), and of an icon."""
 MOST_COLOURS = 65_536
-"""Of an XPM."""
+"""Colours of an XPM."""
 _SPARE_STRIPS, _PIXELS_A_STRIP = 16_384, 64
 """Strips or tiles of a TIFF, each of which takes Pillow 400 bytes: a file may have these, and one
 more for so many pixels."""

@@ -1,13 +1,14 @@
-"""The whole of ``check``: from what lies at a destination to a list of findings."""
+"""Runs all checks of a destination, and returns what they found."""
 
 from dataclasses import dataclass, field
 
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils import paths
+from featuremill._utils.progress import Progress
 from featuremill.dataset.csv_files import MATRIX
 from featuremill.dataset.model_files import MODEL_ARRAYS, MODEL_DESCRIPTION
 from featuremill.dataset.schemas import REDUCED_FOLDER
 from featuremill.dataset.tables import DataFile, features_table, reduced_table
-from featuremill.pca.model import PCA
+from featuremill.pca.components import PCA
 from featuremill.storage import Store, open_store
 from featuremill.workflows.check import csv_files, rows, source
 from featuremill.workflows.check import pca as model
@@ -60,7 +61,7 @@ def check(config: CheckConfig, *, progress: Progress | None = None) -> CheckResu
     if origin is not None:
         # before a long table is read in vain
         next(origin.list(), None)
-    return _Work(config, store, origin, progress or Silent()).all_of_it()
+    return _Work(config, store, origin, progress or Progress()).all_of_it()
 
 
 @dataclass
@@ -106,7 +107,7 @@ class _Work:
             model_id=str(held.network["model_id"]),
             n_features=width,
             pca=pca,
-            below=source.below(self.origin) if self.origin else "",
+            below=paths.prefix_of(self.origin.url) if self.origin else "",
             advance=self._advance(sum(file.rows for file in files)),
         )
         self._readable("features", found.damaged, files)

@@ -1,4 +1,4 @@
-"""One wide Parquet file: a column for each number, as data frames have them."""
+"""Exports one wide Parquet file: a column for each number, as data frames have them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Forgetting images, step by step, so that an interrupted forget can be finished.
+"""Forgets images step by step, so that an interrupted forget can be finished.
 
 First the paths are noted at the destination; from then on runs refuse it. Each step can be taken
 again, and the last one removes the note.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from featuremill._utils.progress import Progress, Silent
+from featuremill._utils.progress import Progress
 from featuremill.dataset import csv_files
 from featuremill.dataset.exclusions import FORGOTTEN, UNFINISHED, read_forgotten
 from featuremill.dataset.half_written import remove_half_written
@@ -21,6 +21,7 @@ from featuremill.dataset.schemas import FEATURES_FOLDER, REDUCED_FOLDER
 from featuremill.dataset.tables import (
     Table,
     drop_paths,
+    existing_tables,
     features_table,
     reduced_table,
     without_rows,
@@ -35,7 +36,6 @@ from featuremill.workflows.forget.targets import (
     Unfinished,
     find_targets,
     read_unfinished,
-    tables_of,
 )
 
 OUTPUTS = (csv_files.MATRIX, csv_files.REJECTS, REPORT)
@@ -110,7 +110,7 @@ def forget(
     Parameters
     ----------
     destination : str or path
-        Of an earlier run.
+        Destination of an earlier run.
     paths : sequence of str
         Each as the tables have it, or a file, or an ``s3://`` URL. None are needed to finish a
         forget that was interrupted.
@@ -133,7 +133,7 @@ def forget(
         there = tuple(name for name in OUTPUTS if store.size(name) is not None)
         rewritten = there if targets.anything else ()
         return replace(_erased(store, targets), rewritten=rewritten, dry_run=dry_run)
-    progress, run = progress or Silent(), new_run_id()
+    progress, run = progress or Progress(), new_run_id()
     versioned = _keeps_versions(store)
     with hold(store, run, progress.say) as dead_run:
         if dead_run is not None:
@@ -160,7 +160,7 @@ def _forget(
     remove_half_written(store)
     rewritten = scrub(store, targets.paths)
     older = logs = 0
-    for table in tables_of(store):
+    for table in existing_tables(store):
         _drop_rows(table, run, targets.paths)
         progress.say(f"{table.folder}: the rows are gone; removing older versions")
         files, entries = expunge(table)

@@ -1,4 +1,4 @@
-"""Which images are most alike: the pairs of rows with the highest cosines, and groups of them.
+"""Finds the pairs of rows with the highest cosines, and groups of them.
 
 Which cosine makes two images duplicates depends on the images: a photograph cropped by 5 % may be
 at 0.97, two drawings of one fruit at 0.99. So the pairs are ranked, and people see where chance
@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from featuremill.search.neighbors.rows import Indices, Rows
+from featuremill.dataset.reader import Indices, Matrix
 
 LEAF: Final = 256
 """Rows of a box: small enough to lie apart from others, large enough for a fast product."""
@@ -40,7 +40,7 @@ class Pairs:
 
     i: Indices
     j: Indices
-    cosine: Rows
+    cosine: Matrix
     floor: float
 
 
@@ -53,7 +53,7 @@ class RowGroup:
     lowest: float
 
 
-def most_alike(unit: Rows, floor: float, most: int) -> Pairs:
+def most_alike(unit: Matrix, floor: float, most: int) -> Pairs:
     """The pairs of highest cosine, exactly but for the rounding of float32 (about 1e-5).
 
     Parameters
@@ -121,10 +121,10 @@ class _Best:
 
     def __init__(self, floor: float, most: int) -> None:
         self.floor, self._most = floor, most
-        self._parts: list[tuple[Indices, Indices, Rows]] = []
+        self._parts: list[tuple[Indices, Indices, Matrix]] = []
         self._count = 0
 
-    def add(self, a: Indices, b: Indices, tiles: Rows) -> None:
+    def add(self, a: Indices, b: Indices, tiles: Matrix) -> None:
         """Keep what is above the floor of the products of rows `a` with rows `b`."""
         edge = tiles.shape[-1]
         down, across, i, j = np.nonzero(tiles >= self.floor)
@@ -154,7 +154,7 @@ class _Best:
         self._count = len(best)
 
 
-def _boxes(unit: Rows) -> list[Indices]:
+def _boxes(unit: Matrix) -> list[Indices]:
     """Rows parted until no box holds more than :data:`LEAF`."""
     pending, boxes = [np.arange(len(unit))] if len(unit) else [], []
     while pending:
@@ -169,7 +169,7 @@ def _boxes(unit: Rows) -> list[Indices]:
     return boxes
 
 
-def _products(a: Rows, b: Rows) -> Rows:
+def _products(a: Matrix, b: Matrix) -> Matrix:
     """Cosines of rows `a` with rows `b`, as tiles: shape (down, across, edge, edge).
 
     Tiles are so small that BLAS computes each on one thread. Two threads for a product of these
@@ -180,7 +180,7 @@ def _products(a: Rows, b: Rows) -> Rows:
     return np.asarray(np.matmul(left, right.swapaxes(2, 3)), np.float32)
 
 
-def _tiled(rows: Rows, edge: int) -> Rows:
+def _tiled(rows: Matrix, edge: int) -> Matrix:
     """Rows by so many, the last ones filled up with zeros: shape (tiles, edge, d)."""
     tiles = np.zeros((-(-len(rows) // edge), edge, rows.shape[1]), np.float32)
     tiles.reshape(-1, rows.shape[1])[: len(rows)] = rows

@@ -1,4 +1,4 @@
-"""Tab-separated files for TensorBoard's Embedding Projector."""
+"""Exports tab-separated files for TensorBoard's Embedding Projector."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Principal components of features, fitted to their :class:`~featuremill.pca.moments.Moments`.
+"""Fits principal components to the moments of features, and projects features onto them.
 
 safetensors is imported where a fitted PCA is saved or loaded, so that importing this module
 costs no more than NumPy.
@@ -82,7 +82,7 @@ class PCA:
         Parameters
         ----------
         moments : Moments
-            Of at least two rows.
+            Moments of at least two rows.
         n_components : int, optional
             Number of components, 1 to d; lowered to what the data hold, min(n - 1, d, rank).
         variance : float, optional

@@ -1,4 +1,4 @@
-"""Arrays that NumPy loads, or maps into memory without loading them.
+"""Exports arrays that NumPy loads, or maps into memory without loading them.
 
 A folder of ``.npy`` files and no ``.npz``: arrays in an archive cannot be mapped.
 """
