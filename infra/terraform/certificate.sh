@@ -24,6 +24,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 3650 -subj "/CN=*.$domain" \
+    -addext "subjectAltName=DNS:*.$domain,DNS:localhost" \
     -keyout privateKey.pem -out certificateChain.pem 2>openssl.log || {
     cat openssl.log >&2
     exit 1

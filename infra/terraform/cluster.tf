@@ -8,7 +8,7 @@ resource "aws_emr_cluster" "notebooks" {
   # `featuremill cloud notebook` finds it by this name
   name                              = "${var.stack}-notebooks"
   release_label                     = "emr-7.14.0"
-  applications                      = ["Spark", "Livy", "JupyterHub"]
+  applications                      = local.applications
   service_role                      = local.outputs["ServiceRole"]
   security_configuration            = local.outputs["SecurityConfiguration"]
   log_uri                           = "s3://${local.bucket}/logs/emr/"
@@ -19,7 +19,7 @@ resource "aws_emr_cluster" "notebooks" {
   keep_job_flow_alive_when_no_steps = true
 
   ec2_attributes {
-    subnet_ids                        = [local.outputs["SubnetId"]]
+    subnet_ids                        = [local.outputs["SubnetId"], local.outputs["SecondSubnetId"]]
     emr_managed_master_security_group = local.outputs["PrimarySecurityGroup"]
     emr_managed_slave_security_group  = local.outputs["CoreSecurityGroup"]
     instance_profile                  = local.outputs["InstanceProfile"]

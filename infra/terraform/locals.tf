@@ -5,16 +5,11 @@ locals {
   # equal to featuremill's own list and to the one in the template
   eu_regions = ["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"]
 
-  # elsewhere CloudFormation does not know budgets as a resource and refuses the whole template
-  budget_regions  = ["eu-central-1", "eu-west-1", "eu-west-3"]
-  budget_in_stack = contains(local.budget_regions, var.region)
-
   template = file(coalesce(
     var.template, "${path.module}/../../src/featuremill/cloud/stack/templates/featuremill.yaml"
   ))
-  template_body = local.budget_in_stack ? local.template : replace(
-    local.template, "/(?s)  # Not every region knows budgets.*?# </budget>\n/", ""
-  )
+  # with its comments it is longer than CloudFormation takes
+  template_body = replace(local.template, "/(?m)^ *#.*\n/", "")
 
   parameters = {
     Architecture     = var.architecture
@@ -34,6 +29,7 @@ locals {
     OperatorGroup    = var.operator_group
     CreateOperator   = tostring(var.create_operator)
     AllowedRegions   = join(",", var.allowed_regions)
+    DenyOtherRegions = tostring(var.deny_other_regions)
   }
 
   # what `featuremill cloud deploy` would leave as featuremill-cloud.json
@@ -53,6 +49,10 @@ locals {
   bucket = local.outputs["Bucket"]
   folder = "/opt/featuremill"
   python = "python3.11"
+  # workspaces of a Studio reach a cluster by its gateway
+  applications = concat(
+    ["Spark", "Livy", "JupyterHub"], var.studio ? ["JupyterEnterpriseGateway"] : []
+  )
 
   families = {
     x86_64 = ["m7i", "m5"]
@@ -126,6 +126,12 @@ locals {
           "s3.persistence.enabled" = "true"
           "s3.persistence.bucket"  = "${local.bucket}/notebooks"
         }
+      },
+      # where nodes talk by TLS, Livy does too, and nobody but the nodes knows their certificate; a
+      # notebook and its Livy are on the same machine
+      {
+        Classification = "jupyter-sparkmagic-conf"
+        Properties     = { "ignore_ssl_errors" = "true" }
       },
     ],
   )

@@ -11,11 +11,10 @@ locals {
   outputs = aws_cloudformation_stack.featuremill.outputs
 }
 
-# The same budget, where the stack cannot make it.
+# Beside the stack: CloudFormation replaces a budget whose alerts get another address, which one with
+# a name does not survive.
 resource "aws_budgets_budget" "monthly" {
-  count = local.budget_in_stack ? 0 : 1
-
-  name         = "${var.stack}-monthly"
+  name         = "${var.stack}-${var.region}-monthly"
   budget_type  = "COST"
   time_unit    = "MONTHLY"
   limit_amount = tostring(var.monthly_budget)

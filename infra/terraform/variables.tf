@@ -203,6 +203,12 @@ variable "allowed_regions" {
   default     = []
 }
 
+variable "deny_other_regions" {
+  description = "Whether operators are refused everything in regions that are not allowed."
+  type        = bool
+  default     = false
+}
+
 # -------------------------------------------------- a cluster, as `featuremill cloud cluster up`
 
 variable "cluster" {

@@ -150,8 +150,9 @@ class Machine:
                 timeout=_SECONDS,
             )
         [step] = asked["Steps"]
-        submit, *words = map(self._here, step["HadoopJarStep"]["Args"])
-        assert submit == "spark-submit"
+        *limit, submit = step["HadoopJarStep"]["Args"][:4]
+        assert (limit[0], submit) == ("timeout", "spark-submit")
+        words = [*map(self._here, step["HadoopJarStep"]["Args"][4:])]
         settings = self._settings(asked["Configurations"])
         return self._spark_submit(words, environment | {"SPARK_CONF_DIR": str(settings)})
 

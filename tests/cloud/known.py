@@ -57,7 +57,10 @@ _SECURITY: Mapping[str, Any] = {
 
 
 def faults_of_call(service: str, operation: str, parameters: Mapping[str, Any]) -> list[str]:
-    """What AWS would refuse in a call, as far as its model and the bounds above tell."""
+    """What AWS would refuse in a call, as far as its model and the bounds above tell.
+
+    The operation is named as boto3 names its method, or as the API does.
+    """
     return list(_against(_input(service, operation), parameters, operation))
 
 
@@ -66,7 +69,7 @@ def _input(service: str, operation: str) -> Any:
     import boto3
 
     client = boto3.Session(region_name="eu-west-1").client(service)
-    name = client.meta.method_to_api_mapping[operation]
+    name = client.meta.method_to_api_mapping.get(operation, operation)
     return client.meta.service_model.operation_model(name).input_shape
 
 
@@ -74,6 +77,7 @@ def _against(shape: Any, value: Any, path: str) -> Iterator[str]:
     if isinstance(value, Later):
         return
     kind = shape.type_name
+    yield from _measured(shape, value, path)
     if kind == "structure":
         for name, each in value.items():
             if name in shape.members:
@@ -100,6 +104,45 @@ def _single(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield f"{path} is {value}, not from {least} to {most}"
 
 
+def _measured(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """Lengths and patterns, which boto3 leaves to AWS."""
+    size = (
+        value if isinstance(value, int | float) else len(value) if hasattr(value, "__len__") else 0
+    )
+    for bound, broken in (
+        ("min", size < shape.metadata.get("min", size)),
+        ("max", size > shape.metadata.get("max", size)),
+    ):
+        if broken:
+            yield f"{path} is of {size}, its {bound} is {shape.metadata[bound]}"
+    pattern = shape.metadata.get("pattern")
+    if pattern and isinstance(value, str) and not _java(pattern).search(value):
+        yield f"{path} is {value}, not like {pattern}"
+
+
+@cache
+def _java(pattern: str) -> re.Pattern[str]:
+    """A pattern of AWS' models, which are Java's, as Python writes it.
+
+    Some are anchored and some are not: AWS means the whole text either way.
+    """
+    for java, python in _JAVA.items():
+        pattern = pattern.replace(java, python)
+    return re.compile(rf"\A(?:{pattern})\Z")
+
+
+# part of a pattern as Java has it → as Python has it
+_JAVA: Mapping[str, str] = {
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010ffff",
+    "(?i)": "",
+    "[\\w-_]": r"[\w\-_]",
+    r"\p{L}": r"\w",
+    r"\p{Z}": r"\s",
+    r"\p{N}-_": r"\d\-_",
+    r"\p{N}": r"\d",
+}
+
+
 def faults_of_template(stack: Any) -> list[str]:
     """What AWS would refuse in a template, resolved as :class:`tests.cloud.offline.Stack` does."""
     resources, found = stack.resources, list[str]()
@@ -108,17 +151,6 @@ def faults_of_template(stack: Any) -> list[str]:
         if check is not None:
             found += [f"{name}: {each}" for each in check(resource["Properties"])]
     return found + list(_parameters(stack.template["Parameters"]))
-
-
-def _budget(wanted: Mapping[str, Any]) -> Iterator[str]:
-    told = wanted.get("NotificationsWithSubscribers", [])
-    asked = {"Budget": wanted["Budget"], "NotificationsWithSubscribers": told}
-    yield from faults_of_call("budgets", "create_budget", asked)
-    if len(told) > 10:
-        yield f"{len(told)} notifications, not up to 10"
-    for each in told:
-        if each["Notification"]["Threshold"] <= 0:
-            yield f"Threshold is {each['Notification']['Threshold']}, not above 0"
 
 
 def _security(wanted: Mapping[str, Any]) -> Iterator[str]:
@@ -182,7 +214,6 @@ def _parameters(declared: Mapping[str, Any]) -> Iterator[str]:
 
 
 _CHECKS: Mapping[str, Any] = {
-    "AWS::Budgets::Budget": _budget,
     "AWS::EMR::SecurityConfiguration": _security,
     "AWS::EMRServerless::Application": _application,
     "AWS::Logs::LogGroup": _log_group,
@@ -216,8 +247,6 @@ _IDLE: Mapping[str, float] = {
             "AWS::IAM::User",
             "AWS::EMR::SecurityConfiguration",
             "AWS::EMR::Studio",
-            # of those without actions
-            "AWS::Budgets::Budget",
         ),
         0.0,
     ),

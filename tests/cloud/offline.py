@@ -48,7 +48,7 @@ class Stack:
     """
 
     def __init__(self, region: str = "eu-west-1", **parameters: str) -> None:
-        self.template = load(template_body(region))
+        self.template = load(template_body())
         declared = self.template["Parameters"]
         assert set(parameters) <= set(declared)
         given = {name: each.get("Default", "") for name, each in declared.items()} | parameters
@@ -136,6 +136,11 @@ class Stack:
             return self.value(then if self.holds(condition) else otherwise)
         if function == "Sub":
             return self._substituted(argument)
+        if function == "GetAZs":
+            return [f"{self.refs['AWS::Region']}{letter}" for letter in "abc"]
+        if function == "Select":
+            index, values = argument
+            return self.value(values)[int(index)]
         if function == "GetAtt":
             return self._attribute(*argument)
         if function == "FindInMap":

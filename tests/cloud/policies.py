@@ -198,7 +198,10 @@ def _passed(name: str, parameters: Mapping[str, Any], outputs: Any) -> list[Need
     if name == "emr-serverless:StartJobRun":
         return [_pass(parameters["executionRoleArn"], "emr-serverless")]
     if name == "emr:RunJobFlow":
-        nodes = f"arn:aws:iam::{_account(outputs)}:role/NodeRole"
+        role = (
+            "NodeRole" if parameters["Instances"]["KeepJobFlowAliveWhenNoSteps"] else "JobNodeRole"
+        )
+        nodes = f"arn:aws:iam::{_account(outputs)}:role/{role}"
         new = f"arn:aws:elasticmapreduce:eu-west-1:{_account(outputs)}:cluster/j-NEW"
         tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters["Tags"]}
         parts = ("AddTags", "PutAutoTerminationPolicy", "PutManagedScalingPolicy")

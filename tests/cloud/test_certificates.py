@@ -32,6 +32,9 @@ def test_it_is_what_emr_takes(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "certificateChain.pem", tmp_path / "privateKey.pem")
     (trusted,) = context.get_ca_certs()
     assert trusted["subject"] == ((("commonName", "*.eu-west-1.compute.internal"),),)
+    # who verifies a name looks at these alone
+    names = ["*.eu-west-1.compute.internal", "localhost"]
+    assert trusted["subjectAltName"] == tuple(("DNS", name) for name in names)
 
 
 def test_it_lies_where_the_template_says(aws: Aws, place: Place) -> None:

@@ -32,7 +32,7 @@ from tests.cloud.stack import (
 __all__ = ["folder"]
 
 MACHINES = Machines("x86_64")
-SCRIPTS = ("install.sh", "jupyterhub.sh", "server.sh")
+SCRIPTS = ("install.sh", "jupyterhub.sh", "first.sh", "server.sh")
 
 
 @pytest.fixture
@@ -124,9 +124,21 @@ def test_notebooks_are_kept_in_the_bucket_and_never_overwritten(
         start(aws, stack, (notebook,))
         execute(clusters.down(stack), aws)
     assert aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"first"
-    kept = flow(clusters.up(stack, MACHINES))["Configurations"][-1]
+    kept, livy = flow(clusters.up(stack, MACHINES))["Configurations"][-2:]
     assert kept["Classification"] == "jupyter-s3-conf"
     assert kept["Properties"]["s3.persistence.bucket"] == f"{BUCKET}/notebooks"
+    assert livy == {
+        "Classification": "jupyter-sparkmagic-conf",
+        "Properties": {"ignore_ssl_errors": "true"},
+    }
+
+
+def test_a_studio_reaches_a_cluster_by_its_gateway() -> None:
+    place = described()
+    with_studio = replace(place, outputs={**place.outputs, "StudioUrl": "https://es-1.example"})
+    for each, gateways in ((place, 0), (with_studio, 1)):
+        applications = flow(clusters.up(each, MACHINES))["Applications"]
+        assert applications.count({"Name": "JupyterEnterpriseGateway"}) == gateways
 
 
 def test_a_cluster_has_the_step_by_step_notebook_and_what_it_draws_with(

@@ -387,7 +387,7 @@ def test_of_the_real_stack_nothing_is_left(
     aws.client("emr-serverless").start_application(applicationId=place.output("ApplicationId"))
     result = taken_down(aws, "--yes")
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("gone ") == 20
+    assert result.stdout.count("gone ") == 21
     for what in ("roles", "instance_profiles", "policies"):
         only = {"Scope": "Local"} if what == "policies" else {}
         for page in aws.pages("iam", f"list_{what}", **only):

@@ -20,7 +20,7 @@ from tests.cloud.offline import Stack
 from tests.cloud.stack import described
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
-EVERYTHING = {"AlertEmail": "me@example.org", "Studio": "true"}
+EVERYTHING = {"Studio": "true"}
 CONFIG = RunConfig("s3://pictures/input", "s3://pictures/results/main")
 
 
@@ -54,8 +54,6 @@ def test_the_template_holds_only_what_aws_takes(parameters: dict[str, str]) -> N
     assert faults_of_template(Stack(**parameters)) == []
 
 
-BUDGET = "Resources/Budget/Properties"
-NOTIFICATION = f"{BUDGET}/NotificationsWithSubscribers/Fn::If/1/0"
 SECURITY = "Resources/SecurityConfiguration/Properties/SecurityConfiguration"
 ENCRYPTION = f"{SECURITY}/EncryptionConfiguration"
 APPLICATION = "Resources/Application/Properties"
@@ -64,14 +62,6 @@ APPLICATION = "Resources/Application/Properties"
 @pytest.mark.parametrize(
     ("path", "value", "fault"),
     [
-        (f"{BUDGET}/Budget/BudgetType", "COSTS", "BudgetType is COSTS"),
-        (f"{BUDGET}/Budget/TimeUnit", "MONTH", "TimeUnit is MONTH"),
-        (f"{BUDGET}/Budget/CostTypes", {"IncludeCredits": False}, "IncludeCredits is no name"),
-        (f"{NOTIFICATION}/Notification/NotificationType", "REAL", "NotificationType is REAL"),
-        (f"{NOTIFICATION}/Notification/ThresholdType", "PERCENT", "ThresholdType is PERCENT"),
-        (f"{NOTIFICATION}/Notification/ComparisonOperator", ">", "ComparisonOperator is >"),
-        (f"{NOTIFICATION}/Notification/Threshold", 0, "Threshold is 0"),
-        (f"{NOTIFICATION}/Subscribers/0/SubscriptionType", "MAIL", "SubscriptionType is MAIL"),
         (f"{SECURITY}/Encryption", {}, "Encryption is no name"),
         (f"{SECURITY}/InstanceMetadataServiceConfiguration/Version", 2, "Version is no name"),
         (
@@ -251,6 +241,16 @@ def test_the_longest_and_the_shortest_that_options_allow_are_taken() -> None:
             "ShutdownBehavior is delete",
         ),
         ("ec2", "run_instances", {"HttpTokens": "required"}, "HttpTokens is no name"),
+        ("budgets", "create_budget", {"Budget": {"BudgetType": "COSTS"}}, "BudgetType is COSTS"),
+        ("budgets", "create_budget", {"Budget": {"TimeUnit": "MONTH"}}, "TimeUnit is MONTH"),
+        ("budgets", "create_budget", {"Budget": {"BudgetName": "a:b"}}, "BudgetName is a:b, not"),
+        ("emr", "run_job_flow", {"Name": "x" * 257}, "Name is of 257, its max is 256"),
+        (
+            "emr-serverless",
+            "start_job_run",
+            {"applicationId": "00F"},
+            "applicationId is 00F, not like",
+        ),
     ],
     ids=lambda each: each if isinstance(each, str) and " " in each else "",
 )

@@ -21,12 +21,14 @@ from featuremill.cloud.jobs.status import status
 from featuremill.cloud.notebooks import access, clusters, server
 from featuremill.cloud.pricing import probe
 from featuremill.cloud.stack import doctor, passwords
+from featuremill.cloud.stack.parameters import StackOptions, operator_policies
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer.fetch import fetch
 from featuremill.cloud.transfer.sources import open_source
 from featuremill.cloud.transfer.upload import upload
 from featuremill.config import RunConfig
-from featuremill.errors import CloudError
+from featuremill.errors import CloudError, ConfigError
+from tests.cloud.known import faults_of_call
 from tests.cloud.offline import ACCOUNT, Stack
 from tests.cloud.policies import Need, allows, needs, trusts
 from tests.cloud.test_template import deploy
@@ -64,7 +66,7 @@ def statements(who: str, stack: Stack) -> list[Mapping[str, Any]]:
         ]
     else:
         properties = stack.properties(who)
-        documents = [each["PolicyDocument"] for each in properties["Policies"]]
+        documents = [each["PolicyDocument"] for each in properties.get("Policies", ())]
         documents += [
             stack.properties(arn.rpartition("/")[2])["PolicyDocument"]
             for arn in properties["ManagedPolicyArns"]
@@ -87,15 +89,16 @@ def below(*prefixes: str) -> list[str]:
     return [f"{BUCKET}/{prefix}/x.jpg" for prefix in prefixes]
 
 
-MACHINES = ("JobRole", "NodeRole", "ServerRole")
+NOTEBOOKS = ("JobRole", "NodeRole", "ServerRole")
+MACHINES = (*NOTEBOOKS, "JobNodeRole")
 
 TABLE = [
     row
     for who in MACHINES
     for row in (
         *every(who, "may", "s3:ListBucket s3:GetBucketLocation", BUCKET),
-        *every(who, "may", "s3:GetObject", *below("input", "code", "results", "notebooks")),
-        *every(who, "may", "s3:PutObject s3:DeleteObject", *below("results", "notebooks")),
+        *every(who, "may", "s3:GetObject", *below("input", "code", "results")),
+        *every(who, "may", "s3:PutObject s3:DeleteObject", *below("results")),
         *every(who, "may not", "s3:PutObject s3:DeleteObject", *below("input", "code", "tls")),
         *every(who, "may not", "s3:GetObject s3:DeleteObject", *below("logs")),
         *every(who, "may not", "s3:DeleteObjectVersion", *below("input", "results", "notebooks")),
@@ -105,6 +108,23 @@ TABLE = [
         *every(who, "may not", "iam:CreateUser sts:AssumeRole ec2:RunInstances"),
     )
 ] + [
+    *(
+        row
+        for who in NOTEBOOKS
+        for row in every(
+            who, "may", "s3:GetObject s3:PutObject s3:DeleteObject", *below("notebooks")
+        )
+    ),
+    # a cluster that does one job has nothing to do with notebooks, nor anybody with it
+    *every(
+        "JobNodeRole", "may not", "s3:GetObject s3:PutObject s3:DeleteObject", *below("notebooks")
+    ),
+    *every("JobNodeRole", "may not", "ssm:GetParameter", f"{PARAMETER}/jupyterhub"),
+    *every("JobNodeRole", "may not", "ssmmessages:OpenDataChannel ssm:UpdateInstanceInformation"),
+    *every("JobNodeRole", "may", "s3:GetObject", *below("tls")),
+    *every("JobNodeRole", "may", "s3:PutObject", *below("logs/emr/j-1")),
+    *every("JobNodeRole", "may not", "s3:PutObject", *below("logs", "logs/serverless/main")),
+    *every("JobNodeRole", "may", "s3:GetObject", "arn:aws:s3:::eu-west-1.elasticmapreduce/x.jar"),
     # logs where those of its kind are kept: people read them, and believe them
     *every("JobRole", "may", "s3:PutObject", *below("logs/serverless/main")),
     *every("JobRole", "may not", "s3:PutObject", *below("logs", "logs/emr/j-1")),
@@ -125,7 +145,28 @@ TABLE = [
     *every("ServerRole", "may", "ssmmessages:OpenDataChannel ssm:UpdateInstanceInformation"),
     *every("JobRole", "may not", "ssmmessages:OpenDataChannel"),
     # EMR itself
-    *every("ServiceRole", "may", "iam:PassRole", role("NodeRole"), **passed_to("ec2")),
+    *every(
+        "ServiceRole",
+        "may",
+        "iam:PassRole",
+        role("NodeRole"),
+        role("JobNodeRole"),
+        **passed_to("ec2"),
+    ),
+    *every(
+        "ServiceRole",
+        "may",
+        "iam:CreateServiceLinkedRole",
+        role("aws-service-role/ec2fleet.amazonaws.com/AWSServiceRoleForEC2Fleet"),
+        iam__AWSServiceName="ec2fleet.amazonaws.com",
+    ),
+    *every(
+        "ServiceRole",
+        "may",
+        "iam:CreateServiceLinkedRole",
+        role("aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"),
+        iam__AWSServiceName="spot.amazonaws.com",
+    ),
     *every("ServiceRole", "may not", "iam:PassRole", role("NodeRole"), **passed_to("lambda")),
     *every("ServiceRole", "may not", "iam:PassRole", role("ServerRole"), **passed_to("ec2")),
     # people: data
@@ -148,7 +189,14 @@ TABLE = [
     # people: roles, each to its service and no other
     *every("operator", "may", "iam:PassRole", role("JobRole"), **passed_to("emr-serverless")),
     *every("operator", "may", "iam:PassRole", role("ServiceRole"), **passed_to("elasticmapreduce")),
-    *every("operator", "may", "iam:PassRole", role("NodeRole"), **passed_to("ec2")),
+    *every(
+        "operator",
+        "may",
+        "iam:PassRole",
+        role("NodeRole"),
+        role("JobNodeRole"),
+        **passed_to("ec2"),
+    ),
     *every("operator", "may", "iam:PassRole", role("ServerRole"), **passed_to("ec2")),
     *every("operator", "may not", "iam:PassRole", role("JobRole"), **passed_to("ec2")),
     *every("operator", "may not", "iam:PassRole", role("ServiceRole"), **passed_to("ec2")),
@@ -160,6 +208,12 @@ TABLE = [
     # people: clusters and machines of this stack only
     *every("operator", "may", "elasticmapreduce:RunJobFlow", **NEW),
     *every("operator", "may not", "elasticmapreduce:RunJobFlow"),
+    *every(
+        "operator",
+        "may not",
+        "elasticmapreduce:RunJobFlow",
+        **{**NEW, "aws:RequestedRegion": "eu-west-3"},
+    ),
     *every("operator", "may", "elasticmapreduce:TerminateJobFlows", CLUSTER, **OURS),
     *every("operator", "may not", "elasticmapreduce:TerminateJobFlows", CLUSTER),
     *every(
@@ -175,6 +229,21 @@ TABLE = [
         "elasticmapreduce:PutAutoTerminationPolicy elasticmapreduce:TerminateJobFlows",
         CLUSTER,
         **THEIRS,
+    ),
+    # nor one that has no tag
+    *every(
+        "operator",
+        "may not",
+        "elasticmapreduce:AddTags elasticmapreduce:PutAutoTerminationPolicy"
+        " elasticmapreduce:PutManagedScalingPolicy elasticmapreduce:AddJobFlowSteps",
+        CLUSTER,
+    ),
+    *every(
+        "operator",
+        "may",
+        "elasticmapreduce:PutAutoTerminationPolicy elasticmapreduce:PutManagedScalingPolicy",
+        CLUSTER,
+        **OURS,
     ),
     *every("operator", "may", "ec2:TerminateInstances", INSTANCE, **OURS),
     *every("operator", "may", "ssm:StartSession", INSTANCE, **OURS, **NAMED),
@@ -204,14 +273,22 @@ TABLE = [
     *every(
         "operator",
         "may",
-        "ssm:TerminateSession",
+        "ssm:TerminateSession ssmmessages:OpenDataChannel",
         f"arn:aws:ssm:eu-west-1:{ACCOUNT}:session/ada-0123",
         aws__username="ada",
+    ),
+    # signed in by Identity Center
+    *every(
+        "operator",
+        "may",
+        "ssm:TerminateSession ssmmessages:OpenDataChannel",
+        f"arn:aws:ssm:eu-west-1:{ACCOUNT}:session/AROA:ada-0123",
+        aws__userid="AROA:ada",
     ),
     *every(
         "operator",
         "may not",
-        "ssm:TerminateSession",
+        "ssm:TerminateSession ssmmessages:OpenDataChannel",
         f"arn:aws:ssm:eu-west-1:{ACCOUNT}:session/bob-0123",
         aws__username="ada",
     ),
@@ -220,7 +297,7 @@ TABLE = [
         "operator",
         "may",
         "budgets:ViewBudget",
-        f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-monthly",
+        f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-eu-west-1-monthly",
     ),
     *every("operator", "may not", "budgets:ModifyBudget"),
     *every("operator", "may", "ce:GetCostAndUsage ce:ListCostAllocationTags pricing:GetProducts"),
@@ -287,27 +364,49 @@ def test_people_may_work_in_the_eu(region: str) -> None:
 @pytest.mark.parametrize(
     "action", ["cloudformation:CreateStack", "s3:CreateBucket", "elasticmapreduce:RunJobFlow"]
 )
-def test_people_may_do_nothing_elsewhere_even_as_administrators(region: str, action: str) -> None:
+def test_people_may_do_nothing_elsewhere_even_as_administrators_if_that_is_asked_for(
+    region: str, action: str
+) -> None:
     administrator = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    operator = [*statements("operator", Stack()), administrator]
+    operator = [*statements("operator", Stack(DenyOtherRegions="true")), administrator]
     assert allows(operator, Need(action), "eu-west-1")
     assert not allows(operator, Need(action), region)
-    widened = [*statements("operator", Stack(AllowedRegions=f"ca-west-1,{region}")), administrator]
+    stack = Stack(DenyOtherRegions="true", AllowedRegions=f"ca-west-1,{region}")
+    widened = [*statements("operator", stack), administrator]
     assert allows(widened, Need(action), region)
     assert allows(widened, Need(action), "eu-west-3")
     assert not allows(widened, Need(action), "ap-south-1")
 
 
+def test_the_policies_give_nothing_elsewhere_and_take_nothing_away_there() -> None:
+    """What other policies let a person do in other regions is none of ours."""
+    effects = {each["Effect"] for each in statements("operator", Stack(Studio="true"))}
+    assert effects == {"Allow"}
+    operator = statements("operator", Stack(Studio="true"))
+    regional = {
+        action
+        for each in operator
+        if each["Resource"] == "*"
+        for action in ([each["Action"]] if isinstance(each["Action"], str) else each["Action"])
+    } - {"ce:GetCostAndUsage", "ce:ListCostAllocationTags", "pricing:GetProducts"}
+    assert "elasticmapreduce:ListEditors" in regional
+    for action in regional:
+        assert allows(operator, Need(action, "*", NEW), "eu-west-1"), action
+        assert not allows(operator, Need(action, "*", NEW), "eu-west-3"), action
+
+
+@pytest.mark.parametrize("deny", ["true", "false"])
 @pytest.mark.parametrize(
     "action", ["ce:GetCostAndUsage", "pricing:GetProducts", "budgets:ViewBudget", "iam:PassRole"]
 )
-def test_services_without_regions_answer_from_elsewhere(action: str) -> None:
+def test_services_without_regions_answer_from_elsewhere(action: str, deny: str) -> None:
     resource, context = "*", {}
     if action == "budgets:ViewBudget":
-        resource = f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-monthly"
+        resource = f"arn:aws:budgets::{ACCOUNT}:budget/featuremill-eu-west-1-monthly"
     if action == "iam:PassRole":
         resource, context = role("JobRole"), passed_to("emr-serverless")
-    assert allows(statements("operator", Stack()), Need(action, resource, context), "us-east-1")
+    operator = statements("operator", Stack(DenyOtherRegions=deny))
+    assert allows(operator, Need(action, resource, context), "us-east-1")
 
 
 # ---------------------------------------------------------------------------------- trust
@@ -346,7 +445,7 @@ def test_a_job_of_another_application_does_not_get_the_role() -> None:
     assert not trusts(trust, "emr-serverless.amazonaws.com", **context)
 
 
-@pytest.mark.parametrize("name", ["NodeRole", "ServerRole"])
+@pytest.mark.parametrize("name", ["NodeRole", "JobNodeRole", "ServerRole"])
 def test_only_machines_get_the_roles_of_machines(name: str) -> None:
     trust = Stack().properties(name)["AssumeRolePolicyDocument"]["Statement"]
     assert trusts(trust, "ec2.amazonaws.com")
@@ -356,11 +455,61 @@ def test_only_machines_get_the_roles_of_machines(name: str) -> None:
 # ------------------------------------------------------------------- keys, Studio, sizes
 
 
-@pytest.mark.parametrize("who", ["JobRole", "NodeRole", "ServerRole", "ServiceRole", "operator"])
+@pytest.mark.parametrize("who", [*MACHINES, "ServiceRole", "operator"])
 def test_a_key_of_ones_own_may_be_used_by_who_needs_the_data(who: str) -> None:
     assert allows(statements(who, Stack(KmsKeyArn=KEY)), Need("kms:Decrypt", KEY))
     assert not allows(statements(who, Stack(KmsKeyArn=KEY)), Need("kms:Decrypt", f"{KEY}x"))
     assert not allows(statements(who, Stack()), Need("kms:Decrypt", KEY))
+
+
+@pytest.mark.parametrize("who", ["NodeRole", "JobNodeRole"])
+def test_nodes_use_a_key_of_ones_own_as_emr_asks_of_an_instance_profile(who: str) -> None:
+    asked = ["Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey"]
+    nodes = statements(who, Stack(KmsKeyArn=KEY))
+    assert [one for one in asked if not allows(nodes, Need(f"kms:{one}", KEY))] == []
+
+
+def test_nodes_read_the_certificate_only_where_they_talk_by_it() -> None:
+    (certificate,) = below("tls")
+    for who in ("NodeRole", "JobNodeRole"):
+        open_ = statements(who, Stack(EncryptInTransit="false"))
+        assert not allows(open_, Need("s3:GetObject", certificate))
+
+
+def test_a_studio_may_do_what_aws_own_policy_for_it_lets_it_do() -> None:
+    """The actions of its page "Create an EMR Studio service role", on what is the stack's."""
+    studio = statements("StudioRole", Stack(Studio="true"))
+    ec2, tag = f"arn:aws:ec2:eu-west-1:{ACCOUNT}", "for-use-with-amazon-emr-managed-policies"
+    asked = [
+        Need("s3:GetEncryptionConfiguration", BUCKET),
+        Need("s3:ListBucket", BUCKET),
+        *(Need(f"s3:{each}Object", *below("notebooks")) for each in ("Get", "Put", "Delete")),
+        *(
+            # without a condition
+            Need("ec2:ModifyNetworkInterfaceAttribute", f"{ec2}:{each}/x")
+            for each in ("instance", "network-interface", "security-group")
+        ),
+        Need(
+            "ec2:CreateNetworkInterface",
+            f"{ec2}:network-interface/*",
+            {f"aws:RequestTag/{tag}": "true"},
+        ),
+        Need("ec2:CreateNetworkInterface", f"{ec2}:subnet/featuremill-SecondSubnet"),
+        Need(
+            "ec2:CreateTags",
+            f"{ec2}:network-interface/eni-1",
+            {"ec2:CreateAction": "CreateNetworkInterface"},
+        ),
+        Need(
+            "ec2:DeleteNetworkInterface",
+            f"{ec2}:network-interface/eni-1",
+            {f"aws:ResourceTag/{tag}": "true"},
+        ),
+        Need("elasticmapreduce:ListInstances"),
+    ]
+    assert [need for need in asked if not allows(studio, need)] == []
+    theirs = Need("ec2:DeleteNetworkInterface", f"{ec2}:network-interface/eni-1")
+    assert not allows(studio, theirs)
 
 
 def test_the_studio_may_be_used_where_there_is_one() -> None:
@@ -372,11 +521,15 @@ def test_the_studio_may_be_used_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DataPolicy", "SessionPolicy", "OperatorPolicy", "OperatorMachinesPolicy"]
+    "name", [name for name in Stack().resources if name.endswith("Policy") and name[:6] != "Bucket"]
 )
 def test_policies_are_short_enough_for_iam(name: str) -> None:
     widest = Stack(
-        Studio="true", KmsKeyArn=KEY, AllowedRegions="us-east-1,us-west-2", BucketName="b" * 63
+        Studio="true",
+        KmsKeyArn=KEY,
+        AllowedRegions="us-east-1,us-west-2",
+        DenyOtherRegions="true",
+        BucketName="b" * 63,
     )
     document = json.dumps(widest.properties(name)["PolicyDocument"], separators=(",", ":"))
     assert len(document) <= LARGEST_POLICY
@@ -390,6 +543,18 @@ def test_policies_are_attached_to_whom_was_named() -> None:
         assert properties["Roles"] == ["analyst"]
         assert properties["Groups"] == ["lab"]
         assert not {"Users", "Roles", "Groups"} & set(Stack().properties(name))
+
+
+def test_a_permission_set_of_identity_center_knows_the_policies_by_name() -> None:
+    stack = Stack()
+    names = [
+        stack.properties(name)["ManagedPolicyName"]
+        for name in ("OperatorPolicy", "OperatorMachinesPolicy")
+    ]
+    assert names == list(operator_policies("featuremill", "eu-west-1"))
+    with pytest.raises(ConfigError, match="role of IAM Identity Center") as refused:
+        StackOptions(operator="AWSReservedSSO_Data_0123456789abcdef", operator_kind="role")
+    assert all(name in refused.value.remedy for name in names)
 
 
 def test_policies_reach_the_people_they_are_for(aws: Aws) -> None:
@@ -417,6 +582,8 @@ def test_the_operator_may_make_every_call_of_the_daily_commands(aws: Aws, tmp_pa
     operator = statements("operator", real(outputs))
     wanted = [need for call in calls for need in needs(*call, outputs)]
     assert len({need.action for need in wanted}) > 30
+    # and AWS' models take each of them as it was sent
+    assert [fault for call in calls for fault in faults_of_call(*call)] == []
     refused = {(need.action, need.resource) for need in wanted if not allows(operator, need)}
     assert refused == set()
 

@@ -1,7 +1,11 @@
 """`cloud server`: one small machine without an open port, which ends itself."""
 
 import base64
+import re
+import shutil
+import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import pytest
 
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call, Plan
+from featuremill.cloud.aws.plan import Call, Later, Plan
 from featuremill.cloud.jobs import fleets
 from featuremill.cloud.notebooks import server
 from featuremill.cloud.stack import passwords, project_file
@@ -52,7 +56,7 @@ def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
     return instance
 
 
-def asked(plan: Plan) -> dict[str, Any]:
+def asked_of(plan: Plan) -> dict[str, Any]:
     """Parameters of the call that starts the machine."""
     [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_instances"]
     return dict(call.parameters)
@@ -87,7 +91,7 @@ def test_the_machine_is_small_tagged_and_asks_for_a_token_to_its_metadata(
 
 def test_graviton_is_the_stacks_architecture() -> None:
     arm = replace(described(), outputs={**described().outputs, "Architecture": "arm64"})
-    parameters = asked(server.up(arm))
+    parameters = asked_of(server.up(arm))
     assert parameters["InstanceType"] == "t4g.medium"
     assert parameters["ImageId"].endswith("/al2023-ami-kernel-default-arm64")
 
@@ -101,14 +105,61 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
     )
     first = base64.b64decode(attribute["UserData"]["Value"]).decode()
     assert first.startswith("#!/bin/bash\n")
-    assert f"bash -s -- s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1" in first
-    assert "/featuremill/featuremill/server 120 'pyspark>=4.1,<4.2'" in first
+    given = first.splitlines()[1]
+    assert given.startswith(f"set -- 120 s3://{BUCKET}/code/server-")
+    assert f".sh s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1 /featuremill/" in given
+    assert given.endswith("/featuremill/featuremill/server 'pyspark>=4.1,<4.2'")
     assert passwords.read(aws, stack, passwords.SERVER) not in first
     assert len(first) < 16_384, "AWS takes no more"
 
 
+SYSTEMCTL = '#!/bin/sh\necho "$@" >>{folder}/systemctl\n'
+NO_BUCKET = "#!/bin/sh\necho 'fatal error: An error occurred (403)' >&2\nexit 1\n"
+
+
+def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
+    tmp_path: Path,
+) -> None:
+    """What it runs first, really run, where nothing can be fetched from the bucket."""
+    units, programs = tmp_path / "etc" / "systemd" / "system", tmp_path / "programs"
+    units.mkdir(parents=True)
+    programs.mkdir()
+    for name, text in (("systemctl", SYSTEMCTL.format(folder=tmp_path)), ("aws", NO_BUCKET)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    asked: Later = asked_of(server.up(described(), hours=2))["UserData"]
+    first = asked.form.replace("/etc/", f"{tmp_path}/etc/")
+    begun = datetime.now(UTC)
+    ended = subprocess.run(
+        ["bash", "-c", first],
+        env={"PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode != 0
+    assert "403" in ended.stderr
+    assert (tmp_path / "systemctl").read_text().endswith("enable --now end.timer\n")
+    timer = (units / "end.timer").read_text()
+    # a moment, so that a reboot does not begin it anew, which is made up for if it was missed
+    when = re.search(r"^OnCalendar=(.*) UTC$", timer, re.MULTILINE)
+    assert when is not None
+    ends = datetime.fromisoformat(when[1]).replace(tzinfo=UTC)
+    assert abs((ends - begun).total_seconds() - 7200) < 60
+    assert "\nPersistent=true\n" in timer
+    assert "ExecStart=/usr/bin/systemctl --no-block poweroff" in (units / "end.service").read_text()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_reads_the_moment_as_it_is_meant() -> None:
+    shown = subprocess.run(
+        ["systemd-analyze", "calendar", "2030-01-02 03:04:05 UTC"], capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "2030-01-02 03:04:05 UTC" in shown.stdout
+
+
 def test_shutting_down_ends_it_for_good_and_it_never_costs_more_than_it_says() -> None:
-    parameters = asked(server.up(described()))
+    parameters = asked_of(server.up(described()))
     assert parameters["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert parameters["CreditSpecification"] == {"CpuCredits": "standard"}
     assert parameters["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is True

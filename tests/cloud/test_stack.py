@@ -65,7 +65,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def small_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "template_body", lambda _region: json.dumps(SMALL))
+    monkeypatch.setattr(stack, "template_body", lambda: json.dumps(SMALL))
 
 
 @pytest.fixture
@@ -166,14 +166,17 @@ def test_a_dry_run_shows_every_call_and_makes_none(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_where_cloudformation_knows_no_budgets_the_same_one_is_made_by_a_call(
+def test_an_email_that_comes_later_changes_the_budget_and_not_the_stack(
     aws: Aws, folder: Path
 ) -> None:
-    result = deploy(aws, "--yes", "--region", "eu-north-1", "--budget", "25")
-    assert result.exit_code == 0, result.output
-    budget = {"AccountId": "123456789012", "BudgetName": "featuremill-monthly"}
-    made = aws.client("budgets").describe_budget(**budget)["Budget"]
-    assert made["BudgetLimit"]["Amount"] == "25"
+    assert deploy(aws, "--yes", "--budget", "25").exit_code == 0
+    later = deploy(aws, "--yes", "--email", "me@example.org")
+    assert later.exit_code == 0, later.output
+    about = {"AccountId": "123456789012", "BudgetName": "featuremill-eu-west-1-monthly"}
+    budgets = aws.client("budgets")
+    assert budgets.describe_budget(**about)["Budget"]["BudgetLimit"]["Amount"] == "25"
+    told = budgets.describe_notifications_for_budget(**about)["Notifications"]
+    assert [each["Threshold"] for each in told] == [50, 80, 100]
 
 
 @pytest.mark.parametrize(
@@ -500,7 +503,7 @@ def test_the_real_stack_can_be_changed_after_it_was_made(
     assert changed.exit_code == 0, changed.output
     known = project_file.load(folder)
     assert (known.output("Bucket"), known.output("MaximumVcpu")) == (bucket, "64")
-    budget = {"AccountId": "123456789012", "BudgetName": "featuremill-monthly"}
+    budget = {"AccountId": "123456789012", "BudgetName": "featuremill-eu-west-1-monthly"}
     limit = aws.client("budgets").describe_budget(**budget)["Budget"]["BudgetLimit"]
     assert limit["Amount"] == "25"
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +136,17 @@ def as_job_flow(values: Mapping[str, Any]) -> Body:
 
 
 @pytest.mark.parametrize(
-    "machines",
+    ("machines", "studio"),
     [
-        Machines("x86_64"),
-        Machines("arm64", "2xlarge", (1, 6), 0.5),
-        Machines("x86_64", "4xlarge", (3, 3), 167.9, key_pair="mine"),
+        pytest.param(Machines("x86_64"), False, id="xlarge"),
+        pytest.param(Machines("arm64", "2xlarge", (1, 6), 0.5), True, id="2xlarge"),
+        pytest.param(
+            Machines("x86_64", "4xlarge", (3, 3), 167.9, key_pair="mine"), False, id="4xlarge"
+        ),
     ],
-    ids=lambda machines: machines.size,
 )
 def test_a_cluster_is_the_one_that_the_command_starts(
-    evaluate: Evaluate, machines: Machines
+    evaluate: Evaluate, machines: Machines, studio: bool
 ) -> None:
     archive = ARCHIVE.replace("x86_64", machines.architecture)
     given = {
@@ -156,7 +158,15 @@ def test_a_cluster_is_the_one_that_the_command_starts(
         "cluster_max_nodes": machines.nodes[1],
         "cluster_idle_hours": machines.idle_hours,
         "cluster_key_pair": machines.key_pair,
+        "studio": studio,
     }
+    place = described()
+    if studio:
+        outputs = {
+            **place.outputs,
+            "StudioUrl": "https://es-1.emrstudio-prod.eu-west-1.amazonaws.com",
+        }
+        place = replace(place, outputs=outputs)
     values = evaluate(
         given,
         cluster=values_of(resource("aws_emr_cluster")),
@@ -167,7 +177,7 @@ def test_a_cluster_is_the_one_that_the_command_starts(
     )
     [call] = [
         each
-        for each in clusters.up(described(), machines)
+        for each in clusters.up(place, machines)
         if isinstance(each, Call) and each.operation == "run_job_flow"
     ]
     # in its place the command looks for the newest archive
@@ -254,6 +264,7 @@ def test_nodes_get_a_certificate_like_the_commands_once(tmp_path: Path) -> None:
         certificate_in(file) for file in (stored / "certificates.zip", tmp_path / "own.zip")
     ]
     assert described[0] == described[1]
+    assert "DNS:localhost" in described[0][1]
 
 
 def certificate_in(file: Path) -> tuple[set[str], str]:
@@ -261,6 +272,6 @@ def certificate_in(file: Path) -> tuple[set[str], str]:
     with zipfile.ZipFile(file) as packed:
         names, chain = set(packed.namelist()), packed.read("certificateChain.pem")
         assert chain == packed.read("trustedCertificates.pem")
-    command = ["openssl", "x509", "-noout", "-subject"]
+    command = ["openssl", "x509", "-noout", "-subject", "-ext", "subjectAltName"]
     shown = subprocess.run(command, input=chain, check=True, capture_output=True)
     return names, shown.stdout.decode()

@@ -81,6 +81,12 @@ def existing() -> Place | None:
     "--jupyter-cidr", metavar="CIDR", help="Addresses that may reach JupyterHub without a tunnel."
 )
 @click.option(
+    "--deny-other-regions/--let-other-regions",
+    default=None,
+    help="Deny operators everything in regions outside the EU that are not allowed, including what"
+    " other policies let them do there.",
+)
+@click.option(
     "--operator",
     default="",
     metavar="NAME",
@@ -148,7 +154,7 @@ def put_up(wanted: StackOptions, aws: "Aws", *, yes: bool) -> Place | None:
         say("warning: the bucket would be another one; what is in the old one stays there")
     if changes is None:
         say(f"stack {wanted.stack} is as it should be: nothing to change")
-        steps = deploy.finish(wanted)
+        steps = deploy.finish(wanted, say)
     elif agree(_question(len(changes), _account(answers))):
         stopping = any(change.needs_it_stopped for change in changes)
         steps = deploy.carry_out(wanted, lambda text: say(f"  {text}"), stopping=stopping)
@@ -245,6 +251,11 @@ def _show_losses(place: Place, seen: Any, *, keep_data: bool) -> None:
     for each in seen.machines:
         say(f"{each} will be ended")
     say(f"stack {place.stack} in {place.region}, account {place.account}, will be deleted")
+    if place.outputs.get("StudioUrl"):
+        say(
+            "workspaces of the Studio outlive it, and no call lists them: delete them first in the"
+            f" EMR console, or at {place.outputs['StudioUrl']}"
+        )
 
 
 def _judge(looked: Any) -> None:

@@ -121,7 +121,7 @@ def resolve(value: Any, answers: Mapping[str, Any]) -> Any:
     """Put what earlier steps answered in the places that wait for it, at any depth."""
     if isinstance(value, Later):
         found = _search(value.path, answers[value.step])
-        return found if value.form == "{}" else value.form.format(found)
+        return found if value.form == "{}" else value.form.replace("{}", str(found))
     if isinstance(value, Mapping):
         return {key: resolve(each, answers) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

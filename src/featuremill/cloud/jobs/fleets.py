@@ -97,11 +97,11 @@ class Machines:
 
 
 def job_flow(
-    place: Place, machines: Machines, name: str, packages: Sequence[str] = ()
+    place: Place, machines: Machines, name: str, profile: str, packages: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What every cluster has in common, as parameters of ``run_job_flow``.
 
-    ``packages`` are Python's, to have on every node beside featuremill.
+    ``profile`` is of its nodes; ``packages`` are Python's, to have there beside featuremill.
     """
     bucket = place.output("Bucket")
     return {
@@ -109,7 +109,7 @@ def job_flow(
         "ReleaseLabel": RELEASE,
         "LogUri": f"s3://{bucket}/{LOGS}/",
         "ServiceRole": place.output("ServiceRole"),
-        "JobFlowRole": place.output("InstanceProfile"),
+        "JobFlowRole": profile,
         "SecurityConfiguration": place.output("SecurityConfiguration"),
         "VisibleToAllUsers": True,
         "ScaleDownBehavior": "TERMINATE_AT_TASK_COMPLETION",
@@ -166,7 +166,8 @@ def instances(place: Place, machines: Machines, *, keep: bool) -> dict[str, Any]
     return {
         # a fleet of nothing is refused
         "InstanceFleets": fleets if machines.nodes[0] > 1 else fleets[:2],
-        "Ec2SubnetIds": [place.output("SubnetId")],
+        # EMR takes the zone that has the machines
+        "Ec2SubnetIds": [place.output("SubnetId"), place.output("SecondSubnetId")],
         "EmrManagedMasterSecurityGroup": place.output("PrimarySecurityGroup"),
         "EmrManagedSlaveSecurityGroup": place.output("CoreSecurityGroup"),
         "KeepJobFlowAliveWhenNoSteps": keep,

@@ -35,16 +35,17 @@ def submission(
     machines : Machines
         What the cluster is made of.
     hours : float
-        After which waiting for it is given up; the cluster ends when it is idle.
+        After which the run is ended, and with it the cluster: idleness alone would not end one
+        whose application hangs.
     seconds : float
         Between two looks at how it is.
     """
     cluster, step = Later(_CLUSTER, "JobFlowId"), Later(_STEPS, "Steps[0].Id")
     parameters = {
-        **job_flow(place, machines, name),
+        **job_flow(place, machines, name, place.output("JobInstanceProfile")),
         "Applications": [{"Name": "Spark"}],
         "Instances": instances(place, machines, keep=False),
-        "Steps": [_step(config, name)],
+        "Steps": [_step(config, name, hours)],
     }
     ask = {"ClusterId": cluster}
     plan: Plan = [
@@ -62,7 +63,8 @@ def submission(
         ("CANCELLED", "FAILED", "INTERRUPTED"),
         reason="Step.Status.FailureDetails.Message || Step.Status.StateChangeReason.Message",
         seconds=seconds,
-        limit=3600 * hours,
+        # what comes before the run itself is not part of its time
+        limit=3600 * (hours + 0.5),
     )
 
     def started(answers: Answers) -> Job:
@@ -72,8 +74,9 @@ def submission(
     return Submission(plan, wait, started)
 
 
-def _step(config: RunConfig, name: str) -> dict[str, Any]:
-    command = ["spark-submit", "--deploy-mode", "client", f"{INSTALLED}/job.py"]
+def _step(config: RunConfig, name: str, hours: float) -> dict[str, Any]:
+    limit = ["timeout", "--kill-after=60", str(round(3600 * hours))]
+    command = [*limit, "spark-submit", "--deploy-mode", "client", f"{INSTALLED}/job.py"]
     return {
         "Name": f"featuremill {name}",
         "ActionOnFailure": "TERMINATE_CLUSTER",

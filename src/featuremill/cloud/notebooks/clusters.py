@@ -186,7 +186,8 @@ def _refuse_second(aws: Aws, place: Place) -> None:
 
 
 def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
-    bucket, flow = place.output("Bucket"), job_flow(place, machines, NAME, _FIGURES)
+    bucket, profile = place.output("Bucket"), place.output("InstanceProfile")
+    flow = job_flow(place, machines, NAME, profile, _FIGURES)
     password = passwords.parameter(place, passwords.JUPYTERHUB)
     command = f"set -o pipefail; aws s3 cp s3://{bucket}/{script_key('jupyterhub.sh')} - | bash -s"
     step = {
@@ -206,10 +207,19 @@ def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
             "s3.persistence.bucket": f"{bucket}/notebooks",
         },
     }
+    livy = {
+        "Classification": "jupyter-sparkmagic-conf",
+        # where nodes talk by TLS, Livy does too, and nobody but the nodes knows their certificate;
+        # a notebook and its Livy are on the same machine
+        "Properties": {"ignore_ssl_errors": "true"},
+    }
+    # workspaces of a Studio reach a cluster by its gateway
+    gateway = ("JupyterEnterpriseGateway",) if place.outputs.get("StudioUrl") else ()
+    applications = ("Spark", "Livy", "JupyterHub", *gateway)
     return {
         **flow,
-        "Applications": [{"Name": name} for name in ("Spark", "Livy", "JupyterHub")],
-        "Configurations": [*flow["Configurations"], persistence],
+        "Applications": [{"Name": name} for name in applications],
+        "Configurations": [*flow["Configurations"], persistence, livy],
         "Instances": instances(place, machines, keep=True),
         "Steps": [step],
     }

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
-from featuremill.cloud.jobs.fleets import put_script, script_key
+from featuremill.cloud.jobs.fleets import put_script, script, script_key
 from featuremill.cloud.packaging.shipped import CODE, find_code
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place
@@ -189,7 +189,7 @@ def _parameters(place: Place, architecture: str, hours: float) -> dict[str, Any]
         "MinCount": 1,
         "MaxCount": 1,
         "IamInstanceProfile": {"Name": place.output("ServerInstanceProfile")},
-        # the public address is for what the machine fetches: no port of it is open
+        # the public address is for what the machine fetches: nobody gets in
         "NetworkInterfaces": [
             {
                 "DeviceIndex": 0,
@@ -215,17 +215,15 @@ def _first_command(place: Place, hours: float) -> Later:
     """What the machine runs first: the packaged script, with the archive that is found."""
     bucket = place.output("Bucket")
     words = [
+        str(round(60 * hours)),
+        f"s3://{bucket}/{script_key('server.sh')}",
+        "{}",
         bucket,
         place.region,
         passwords.parameter(place, passwords.SERVER),
-        str(round(60 * hours)),
         f"'{_SPARK}'",
     ]
-    form = (
-        "#!/bin/bash\nset -o pipefail\n"
-        f"aws s3 cp s3://{bucket}/{script_key('server.sh')} - | bash -s -- {{}} {' '.join(words)}\n"
-    )
-    return Later(CODE, "archive", form)
+    return Later(CODE, "archive", f"#!/bin/bash\nset -- {' '.join(words)}\n{script('first.sh')}")
 
 
 def own_notebooks() -> list[Path]:

@@ -88,7 +88,7 @@ def prepare(wanted: StackOptions, agree: Confirm = lambda _: False, seconds: flo
             {
                 **about,
                 "ChangeSetType": Later(STACK, "type"),
-                "TemplateBody": template_body(wanted.region),
+                "TemplateBody": template_body(),
                 "Parameters": Later(STACK, "parameters"),
                 "Capabilities": ["CAPABILITY_NAMED_IAM"],
                 # CloudFormation passes it on to every resource
@@ -180,7 +180,7 @@ def carry_out(
             calls=("cloudformation.describe_stack_events",),
             changes=False,
         ),
-        *finish(wanted),
+        *finish(wanted, say),
     ]
 
 
@@ -215,7 +215,7 @@ def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
-def finish(wanted: StackOptions) -> Plan:
+def finish(wanted: StackOptions, say: Say = lambda _: None) -> Plan:
     """Plan for what follows the changes, or a stack without any; ``outputs`` as above."""
 
     def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
@@ -223,7 +223,7 @@ def finish(wanted: StackOptions) -> Plan:
 
     calls = ("cloudformation.describe_stacks",)
     return [
-        *budget.keep(wanted.stack, wanted.region),
+        *budget.keep(wanted.stack, wanted.region, say),
         Work("read the stack's outputs", outputs, OUTPUTS, calls, changes=False),
     ]
 

@@ -19,7 +19,13 @@ from featuremill.cloud.stack.events import (
     final_state,
     follow,
 )
-from featuremill.cloud.stack.leftovers import ALIVE, instances_of, look_for, running_clusters
+from featuremill.cloud.stack.leftovers import (
+    ALIVE,
+    instances_of,
+    interfaces_of,
+    look_for,
+    running_clusters,
+)
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
@@ -140,7 +146,7 @@ def destroy(
         ),
         passwords.forget(place, passwords.JUPYTERHUB),
         passwords.forget(place, passwords.SERVER),
-        *budget.forget(place.stack, place.region),
+        *budget.forget(place.stack, place.region, say),
         *(() if keep_data else (empty,)),
         Work(
             f"delete stack {place.stack}" + (", keeping the bucket" if keep_data else ""),
@@ -149,6 +155,7 @@ def destroy(
                 "cloudformation.describe_stacks",
                 "cloudformation.delete_stack",
                 "cloudformation.describe_stack_events",
+                "ec2.describe_network_interfaces if something holds it",
             ),
         ),
         *(() if keep_data else (_again_if_written(taking, remove),)),
@@ -266,7 +273,17 @@ class _Taking:
             time.sleep(0 if kept else self.pause)
             happened = self._delete(aws, arn, kept)
         if final_state(happened) != "DELETE_COMPLETE":
-            raise failure(happened, f"delete stack {self.place.stack}")
+            raise self._not_deleted(aws, happened)
+
+    def _not_deleted(self, aws: Aws, happened: list[Event]) -> CloudError:
+        """Why the stack is still there, with what is in its network: workspaces of a Studio outlive
+        it, and AWS has no call that lists them.
+        """
+        why = failure(happened, f"delete stack {self.place.stack}")
+        held = interfaces_of(aws, self.place) if "VpcId" in self.place.outputs else []
+        if not held:
+            return why
+        return CloudError(f"{why.problem}. Its network still has {', '.join(held)}", why.remedy)
 
     def _delete(self, aws: Aws, arn: str, kept: tuple[str, ...]) -> list[Event]:
         seen = {event.id for event in events(aws, arn)}

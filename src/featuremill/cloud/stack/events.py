@@ -49,7 +49,8 @@ _REMEDIES = (
     (
         r"UnmodifiableEntity|protected role",
         "Roles of IAM Identity Center take policies only by a permission set: name the stack's"
-        " operator policies there, and leave --operator out.",
+        " two operator policies there, STACK-REGION-operator and STACK-REGION-operator-machines,"
+        " and leave --operator out.",
     ),
     (
         r"[Mm]ust be (?:in )?(?:a )?(?:stopped|STOPPED|created)|is not in (?:a )?(?:stopped|valid)",
@@ -57,7 +58,8 @@ _REMEDIES = (
     ),
     (
         r"DependencyViolation|has dependencies|has a dependent object",
-        "Something is still attached: a cluster or a machine; end it, then repeat.",
+        "Something is still attached: end a cluster or machine that is up, delete the workspaces of"
+        " a Studio, then repeat.",
     ),
     (r"BucketNotEmpty|not empty", "Something still writes there; repeat the command."),
 )

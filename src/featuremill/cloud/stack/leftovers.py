@@ -97,6 +97,7 @@ def _questions(place: Place) -> Iterator[tuple[str, str, Presence]]:
         ("job role", "JobRoleArn", _role),
         ("EMR service role", "ServiceRole", _role),
         ("cluster profile", "InstanceProfile", _profile),
+        ("job cluster profile", "JobInstanceProfile", _profile),
         ("server profile", "ServerInstanceProfile", _profile),
         ("operator policy", "OperatorPolicyArn", _policy),
         ("log group", "LogGroup", _log_group),
@@ -147,6 +148,16 @@ def instances_of(aws: Aws, place: Place, states: tuple[str, ...] = ALIVE) -> lis
         for page in aws.pages("ec2", "describe_instances", Filters=filters)
         for reservation in page["Reservations"]
         for instance in reservation["Instances"]
+    ]
+
+
+def interfaces_of(aws: Aws, place: Place) -> list[str]:
+    """Network interfaces that are left in the stack's network, and what AWS says they are for."""
+    filters = [{"Name": "vpc-id", "Values": [place.output("VpcId")]}]
+    return [
+        f"{each['NetworkInterfaceId']} ({each.get('Description') or 'without a description'})"
+        for page in aws.pages("ec2", "describe_network_interfaces", Filters=filters)
+        for each in page["NetworkInterfaces"]
     ]
 
 

@@ -20,6 +20,9 @@ OPERATOR_KINDS = ("user", "role", "group")
 MOST_VCPU = 4_000
 """As the template has it."""
 
+_IDENTITY_CENTER = "AWSReservedSSO_"
+"""What the names of its roles begin with."""
+
 _NARROWEST = 8
 """Shortest prefix of an address range that JupyterHub may be opened to."""
 
@@ -34,6 +37,7 @@ _PARAMETERS: Mapping[str, str] = MappingProxyType(
         "kms_key": "KmsKeyArn",
         "studio": "Studio",
         "jupyter_cidr": "JupyterCidr",
+        "deny_other_regions": "DenyOtherRegions",
     }
 )
 
@@ -64,6 +68,9 @@ class StackOptions:
         Whether to make an EMR Studio.
     jupyter_cidr : str or None
         Addresses that may reach JupyterHub without a tunnel.
+    deny_other_regions : bool or None
+        Whether operators are refused everything in regions that are not allowed, whatever other
+        policies let them do there.
     operator, operator_kind : str
         Whom the operator policy is attached to, if anybody.
     create_operator : bool
@@ -83,6 +90,7 @@ class StackOptions:
     kms_key: str | None = None
     studio: bool | None = None
     jupyter_cidr: str | None = None
+    deny_other_regions: bool | None = None
     operator: str = ""
     operator_kind: str = "user"
     create_operator: bool = False
@@ -204,6 +212,14 @@ def _check_access(wanted: StackOptions) -> None:
             "the name of a user, role or group",
             "Give the name alone, not the ARN.",
         )
+    if wanted.operator.startswith(_IDENTITY_CENTER):
+        names = " and ".join(operator_policies(wanted.stack, wanted.region))
+        raise ConfigError(
+            f"--operator is {wanted.operator!r}, a role of IAM Identity Center: AWS lets nobody"
+            " attach policies to it",
+            "Deploy without --operator, and name the customer managed policies"
+            f" {names} in that person's permission set.",
+        )
     if wanted.operator and wanted.create_operator:
         raise ConfigError(
             f"--operator {wanted.operator} and --create-operator contradict each other",
@@ -211,24 +227,19 @@ def _check_access(wanted: StackOptions) -> None:
         )
 
 
-BUDGET_REGIONS = ("eu-central-1", "eu-west-1", "eu-west-3")
-"""Regions of the EU where CloudFormation knows budgets as a resource; elsewhere it refuses the
-whole template. :mod:`featuremill.cloud.stack.budget` makes the same budget there."""
+def operator_policies(stack: str, region: str) -> tuple[str, str]:
+    """Names of the two policies for people, by which a permission set refers to them."""
+    name = f"{stack}-{region}-operator"
+    return name, f"{name}-machines"
+
 
 LARGEST = 51_200
 """Bytes that CloudFormation takes as the text of a template."""
 
-_BUDGET = re.compile(r"  # Not every region knows budgets.*?# </budget>\n", re.DOTALL)
+_COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
 
 
-def template_body(region: str = BUDGET_REGIONS[0]) -> str:
-    """Text of the template, without what a region does not know.
-
-    Parameters
-    ----------
-    region : str
-        Where it will be used.
-    """
+def template_body() -> str:
+    """Text of the template as it is sent: without comments, which would make it too long."""
     file = resources.files("featuremill.cloud.stack") / "templates" / "featuremill.yaml"
-    text = file.read_text(encoding="utf-8")
-    return text if region in BUDGET_REGIONS else _BUDGET.sub("", text)
+    return _COMMENT.sub("", file.read_text(encoding="utf-8"))

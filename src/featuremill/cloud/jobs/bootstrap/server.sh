@@ -1,18 +1,14 @@
 #!/bin/bash
 # Makes one machine of Amazon Linux 2023 a place for notebooks; run as root when it first starts.
 # Arguments: archive (s3://…tar.gz), bucket, region, name of the SSM parameter with JupyterLab's
-# token, minutes after which the machine ends, requirement for Spark.
+# token, requirement for Spark. When the machine ends, first.sh has set.
 set -euo pipefail
 
 archive=$1
 bucket=$2
 region=$3
 parameter=$4
-minutes=$5
-spark=$6
-
-# first, so that it ends whatever happens below; shutting down terminates it
-shutdown --poweroff "+$minutes" "featuremill's machine ends; notebooks are kept in the bucket"
+spark=$5
 
 folder=/opt/featuremill
 home=/home/jupyter
