@@ -302,7 +302,7 @@ def test_cost_is_the_billed_use_at_the_dated_prices_beside_the_estimate(story: S
 
 def test_cost_tells_the_month_and_the_budget(story: Story) -> None:
     assert "EMR 1.25 USD, EC2 0.00 USD, S3 0.0700 USD" in story.said["cost"]
-    assert "budget    featuremill-monthly: 0.00 USD of 10.00 USD" in story.said["cost"]
+    assert "budget    featuremill-eu-west-1-monthly: 0.00 USD of 10.00 USD" in story.said["cost"]
 
 
 # --------------------------------------------------------------------------- what is left
