@@ -219,7 +219,7 @@ figure.tight_layout(pad=0.4)
 network = registry.load(MODEL)
 example = next(item for item in found if isinstance(item, Reference))
 decoded = decode.decode(source.fetch(example.path).data, Limits())
-pixels = decode.resize(decoded.pixels, network.input_size)
+pixels = network.preprocessing.apply(decoded.pixels)
 print(f"{example.label}: {example.bytes:,} bytes -> {decoded.pixels.shape} -> {pixels.shape}")
 
 # %% [markdown] layers en
@@ -373,7 +373,7 @@ task = Task(
     source=source,
     destination=destination,
     limits=Limits(),
-    input_size=network.input_size,
+    preprocessing=network.preprocessing,
     model_id=network.model_id("fp32"),
     run=run,
     every_pixel=True,

@@ -19,9 +19,10 @@ from featuremill.images import decode, resize
 SIDES = st.integers(1, 400)
 
 
-def pillow(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def pillow(rgb: np.ndarray, size: tuple[int, int], resample: str = "bicubic") -> np.ndarray:
     height, width = size
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+    by = Image.Resampling[resample.upper()]
+    return np.asarray(Image.fromarray(rgb).resize((width, height), by))
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -36,6 +37,43 @@ def test_any_size_becomes_any_other_as_in_pillow(height, width, new_height, new_
     rgb = noise(height, width, seed)
     size = (new_height, new_width)
     np.testing.assert_array_equal(resize.resize(rgb, size), pillow(rgb, size))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    SIDES,
+    SIDES,
+    SIDES,
+    SIDES,
+    st.sampled_from(["nearest", "bilinear", "lanczos"]),
+    st.integers(0, 99),
+)
+def test_every_filter_is_pillows(height, width, new_height, new_width, resample, seed):
+    rgb, size = noise(height, width, seed), (new_height, new_width)
+    expected = pillow(rgb, size, resample)
+    np.testing.assert_array_equal(resize.resize(rgb, size, resample), expected)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SIDES, SIDES, SIDES, SIDES, st.sampled_from([*resize.KERNELS, "nearest"]), st.data())
+def test_a_part_of_the_result_is_the_same_as_all_of_it_cut(
+    height, width, new_height, new_width, resample, data
+):
+    rgb, size = noise(height, width), (new_height, new_width)
+    top = data.draw(st.integers(0, new_height - 1))
+    left = data.draw(st.integers(0, new_width - 1))
+    rows = top, data.draw(st.integers(top + 1, new_height))
+    columns = left, data.draw(st.integers(left + 1, new_width))
+    expected = pillow(rgb, size, resample)[slice(*rows), slice(*columns)]
+    np.testing.assert_array_equal(decode.resize(rgb, size, resample, (rows, columns)), expected)
+
+
+def test_a_strip_whose_whole_would_fill_the_memory():
+    strip = noise(1, 60_000)
+    part = resize.resize(strip, (256, 15_360_000), "nearest", ((16, 240), (7_680_000, 7_680_224)))
+    np.testing.assert_array_equal(part, np.broadcast_to(strip[0, 30_000], (224, 224, 3)))
+    part = resize.resize(strip, (256, 15_360_000), "lanczos", ((16, 240), (7_680_016, 7_680_240)))
+    assert abs(part[:, 112].astype(int) - strip[0, 30_000]).max() <= 1
 
 
 @pytest.mark.parametrize(

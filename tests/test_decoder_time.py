@@ -12,6 +12,7 @@ import poison
 from bad_images import encoded, picture
 from featuremill.errors import WorkerError
 from featuremill.images.decode import Decoded
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.images.sandbox import Decoder
 from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import Decoding, most_excess
@@ -42,14 +43,18 @@ def raw(size: int) -> list[Raw]:
 
 def test_images_that_take_no_longer_than_they_weigh_take_nothing_of_it(monkeypatch):
     decoding = Decoding()
-    list(decode(raw(2_000_000), Slow(4.5, monkeypatch), (8, 8), decoding, patience=0))
+    list(
+        decode(raw(2_000_000), Slow(4.5, monkeypatch), Preprocessing((8, 8)), decoding, patience=0)
+    )
     assert decoding.excess == 0
     decoding.check(timeout=60, images=20)
 
 
 def test_where_it_is_used_up_further_images_of_a_task_are_rejected(monkeypatch):
     decoding = Decoding()
-    made = list(decode(raw(10), Slow(11, monkeypatch), (8, 8), decoding, patience=95))
+    made = list(
+        decode(raw(10), Slow(11, monkeypatch), Preprocessing((8, 8)), decoding, patience=95)
+    )
     rejected = [item for item in made if isinstance(item, Rejection)]
     assert len(rejected) == 10
     # what another run may decode is no fault of the image

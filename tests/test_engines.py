@@ -196,7 +196,7 @@ def drawn() -> Pixels:
     """Drawn pictures of 16 classes: (64, 96, 96, 3)."""
     config = SynthConfig(classes=16, per_class=4, seed=5)
     pictures = [draw(kind, number, config) for kind in range(16) for number in range(4)]
-    return np.stack([resize(picture, embedded.INPUT_SIZE) for picture in pictures])
+    return np.stack([resize(picture, embedded.PREPROCESSING.size) for picture in pictures])
 
 
 class TestEmbedded:
@@ -244,7 +244,10 @@ class TestEmbedded:
     ) -> None:
         paths = np.load(shared_data / "reference" / "keras_features.npz")["path"]
         photographs = [
-            resize(np.asarray(Image.open(shared_data / path).convert("RGB")), embedded.INPUT_SIZE)
+            resize(
+                np.asarray(Image.open(shared_data / path).convert("RGB")),
+                embedded.PREPROCESSING.size,
+            )
             for path in paths
             if path.startswith("photos/")
         ]

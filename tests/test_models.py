@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import save
 
 from featuremill.errors import ModelError
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import correction, download, embedded, keras_h5, mobilenetv2, registry
 from featuremill.models.network import BOUNDS, CONTRACTS, MixedPlan, Network
 
@@ -66,10 +67,9 @@ def a_network(**changes: Any) -> Network:
         name="mobilenetv2",
         onnx=b"graph",
         weights_sha256="0" * 64,
-        input_size=(224, 224),
         n_features=1280,
         mixed=MixedPlan(fp32=("Conv1",), fp32_biases=("block_1_expand",)),
-        preprocessing="pillow-bicubic 224x224, x/127.5-1",
+        preprocessing=Preprocessing((224, 224), scale=1 / 127.5, mean=(1.0, 1.0, 1.0)),
         trained=True,
         licence="Apache-2.0",
     )
@@ -78,7 +78,14 @@ def a_network(**changes: Any) -> Network:
 
 class TestNetwork:
     def test_its_identity_does_not_drift_between_releases(self) -> None:
-        assert a_network().model_id("auto") == "74eb4c656cd72c2e"
+        assert a_network().model_id("auto") == "71d3c18db2f8ebf0"
+
+    @pytest.mark.parametrize(
+        ("name", "identity"),
+        [("embedded", "f31b827e363b5fdd"), ("mobilenetv2-untrained", "868a2d382d118a06")],
+    )
+    def test_features_of_earlier_releases_stay_valid(self, name: str, identity: str) -> None:
+        assert registry.load(name).model_id("auto") == identity
 
     @pytest.mark.parametrize(
         "changes",
@@ -87,7 +94,7 @@ class TestNetwork:
             {"weights_sha256": "1" * 64},
             {"mixed": None},
             {"mixed": MixedPlan(fp32=("Conv1",), fp32_biases=())},
-            {"preprocessing": "opencv-area 224x224, x/127.5-1"},
+            {"preprocessing": Preprocessing((224, 224), resample="bilinear")},
         ],
         ids=str,
     )

@@ -9,6 +9,7 @@ import pytest
 from bad_images import encoded, picture
 from featuremill.errors import PrecisionError
 from featuremill.images.decode import Limits
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
 from featuremill.storage import open_store
@@ -33,7 +34,9 @@ def work(tmp_path, monkeypatch) -> EmbeddingWork:
     monkeypatch.setattr(probe, "map_tasks", map_tasks)
     network = SimpleNamespace(value=registry.load("mobilenetv2-untrained"))
     folder = open_store(str(tmp_path))
-    task = Task(folder, folder, Limits(), (224, 224), "model", "run", every_pixel=True)
+    task = Task(
+        folder, folder, Limits(), Preprocessing((224, 224)), "model", "run", every_pixel=True
+    )
     return EmbeddingWork(task, network, precision="mixed", engine="auto", image_timeout=10)
 
 

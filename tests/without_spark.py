@@ -64,7 +64,7 @@ def embed_part(origin: Store, store: Store, network: Network, run: str) -> None:
         for found in origin.list()
     ]
     model_id = network.model_id("fp32")
-    task = Task(origin, store, Limits(), network.input_size, model_id, run, every_pixel=True)
+    task = Task(origin, store, Limits(), network.preprocessing, model_id, run, every_pixel=True)
     table, files = features_table(store), []
     for part in range(2):
         name = f"status=ok/{run}-{part}.parquet"

@@ -30,7 +30,7 @@ from teach import part_of
 
 Features = npt.NDArray[np.float32]
 NEIGHBOURS = 5
-SIDES = (224, embedded.INPUT_SIZE[0])
+SIDES = (224, embedded.PREPROCESSING.size[0])
 
 PLANS = {
     "same photograph, 1-NN of 150 x 20": (150, 20),

@@ -111,7 +111,7 @@ def _make(job: Job) -> None:
     for path in job.photographs:
         photograph = open_photograph(job.root / path)
         each = [cut(photograph, recipe, random_for(job.seed, path, n)) for n in range(job.crops)]
-        small += [seen_at(crop, embedded.INPUT_SIZE[0]) for crop in each]
+        small += [seen_at(crop, embedded.PREPROCESSING.size[0]) for crop in each]
         features.append(teacher.embed(np.stack([seen_at(crop, 224) for crop in each])))
         names += [path] * job.crops
     np.save(job.out.with_suffix(".pixels.npy"), np.stack(small))

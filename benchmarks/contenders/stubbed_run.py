@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.contenders.peaks import peak_bytes
 from featuremill.cli import main as featuremill
 from featuremill.dataset import known_images, tables
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import engines, registry
 from featuremill.models.network import Network
 from featuremill.workflows.run import dispatch, pipeline
@@ -78,10 +79,9 @@ def stub_network() -> Network:
         name="stub",
         onnx=model.SerializeToString(deterministic=True),
         weights_sha256="0" * 64,
-        input_size=INPUT_SIZE,
         n_features=N_FEATURES,
         mixed=None,
-        preprocessing="none",
+        preprocessing=Preprocessing(INPUT_SIZE),
         trained=False,
         licence="MIT",
     )

@@ -13,6 +13,7 @@ from featuremill.export.results import Results
 from featuremill.images import decode
 from featuremill.images.decode import Limits
 from featuremill.images.originals import read_original
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.images.raw_pixels import Pixels
 from featuremill.images.synth import SynthConfig, draw, encode
 from featuremill.models.engines import open_engine, smallest_cosine
@@ -44,9 +45,9 @@ def compare(model: bytes, network: Network, pca: PCA, results: Results) -> Parit
     RunError
         If the smallest cosine is below 0.9999.
     """
-    found = list(_of_the_table(results, network.input_size))
+    found = list(_of_the_table(results, network.preprocessing))
     pictures = "images of the source" if found else "drawn pictures (the source cannot be read)"
-    pixels = np.stack(found or list(_drawn(network.input_size)))  # (N, height, width, 3)
+    pixels = np.stack(found or list(_drawn(network.preprocessing)))  # (N, height, width, 3)
     features, scores = _run(model, pixels)
     expected = open_engine(network, "fp32").embed(pixels)
     smallest = min(
@@ -73,7 +74,7 @@ def _run(model: bytes, pixels: Pixels) -> Sequence[npt.NDArray[np.float32]]:
     return outputs
 
 
-def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
+def _of_the_table(results: Results, preprocessing: Preprocessing) -> Iterator[Pixels]:
     """Pixels of some embedded images that are still what they were."""
     source = results.source()
     if source is None or results.record is None:
@@ -83,7 +84,7 @@ def _of_the_table(results: Results, size: tuple[int, int]) -> Iterator[Pixels]:
     for path, version in _spread(results):
         try:
             data = read_original(source, path, version)
-            yield decode.resize(decode.decode(data, limits).pixels, size)
+            yield preprocessing.apply(decode.decode(data, limits).pixels)
         except (OSError, ImageRejected):
             continue
         except StorageError:
@@ -104,7 +105,7 @@ def _spread(results: Results) -> Iterator[tuple[str, str]]:
             yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
-def _drawn(size: tuple[int, int]) -> Iterator[Pixels]:
+def _drawn(preprocessing: Preprocessing) -> Iterator[Pixels]:
     for number in range(IMAGES):
         picture = encode(draw(number, 0, _DRAWN), "jpeg")
-        yield decode.resize(decode.decode(picture, Limits()).pixels, size)
+        yield preprocessing.apply(decode.decode(picture, Limits()).pixels)

@@ -36,6 +36,9 @@ FORMATS = (
     *("ICNS", "DDS", "SGI", "SUN", "MSP", "XPM", "XBM", "ICO", "CUR", "DIB", "PCX", "TGA"),
 )
 """What is always decoded, by Pillow's names."""
+Part = tuple[tuple[int, int], tuple[int, int]]
+Resizer = Callable[[Pixels, tuple[int, int], str, Part | None], Pixels]
+
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: np.fliplr,
@@ -139,8 +142,10 @@ def stated_pixels(data: bytes, limits: Limits) -> int:
     return width * height
 
 
-def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
-    """Stretch to a size by Pillow's antialiased bicubic, the default of ``Image.resize``.
+def resize(
+    rgb: Pixels, size: tuple[int, int], resample: str = "bicubic", part: Part | None = None
+) -> Pixels:
+    """Stretch to a size by one of Pillow's filters, by default that of ``Image.resize``.
 
     Without Numba, Pillow itself does it: the same pixels, several times later.
 
@@ -150,13 +155,18 @@ def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
         The pixels as :func:`decode` gives them.
     size : tuple of (int, int)
         Height and width wanted, in pixels; the aspect ratio is not kept.
+    resample : str
+        ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+    part : tuple, optional
+        The rows that are wanted, from the first to before the last, and the columns.
 
     Returns
     -------
     ndarray of shape (*size, 3), uint8
-        ``rgb`` itself, not a copy, where it has that size already; may be read-only.
+        Or the part; of ``rgb`` itself, not a copy, where it has that size already; may be
+        read-only.
     """
-    return rgb if rgb.shape[:2] == size else _resizer()(rgb, size)
+    return _cut(rgb, part) if rgb.shape[:2] == size else _resizer()(rgb, size, resample, part)
 
 
 def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> bytes:
@@ -189,7 +199,7 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
 
 
 @cache
-def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
+def _resizer() -> Resizer:
     # imported where it is first needed: commands that resize nothing need not wait for Numba
     if importlib.util.find_spec("numba") is None:
         return _resize_with_pillow
@@ -198,9 +208,15 @@ def _resizer() -> Callable[[Pixels, tuple[int, int]], Pixels]:
     return resize.resize
 
 
-def _resize_with_pillow(rgb: Pixels, size: tuple[int, int]) -> Pixels:
-    height, width = size
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+def _resize_with_pillow(
+    rgb: Pixels, size: tuple[int, int], resample: str, part: Part | None
+) -> Pixels:
+    by = Image.Resampling[resample.upper()]
+    return _cut(np.asarray(Image.fromarray(rgb).resize(size[::-1], by)), part)
+
+
+def _cut(rgb: Pixels, part: Part | None) -> Pixels:
+    return rgb if part is None else rgb[slice(*part[0]), slice(*part[1])]
 
 
 def _decode_jpeg(jpeg: bytes, limits: Limits, target: tuple[int, int] | None) -> Decoded | None:

@@ -1,4 +1,4 @@
-"""Pillow's antialiased bicubic resize, pixel for pixel, several times sooner.
+"""Pillow's antialiased resize, pixel for pixel, several times sooner.
 
 The weights, their fixed point, the order of the two passes and the rounding to 8 bits between them
 are those of Pillow 13's ``Resample.c``; before 13, the width came first, but for images more than
@@ -9,10 +9,11 @@ or reads Numba's cache on disk, and takes a tenth of a second to a second.
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numba
@@ -28,14 +29,22 @@ _PRECISION_BITS = 22
 """Pillow's: 8 bits of a pixel, 2 of headroom, and 22 of a weight make 32."""
 _HALF = 1 << (_PRECISION_BITS - 1)
 """Added before the bits go, so that they are rounded."""
-_SUPPORT = 2.0
 _ROWS = 32
 """Rows that the horizontal pass turns on their side at a time; they stay in the nearest cache."""
 _KEPT_SIZES = 256
 
 
-def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
-    """Stretch to a size as Pillow's ``Image.resize`` does with ``Resampling.BICUBIC``.
+Window = tuple[int, int]
+"""The outputs along an axis that are wanted: the first, and the one after the last."""
+
+
+def resize(
+    rgb: Pixels,
+    size: tuple[int, int],
+    resample: str = "bicubic",
+    part: tuple[Window, Window] | None = None,
+) -> Pixels:
+    """Stretch to a size as Pillow's ``Image.resize`` does.
 
     Parameters
     ----------
@@ -43,44 +52,70 @@ def resize(rgb: Pixels, size: tuple[int, int]) -> Pixels:
         Any strides; every side at least 1.
     size : tuple of (int, int)
         Height and width wanted, in pixels, at least 1.
+    resample : str
+        One of :data:`KERNELS`, or ``nearest``.
+    part : tuple, optional
+        The rows that are wanted, from the first to before the last, and the columns.
 
     Returns
     -------
     ndarray of shape (*size, 3), uint8
-        C-contiguous.
+        Or the part; C-contiguous.
     """
     height, width = size
+    rows, columns = part or ((0, height), (0, width))
     rgb = np.ascontiguousarray(rgb)
+    if resample == "nearest":
+        taken = rgb[
+            _nearest(len(rgb), height, rows)[:, None], _nearest(rgb.shape[1], width, columns)
+        ]
+        return np.ascontiguousarray(taken)
     shrinks_by = rgb.shape[0] - height
     if shrinks_by > max(0, 2 * (rgb.shape[1] - width)):
-        return _to_width(_to_height(rgb, height), width)
-    return _to_height(_to_width(rgb, width), height)
+        return _to_width(_to_height(rgb, height, resample, rows), width, resample, columns)
+    return _to_height(_to_width(rgb, width, resample, columns), height, resample, rows)
 
 
-def _to_width(rgb: Pixels, width: int) -> Pixels:
+def _to_width(rgb: Pixels, width: int, resample: str, window: Window) -> Pixels:
     if rgb.shape[1] == width:
-        return rgb
-    resized = np.empty((rgb.shape[0], width, 3), np.uint8)
-    _horizontal(rgb, *weights(rgb.shape[1], width), resized)
+        return np.ascontiguousarray(rgb[:, slice(*window)])
+    resized = np.empty((rgb.shape[0], window[1] - window[0], 3), np.uint8)
+    _horizontal(rgb, *weights(rgb.shape[1], width, resample, window), resized)
     return resized
 
 
-def _to_height(rgb: Pixels, height: int) -> Pixels:
+def _to_height(rgb: Pixels, height: int, resample: str, window: Window) -> Pixels:
     if rgb.shape[0] == height:
-        return rgb
-    resized = np.empty((height, *rgb.shape[1:]), np.uint8)
-    _vertical(rgb.reshape(len(rgb), -1), *weights(len(rgb), height), resized.reshape(height, -1))
+        return rgb[slice(*window)]
+    resized = np.empty((window[1] - window[0], *rgb.shape[1:]), np.uint8)
+    shares = weights(len(rgb), height, resample, window)
+    _vertical(rgb.reshape(len(rgb), -1), *shares, resized.reshape(len(resized), -1))
     return resized
+
+
+def _nearest(n_in: int, n_out: int, window: Window) -> npt.NDArray[np.intp]:
+    """Which input each output of a window is; summed up one after another, as Pillow does it."""
+    scale = n_in / n_out
+    steps = np.full(window[1], scale)
+    steps[0] *= 0.5
+    inputs: npt.NDArray[np.intp] = np.cumsum(steps).astype(np.intp)
+    return np.minimum(inputs[slice(*window)], n_in - 1)
 
 
 @lru_cache(_KEPT_SIZES)
-def weights(n_in: int, n_out: int) -> Weights:
+def weights(
+    n_in: int, n_out: int, resample: str = "bicubic", window: Window | None = None
+) -> Weights:
     """Which inputs make up each output of one axis, and by how much.
 
     Parameters
     ----------
     n_in, n_out : int
         Pixels along the axis before and after.
+    resample : str
+        One of :data:`KERNELS`.
+    window : tuple of (int, int), optional
+        The outputs that are wanted; all of them if left out.
 
     Returns
     -------
@@ -91,28 +126,51 @@ def weights(n_in: int, n_out: int) -> Weights:
     fixed : ndarray of shape (n_out, largest count), int32
         Their weights times 2 to the power of 22; 0 beyond ``count``.
     """
+    kernel, reach = KERNELS[resample]
     scale = n_in / n_out
     stretch = max(scale, 1.0)
-    support = _SUPPORT * stretch
-    centre = (np.arange(n_out) + 0.5) * scale
+    support = reach * stretch
+    centre = (np.arange(*(window or (0, n_out))) + 0.5) * scale
     first = np.maximum((centre - support + 0.5).astype(np.int32), 0)
     count = np.minimum((centre + support + 0.5).astype(np.int32), n_in) - first
     taps = np.arange(count.max())
     distance = (taps + first[:, None] - centre[:, None] + 0.5) * (1.0 / stretch)
-    share = np.where(taps < count[:, None], _cubic(distance), 0.0)  # (n_out, taps)
+    share = np.where(taps < count[:, None], kernel(distance), 0.0)  # (n_out, taps)
     # summed one after another as Pillow does; sum() would round differently
     share *= 1.0 / np.cumsum(share, axis=1)[:, -1:]
     scaled = share * (1 << _PRECISION_BITS)
     return first, count, np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int32)
 
 
-def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+Distances = npt.NDArray[np.float64]
+
+
+def _linear(distance: Distances) -> Distances:
+    return np.maximum(1.0 - np.abs(distance), 0.0)
+
+
+def _lanczos(distance: Distances) -> Distances:
+    """Three lobes of a sinc under a sinc; numpy's ``sinc`` rounds otherwise than C does."""
+    whole = distance == 0.0
+    x = np.where(whole, 1.0, distance * np.pi)
+    third = np.where(whole, 1.0, distance / 3 * np.pi)
+    lobes = np.sin(x) / x * (np.sin(third) / third)
+    return np.where(whole, 1.0, np.where((distance >= -3.0) & (distance < 3.0), lobes, 0.0))
+
+
+def _cubic(distance: Distances) -> Distances:
     """Keys' kernel with a = -0.5: "Cubic convolution interpolation", IEEE ASSP 29(6), 1981."""
     a = -0.5
     x = np.abs(distance)
     near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+KERNELS: Mapping[str, tuple[Callable[[Distances], Distances], float]] = MappingProxyType(
+    {"bilinear": (_linear, 1.0), "bicubic": (_cubic, 2.0), "lanczos": (_lanczos, 3.0)}
+)
+"""Share of a pixel by its distance, and how far it reaches, in pixels of the smaller side."""
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featuremill.errors import ModelError
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import graph
 from featuremill.models.network import MixedPlan
 
-INPUT_SIZE = (96, 96)
 N_FEATURES = 1280
-PREPROCESSING = "pillow-bicubic 96x96 (JPEGs from 1/n, >= 4x, unless fp32), x/127.5-1"
+PREPROCESSING = Preprocessing((96, 96), scale=1 / 127.5, mean=(1.0, 1.0, 1.0))
 
 MIXED = MixedPlan(fp32=(), fp32_biases=())
 """All in bf16: it was trained that way."""
@@ -153,4 +153,4 @@ def build_onnx(weights: Mapping[str, npt.NDArray[np.floating]]) -> bytes:
         )
         for layer in LAYERS
     ]
-    return graph.build("embedded", INPUT_SIZE, convolutions)
+    return graph.build("embedded", PREPROCESSING, convolutions)

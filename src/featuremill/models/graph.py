@@ -5,12 +5,14 @@ onnx is imported where it is used: listing the models must not wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from featuremill.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -60,17 +62,17 @@ class Convolution:
     activation: Literal["relu", "relu6"] | None = None
 
 
-def build(name: str, input_size: tuple[int, int], convolutions: Sequence[Convolution]) -> bytes:
+def build(name: str, preprocessing: Preprocessing, convolutions: Sequence[Convolution]) -> bytes:
     """Write a network as an ONNX model; the same weights give the same bytes.
 
-    The first convolution reads ``normalised``: RGB in [-1, 1], of shape (N, 3, height, width).
+    The first convolution reads ``normalised``, of shape (N, 3, height, width).
 
     Parameters
     ----------
     name : str
         Name of the graph.
-    input_size : tuple of int
-        Height and width of the pixels.
+    preprocessing : Preprocessing
+        Size of the pixels, and the arithmetic that comes first.
     convolutions : sequence of Convolution
         In the order of computation; the last one's average is the features.
 
@@ -83,7 +85,9 @@ def build(name: str, input_size: tuple[int, int], convolutions: Sequence[Convolu
     from onnx import TensorProto, checker, helper
 
     clips = any(convolution.activation == "relu6" for convolution in convolutions)
-    nodes, constants = _preprocessing(clips)
+    nodes, constants = arithmetic(preprocessing, "pixels", "normalised")
+    if clips:
+        constants += _constants({"zero": 0.0, "six": 6.0})
     for convolution in convolutions:
         layer_nodes, layer_constants = _layer(convolution)
         nodes += layer_nodes
@@ -95,7 +99,7 @@ def build(name: str, input_size: tuple[int, int], convolutions: Sequence[Convolu
     graph = helper.make_graph(
         nodes,
         name,
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ("N", *input_size, 3))],
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ("N", *preprocessing.size, 3))],
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ("N", n_features))],
         initializer=constants,
     )
@@ -105,22 +109,56 @@ def build(name: str, input_size: tuple[int, int], convolutions: Sequence[Convolu
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _preprocessing(clips: bool) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Nodes from RGB bytes to [-1, 1], and the constants that all layers share."""
+def arithmetic(
+    preprocessing: Preprocessing, reads: str, output: str
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """From levels to what a network reads, as nodes of every opset from 7 on.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        Its geometry is done already.
+    reads, output : str
+        Tensors: uint8 of shape (N, height, width, 3), RGB; and float32 in the layout and the order
+        of channels that the network reads.
+
+    Returns
+    -------
+    nodes : list of NodeProto
+    constants : list of TensorProto
+        What they read; each name but ``reads`` and ``output`` is the nodes' own.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["levels"], to=TensorProto.FLOAT),
+    nodes, constants = (
+        [],
+        _constants({"half_range": preprocessing.divisor, "one": preprocessing.offset}),
+    )
+    if preprocessing.channels == "BGR":
+        constants.append(numpy_helper.from_array(np.array([2, 1, 0]), "bgr"))
+        nodes.append(helper.make_node("Gather", [reads, "bgr"], ["ordered"], axis=3))
+        reads = "ordered"
+    nodes += [
+        helper.make_node("Cast", [reads], ["levels"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["levels", "half_range"], ["scaled"]),
+    ]
+    if preprocessing.layout == "NHWC":
+        return [*nodes, helper.make_node("Sub", ["scaled", "one"], [output])], constants
+    return [
+        *nodes,
         helper.make_node("Sub", ["scaled", "one"], ["centred"]),
         # (N, height, width, 3) -> (N, 3, height, width)
-        helper.make_node("Transpose", ["centred"], ["normalised"], perm=(0, 3, 1, 2)),
-    ]
-    values = {"half_range": 127.5, "one": 1.0}
-    if clips:
-        values |= {"zero": 0.0, "six": 6.0}
-    return nodes, [
-        numpy_helper.from_array(np.array(v, np.float32), name) for name, v in values.items()
+        helper.make_node("Transpose", ["centred"], [output], perm=(0, 3, 1, 2)),
+    ], constants
+
+
+def _constants(values: Mapping[str, float | tuple[float, ...]]) -> list[TensorProto]:
+    """float32 constants; a number where all of a tuple are the same."""
+    from onnx import numpy_helper
+
+    return [
+        numpy_helper.from_array(np.array(v[0] if len(set(v)) == 1 else v, np.float32), name)
+        for name, v in ((n, np.atleast_1d(x).tolist()) for n, x in values.items())
     ]
 
 

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import graph
 from featuremill.models.keras_h5 import WeightArray, fold_batch_norm
 from featuremill.models.network import MixedPlan
 
-INPUT_SIZE = (224, 224)
 N_FEATURES = 1280
-PREPROCESSING = "pillow-bicubic 224x224 (JPEGs from 1/n, >= 4x, unless fp32), x/127.5-1"
+PREPROCESSING = Preprocessing((224, 224), scale=1 / 127.5, mean=(1.0, 1.0, 1.0))
 
 _STAGES = (  # expansion, channels, blocks, stride of the first block
     (1, 16, 1, 1),
@@ -154,7 +154,7 @@ def build_onnx(weights: Mapping[str, Mapping[str, WeightArray]]) -> bytes:
     for layer in LAYERS:
         convolutions.append(_convolution(layer, tensor, weights))
         tensor = layer.output
-    return graph.build("mobilenetv2", INPUT_SIZE, convolutions)
+    return graph.build("mobilenetv2", PREPROCESSING, convolutions)
 
 
 def _convolution(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
+from featuremill.images.preprocessing import Preprocessing
+
 BOUNDS: Mapping[str, float | None] = MappingProxyType({"fp32": 0.9999, "auto": 0.999, "bf16": None})
 """Smallest cosine to the network's float32 features (Keras', for MobileNetV2) that each accuracy
 contract allows for any image; ``bf16`` promises nothing and reports what was measured."""
@@ -46,13 +48,11 @@ class Network:
         ``features``, float32 of shape (N, n_features).
     weights_sha256 : str
         SHA-256 of the weights the graph was built from.
-    input_size : tuple of int
-        Height and width of ``pixels``.
     n_features : int
         Length of a row of ``features``.
     mixed : MixedPlan or None
         How mixed precision computes; None where no such plan is known.
-    preprocessing : str
+    preprocessing : Preprocessing
         How an image becomes ``pixels`` and ``pixels`` become numbers.
     trained : bool
         False for weights that only keep machines busy.
@@ -63,18 +63,22 @@ class Network:
     name: str
     onnx: bytes = field(repr=False)
     weights_sha256: str
-    input_size: tuple[int, int]
     n_features: int
     mixed: MixedPlan | None
-    preprocessing: str
+    preprocessing: Preprocessing
     trained: bool
     licence: str
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of ``pixels``."""
+        return self.preprocessing.size
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the graph, its weights, its plan and the preprocessing."""
         graph = hashlib.sha256(self.onnx).hexdigest()
-        return _digest(graph, self.weights_sha256, str(self.mixed), self.preprocessing)
+        return _digest(graph, self.weights_sha256, str(self.mixed), str(self.preprocessing))
 
     @cached_property
     def corrected(self) -> bytes:
@@ -134,7 +138,7 @@ class Network:
             "fingerprint": self.fingerprint,
             "weights_sha256": self.weights_sha256,
             "n_features": self.n_features,
-            "preprocessing": self.preprocessing,
+            "preprocessing": str(self.preprocessing),
             "trained": self.trained,
             "licence": self.licence,
         }

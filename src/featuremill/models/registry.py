@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from featuremill.errors import ModelError
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.models import embedded, mobilenetv2
 from featuremill.models.download import ByteProgress, cache_dir, fetch, mirrored
 from featuremill.models.keras_h5 import WeightArray, read_weights
@@ -25,9 +26,8 @@ UNTRAINED_SEED = 20180113
 class NetworkModule(Protocol):
     """What a module such as ``mobilenetv2`` says of its network."""
 
-    INPUT_SIZE: tuple[int, int]
     N_FEATURES: int
-    PREPROCESSING: str
+    PREPROCESSING: Preprocessing
     MIXED: MixedPlan
 
     def build_onnx(self, weights: Any, /) -> bytes:
@@ -82,7 +82,7 @@ class ModelSpec:
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the pixels."""
-        return self.architecture.INPUT_SIZE
+        return self.preprocessing.size
 
     @property
     def n_features(self) -> int:
@@ -90,7 +90,7 @@ class ModelSpec:
         return self.architecture.N_FEATURES
 
     @property
-    def preprocessing(self) -> str:
+    def preprocessing(self) -> Preprocessing:
         """How an image becomes pixels and these become numbers."""
         return self.architecture.PREPROCESSING
 
@@ -108,7 +108,7 @@ class ModelSpec:
             "licence": self.licence,
             "features": str(self.n_features),
             "input": f"{height} x {width}",
-            "preprocessing": self.preprocessing,
+            "preprocessing": str(self.preprocessing),
             "weights": self.weights.origin,
         }
         if not isinstance(self.weights, Drawn):
@@ -270,7 +270,6 @@ def _build(spec: ModelSpec, weights: Any, sha256: str, licence: str) -> Network:
         name=spec.name,
         onnx=spec.architecture.build_onnx(weights),
         weights_sha256=sha256,
-        input_size=spec.input_size,
         n_features=spec.n_features,
         mixed=spec.architecture.MIXED,
         preprocessing=spec.preprocessing,

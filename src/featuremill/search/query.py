@@ -10,7 +10,6 @@ from featuremill._utils.progress import Progress
 from featuremill.dataset.ledger import last_that_embedded
 from featuremill.dataset.reader import Matrix
 from featuremill.errors import DestinationError, ImageRejected, ModelError, SourceError
-from featuremill.images import decode
 from featuremill.images.decode import Limits
 from featuremill.images.sandbox import InChild
 from featuremill.models import registry
@@ -49,10 +48,10 @@ def embed(
     data = read(embedded, image)
     network = network_of(embedded, weights, progress)
     # as the run did: only the fp32 contract decodes every pixel of large JPEGs
-    target = None if embedded.network["contract"] == "fp32" else network.input_size
+    target = None if embedded.network["contract"] == "fp32" else network.preprocessing.target
     try:
         with InChild(Limits(), target=target) as decoder:
-            pixels = decode.resize(decoder.decode(data).pixels, network.input_size)
+            pixels = network.preprocessing.apply(decoder.decode(data).pixels)
     except ImageRejected as rejected:
         raise SourceError(
             f"{image} cannot be embedded: {rejected.reason}", "Name another image."

@@ -175,7 +175,7 @@ class Extraction:
             source=job.source,
             destination=job.destination,
             limits=limits,
-            input_size=job.network.input_size,
+            preprocessing=job.network.preprocessing,
             model_id=job.model_id,
             run=job.run,
             every_pixel=job.contract == "fp32",

@@ -119,14 +119,14 @@ class Examine:
         # a child, so that an image that kills its decoder cannot end the probe
         with InChild(task.limits, work.image_timeout, work.decoder, target) as decoder:
             for item in decode(
-                fetch(references, task.source, task.limits), decoder, task.input_size
+                fetch(references, task.source, task.limits), decoder, task.preprocessing
             ):
                 moments.append(time.perf_counter())
                 if isinstance(item, Picture):
                     pixels.append(item.pixels)
         # the first one waits for the child's start
         seconds = (moments[-1] - moments[0]) / (len(moments) - 1) if len(moments) > 1 else 0.0
-        return np.array(pixels, np.uint8).reshape(-1, *task.input_size, 3), seconds
+        return np.array(pixels, np.uint8).reshape(-1, *task.preprocessing.size, 3), seconds
 
 
 def _timed(engine: Engine, pixels: Pixels) -> tuple[FeatureBatch, float]:

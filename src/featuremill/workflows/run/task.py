@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from featuremill.dataset.schemas import FEATURES, FEATURES_FOLDER, feature_writer
 from featuremill.errors import ImageRejected
-from featuremill.images import decode as images
 from featuremill.images.decode import Limits
+from featuremill.images.preprocessing import Preprocessing
 from featuremill.images.sandbox import Decoder
 from featuremill.models.engines import BATCH, Engine
 from featuremill.storage import Store
@@ -105,11 +105,11 @@ def fetch(
 def decode(
     fetched: Iterable[Raw | Rejection],
     decoder: Decoder,
-    size: tuple[int, int],
+    preprocessing: Preprocessing,
     decoding: Decoding | None = None,
     patience: float = math.inf,
 ) -> Iterator[Picture | Rejection]:
-    """Bytes to RGB uint8 pixels of the network's input size (height, width).
+    """Bytes to RGB uint8 pixels of the network's input size.
 
     What decoding came to is noted in ``decoding``; from ``patience`` seconds beyond the ordinary
     on, all further images are rejected.
@@ -132,7 +132,7 @@ def decode(
         finally:
             seconds = time.perf_counter() - started
             decoding.note_seconds(reference.path, seconds, len(item.data))
-        pixels = images.resize(decoded.pixels, size)
+        pixels = preprocessing.apply(decoded.pixels)
         decoding.note_levels(reference.path, int(pixels.max()) - int(pixels.min()))
         yield Picture(reference, decoded.width, decoded.height, pixels)
 
@@ -199,7 +199,7 @@ class Task:
     source: Store
     destination: Store
     limits: Limits
-    input_size: tuple[int, int]
+    preprocessing: Preprocessing
     model_id: str
     run: str
     every_pixel: bool
@@ -207,7 +207,7 @@ class Task:
     @property
     def target(self) -> tuple[int, int] | None:
         """What a decoder may decode for, if that need not be every pixel."""
-        return None if self.every_pixel else self.input_size
+        return None if self.every_pixel else self.preprocessing.target
 
 
 def run_task(
@@ -235,7 +235,7 @@ def run_task(
     started, cpu_started = time.perf_counter(), time.process_time()
     fetched = fetch(references, task.source, task.limits)
     decoding = Decoding()
-    rows = embed(decode(fetched, decoder, task.input_size, decoding, patience), engine)
+    rows = embed(decode(fetched, decoder, task.preprocessing, decoding, patience), engine)
     data, count, rejections = write_features(rows, task.model_id, task.run)
     if count:
         task.destination.write(f"{FEATURES_FOLDER}/{name}", data)
