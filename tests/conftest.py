@@ -104,8 +104,8 @@ def spark() -> Iterator[SharedSpark]:
 
 
 @pytest.fixture(autouse=True)
-def the_test_during_which_java_died_says_so() -> Iterator[None]:
-    """Others would fail of it later, each in another way."""
+def fail_the_test_in_which_java_dies() -> Iterator[None]:
+    """Blame this test: later ones would fail because of it, each in another way."""
     yield
     if SharedSpark.of_all_tests is not None and (words := SharedSpark.of_all_tests.renewed()):
         pytest.fail(f"the Java of the tests' Spark died during this test: {words}")

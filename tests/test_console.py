@@ -50,7 +50,7 @@ def test_a_log_says_every_ten_seconds_what_goes_on(clock: Clock) -> None:
     ]
 
 
-def test_what_takes_less_than_ten_seconds_needs_no_word(clock: Clock) -> None:
+def test_nothing_is_printed_within_ten_seconds(clock: Clock) -> None:
     log = io.StringIO()
     with ConsoleProgress(Console(file=log)) as progress:
         progress.doing("starting Spark")

@@ -131,7 +131,7 @@ def test_images_unlike_those_fitted_bring_a_warning_that_says_how_far():
     assert "fit one anew" in found.warning
 
 
-def test_so_few_images_that_chance_alone_could_do_it_bring_none():
+def test_a_shift_that_chance_explains_brings_no_warning():
     few = Drift(rows=4, shift=1.0, noise=0.5, chance=1.0, captured=None, fitted=0.9)
     assert not few.warning
     assert replace(few, shift=1.01).warning

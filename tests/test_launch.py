@@ -84,7 +84,7 @@ def photos(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_another_spark_and_a_working_folder_with_modules_of_its_own_have_no_say(
+def test_another_spark_and_modules_of_the_working_folder_are_ignored(
     photos: Path, tmp_path: Path
 ) -> None:
     ended = featuremill(
@@ -167,7 +167,7 @@ def test_a_java_that_dies_while_it_starts(
     assert "Traceback" not in ended.stderr
 
 
-def test_what_is_left_with_a_say_is_named_where_spark_does_not_start(
+def test_variables_that_still_count_are_named_when_spark_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in os.environ:

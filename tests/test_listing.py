@@ -155,7 +155,7 @@ class TestSkipped:
             ("IMG_0.jpg.crdownload", ".crdownload"),
         ],
     )
-    def test_what_systems_and_programs_leave_beside_images_is_none(self, key, reason):
+    def test_files_of_systems_and_programs_are_skipped(self, key, reason):
         source = ListOnly([Listed(f"s3://fruits/{key}", 1, "v")])
         assert skipped(source) == {reason: 1}
 

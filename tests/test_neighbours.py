@@ -84,14 +84,14 @@ class TestAgainstAllProducts:
         expected[every, every] = -np.inf
         np.testing.assert_array_equal(found, best_of(expected, 7))
 
-    def test_of_equal_rows_those_with_the_lowest_numbers(self) -> None:
+    def test_ties_go_to_the_lowest_row_numbers(self) -> None:
         rows = like_features(700, 40)
         rows[300:400] = rows[650]
         found, cosines = nearest(rows[650:651], rows, 30, skip=np.array([650]))
         assert found[0].tolist() == list(range(300, 330))
         np.testing.assert_allclose(cosines, 1, atol=1e-6)
 
-    def test_of_many_equal_rows_too_though_products_are_rounded(self) -> None:
+    def test_many_ties_go_to_the_lowest_row_numbers_despite_rounding(self) -> None:
         rows = like_features(2000, 300)
         rows[100:140] = rows[1400:1430] = rows[7]
         every = np.arange(2000)

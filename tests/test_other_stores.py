@@ -178,7 +178,9 @@ class TestARedirectOfAnObject:
             with answering(outer) as other:
                 yield f"http://localhost:{other}"
 
-    def test_to_another_host_is_not_followed(self, endpoint: str, asked: list[str]) -> None:
+    def test_a_redirect_to_another_host_is_not_followed(
+        self, endpoint: str, asked: list[str]
+    ) -> None:
         store = open_store("s3://photos", endpoint_url=endpoint)
         for read in (store.read, store.size, lambda name: store.fetch(f"s3://photos/{name}").data):
             with pytest.raises((StorageError, OSError), match="leads to another address"):
@@ -268,7 +270,9 @@ class TestAPassword:
         error = FeaturemillError("cannot reach http://jane:hunter2@proxy:3128/x", "Ask a@b.org.")
         assert str(error) == "cannot reach http://proxy:3128/x\nAsk a@b.org."
 
-    def test_of_the_environment_stands_in_no_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_password_of_the_environment_is_in_no_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://jane:hunter2@127.0.0.1:9")
         monkeypatch.setattr("featuremill.storage.s3_clients._PATIENCE_SECONDS", 0.0)
         with pytest.raises(FeaturemillError) as failed:

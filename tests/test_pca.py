@@ -251,7 +251,7 @@ def test_a_feature_that_hardly_fired_makes_no_score_explode(at):
 
 
 @pytest.mark.parametrize("small", [1e-9, 1.0])
-def test_what_did_not_fire_so_seldom_or_so_weakly_is_scikit_learns(small):
+def test_a_feature_that_is_not_rare_is_scaled_as_by_scikit_learn(small):
     rows = fired_once(1.0)
     rows[:100, -1] = np.linspace(0.5, 1, 100)  # a quarter of the images, however weakly
     rows[:, -1] *= small
@@ -332,7 +332,7 @@ def test_signs_make_the_largest_loading_positive():
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_of_loadings_equal_but_for_rounding_the_first_is_positive(seed):
+def test_the_first_of_loadings_equal_but_for_rounding_is_positive(seed):
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(30, 2)) @ rng.normal(size=(2, 2)) * [1, 3]
     components = fit(rows).components_  # two standardised features load alike

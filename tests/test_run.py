@@ -378,7 +378,7 @@ def test_one_image_alone_has_features_but_no_pca(spark, tmp_path):
     assert not (dest / "reduced").exists()
 
 
-def test_where_no_pca_can_be_made_any_more_none_of_gone_images_is_left(spark, few, tmp_path):
+def test_the_pca_of_images_that_are_gone_is_removed_where_none_can_be_fitted(spark, few, tmp_path):
     dest = tmp_path / "results"
     run(offline(few, dest), spark=spark)
     # as a run leaves it that died while it discarded

@@ -131,7 +131,7 @@ def test_a_total_is_shared_by_what_is_nearest_to_the_classes_shares():
         ),
     ],
 )
-def test_what_could_not_be_as_asked_is_said(source, dest, options, warning):
+def test_a_warning_tells_what_could_not_be_done_as_asked(source, dest, options, warning):
     taken = sample(SampleConfig(str(source), str(dest), dry_run=True, **options))
     assert taken.warnings == (warning,)
 

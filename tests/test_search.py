@@ -681,7 +681,7 @@ class TestRealPhotographs:
 
 
 @pytest.mark.parametrize("ask", [duplicates, outliers, load])
-def test_what_is_loaded_is_no_answer_to_another_question(dest, ask) -> None:
+def test_loaded_features_are_not_searched_as_something_else(dest, ask) -> None:
     loaded = load(dest)
     assert ask(loaded).on == ask(loaded, on="features").on == "features"
     with pytest.raises(ConfigError, match="on is 'nonsense'"):

@@ -80,7 +80,7 @@ def test_a_call_gives_its_outcome_or_its_error() -> None:
             Background(fail).result()
 
 
-def test_a_java_that_dies_before_the_call_begins_is_no_call_that_never_ends() -> None:
+def test_a_call_ends_if_java_dies_before_it_begins() -> None:
     class WithoutJava(threading.Thread):
         def run(self) -> None:
             """Fail as `InheritableThread` does where it cannot hand on its properties."""

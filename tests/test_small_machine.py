@@ -97,7 +97,7 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_where_no_run_fits_more_memory_is_the_only_remedy(
+def test_more_memory_is_the_only_remedy_where_no_run_fits(
     this_machine: Callable[[int, int], None],
 ) -> None:
     this_machine(1, 512_000_000)

@@ -306,7 +306,7 @@ class TestFetch:
 
     @settings(max_examples=50)
     @given(st.binary(min_size=1, max_size=100).filter(lambda name: not {0, 47} & set(name)))
-    def test_whatever_the_name(self, name):
+    def test_a_file_of_any_name_is_fetched(self, name):
         if name in (b".", b".."):
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -595,23 +595,23 @@ class TestNoRoom:
             store.write("report.html", b"1")
         return str(failed.value)
 
-    def test_of_inodes(self, monkeypatch, store, room):
+    def test_no_inode_is_left(self, monkeypatch, store, room):
         said = self.failing(monkeypatch, store, errno.ENOSPC, room)
         assert "no inode left for another file (0 of 65,536 are free; 2.0 GiB are)" in said
         assert "many small ones first" in said
 
-    def test_of_bytes_also_where_inodes_are_not_counted(self, monkeypatch, store, room):
+    def test_no_byte_is_left_and_inodes_are_not_counted(self, monkeypatch, store, room):
         """As Btrfs does not."""
         room.f_files, room.f_bavail = 0, 0
         said = self.failing(monkeypatch, store, errno.ENOSPC, room)
         assert "No space left on device (0 MiB are free)" in said
 
-    def test_of_a_quota(self, monkeypatch, store, room):
+    def test_a_quota_is_used_up(self, monkeypatch, store, room):
         said = self.failing(monkeypatch, store, errno.EDQUOT, room)
         assert "the quota of this user or folder is used up" in said
         assert "quota -s" in said
 
-    def test_of_inodes_for_a_commit_of_delta(self, monkeypatch, room, tmp_path):
+    def test_no_inode_is_left_for_a_commit_of_delta(self, monkeypatch, room, tmp_path):
         monkeypatch.setattr(os, "statvfs", lambda _: room)
         said = no_room(DeltaError("Generic error: No space left (os error 28)"), tmp_path / "new")
         assert said is not None

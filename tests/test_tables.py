@@ -216,7 +216,7 @@ class TestCommit:
         assert "minValues" not in log
         assert "maxValues" not in log
 
-    def test_nor_does_one_after_another_tool_wrote_to_the_table(self, table):
+    def test_the_log_holds_no_paths_after_another_tool_wrote_to_the_table(self, table):
         row = {"path": "/secret/0.jpg", "run": "someone", "status": OK}
         write_deltalake(
             table.store.table(table.folder)[0],

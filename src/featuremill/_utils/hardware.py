@@ -90,7 +90,7 @@ def _group_limits(root: Path, controller: str, unified: str, file_of_v1: str) ->
 
 
 def hardware() -> dict[str, Any]:
-    """The driver's machine."""
+    """Describe the driver's machine."""
     return {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
@@ -128,7 +128,7 @@ class Peak:
         return self.look()
 
     def look(self) -> int:
-        """What is held now."""
+        """Measure what is held now, and note it if it is the most so far."""
         total = 0
         for process in [self._process, *self._process.children(recursive=True)]:
             # a process may end while it is looked at
@@ -141,7 +141,7 @@ class Peak:
 
 @contextmanager
 def peak_memory() -> Iterator[Peak]:
-    """Sample the memory all the time that the block takes."""
+    """Measure the memory several times a second while the block runs."""
     peak, ended = Peak(), threading.Event()
 
     def watch() -> None:
@@ -164,7 +164,7 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """What the processor can, in the kernel's words; empty where it does not say (macOS)."""
+    """Flags of the processor, as the kernel names them; empty where it names none (macOS)."""
     return frozenset((_cpu_line("flags") or _cpu_line("Features")).split())
 
 
@@ -183,7 +183,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def die_first(how_much: int) -> None:
-    """Let Linux end this process before others; elsewhere do nothing.
+    """Have Linux end this process before others when memory runs out; elsewhere do nothing.
 
     Which one it ends is then no matter of chance: the one whose loss costs an image or a task,
     not the one whose loss ends the run. A higher value set before stays.
@@ -200,7 +200,7 @@ def die_first(how_much: int) -> None:
 
 
 class OwnBound:
-    """What this process may allocate beyond what it has now; without effect where Linux is not.
+    """Bounds what this process may allocate beyond what it has now; does nothing outside Linux.
 
     Beyond it the kernel refuses, and who asked sees a lack of memory. What is bounded is private
     memory that may be written (RLIMIT_DATA), not the whole address space: of that the C library

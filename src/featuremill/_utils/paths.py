@@ -51,7 +51,7 @@ def of_place(place: str) -> str:
 
 
 def prefix_of(place: str) -> str:
-    """What the path of everything in a folder, or below a URL, begins with.
+    """The beginning that the paths of everything in a folder, or below a URL, have in common.
 
     >>> prefix_of("/photos/"), prefix_of("s3://fruits")
     ('/photos/', 's3://fruits/')
@@ -99,7 +99,7 @@ def of_class(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    r"""A name from the command line in a message, where ``%`` is no escape.
+    r"""A name from the command line as a message shows it, where ``%`` is no escape.
 
     >>> shown("50% ripe"), shown("caf\udce9")
     ('50% ripe', 'caf%E9')

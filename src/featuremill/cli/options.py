@@ -69,7 +69,7 @@ def _click_option(name: str, option: Option) -> Callable[..., Any]:
 
 
 def run_config(**given: Any) -> RunConfig:
-    """What was asked for on the command line."""
+    """The run that the options of a command line ask for."""
     return RunConfig(**parsed(**given))
 
 

@@ -49,7 +49,7 @@ class RejectLimit:
 
 @dataclass(frozen=True)
 class Bound:
-    """What a value must be.
+    """A condition that the value of an option must meet.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def share(remedy: str) -> Bound:
 
 @dataclass(frozen=True)
 class Option:
-    """How a field of :class:`RunConfig` is given on a command line.
+    """An option of the command line for a field of :class:`RunConfig`.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Option:
     not_on_cluster: str = ""
 
     def words(self, value: Any) -> list[str]:
-        """The words of a command line that give a field this value, which is not its default."""
+        """The arguments of a command line that set the field to a value other than its default."""
         if self.kind is bool:
             return [self.flag.rpartition("/")[2]]
         if self.separator:

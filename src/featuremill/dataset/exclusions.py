@@ -49,7 +49,7 @@ class Forgotten:
         return len(self.hashes)
 
     def adding(self, paths: Iterable[str]) -> "Forgotten":
-        """These and some more."""
+        """A copy with some more paths."""
         return replace(self, hashes=self.hashes.union(map(self._hash, paths)))
 
     def to_bytes(self) -> bytes:
@@ -62,7 +62,7 @@ class Forgotten:
 
 
 def read_forgotten(destination: Store) -> Forgotten:
-    """What a destination was made to forget.
+    """Read which images a destination was made to forget.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_forgotten(destination: Store) -> Forgotten:
 def read_all_forgotten(
     destination: Store, pca_from: str | None, endpoint_url: str | None, region: str | None
 ) -> tuple[Forgotten, ...]:
-    """What a destination was made to forget, and what the one was whose PCA it uses.
+    """Read what a destination was made to forget, and also the one whose PCA it uses.
 
     Raises
     ------

@@ -16,7 +16,7 @@ _MET, _SELECTED = np.uint8(1), np.uint8(2)
 
 
 class Known:
-    """What the features table holds of one model, as 26 bytes an image.
+    """The images that the features table holds of one model, in 26 bytes each.
 
     Paths are kept as 128-bit digests in a sorted array, so that a million of them take 26 MB
     and a look-up costs microseconds.

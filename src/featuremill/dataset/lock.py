@@ -352,7 +352,7 @@ def _run_of(found: bytes) -> str | None:
 
 
 def _started(pid: int) -> float:
-    """When a process started; NoSuchProcess if it has ended."""
+    """Time at which a process started; raises NoSuchProcess if it has ended."""
     process = psutil.Process(pid)
     if process.status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(pid)
@@ -367,7 +367,7 @@ def _started(pid: int) -> float:
 
 @cache
 def _process_space() -> str:
-    """Which start of the machine, and which container: another's process ids mean others."""
+    """Names the boot and the container of this process: process ids mean nothing beyond them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

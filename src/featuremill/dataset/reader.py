@@ -78,7 +78,7 @@ class Dataset:
 
     @classmethod
     def now(cls, store: Store, network: Mapping[str, Any]) -> "Dataset":
-        """What a destination that has a features table holds now of a network."""
+        """Open what a destination with a features table holds now of a network."""
         return cls(store, network, features_table(store).files(status=OK))
 
     @property
@@ -104,7 +104,7 @@ class Dataset:
 
 
 def open_dataset(store: Store) -> Dataset:
-    """What a destination holds now.
+    """Open what a destination holds now.
 
     Raises
     ------

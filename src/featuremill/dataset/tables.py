@@ -86,7 +86,7 @@ class Table:
         self._attempt("the table could not be created in", create)
 
     def check(self) -> None:
-        """Refuse what this code cannot keep right.
+        """Refuse a table that this code cannot write to correctly.
 
         Raises
         ------
@@ -252,7 +252,7 @@ class Table:
             return sum(1 for _ in pool.map(self.store.remove, names))
 
     def _attempt(self, failed: str, act: Callable[[], None]) -> None:
-        """Act again after a failure, which may have been a lost answer; for half a minute."""
+        """Repeat an action that failed, for half a minute: its answer may have been lost."""
         from deltalake.exceptions import DeltaError
 
         failure: Exception | None = None
@@ -344,7 +344,7 @@ def without_rows(
 
 
 def is_of_model(batch: pa.RecordBatch, model_id: str) -> pa.BooleanArray:
-    """Which rows of the features table are of a model."""
+    """Mark the rows of a batch that are of a model."""
     return pc.equal(batch["model_id"], model_id)
 
 

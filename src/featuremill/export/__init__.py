@@ -15,7 +15,7 @@ from featuremill.export.forms import form_named
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The files that an export has written.
 
     Attributes
     ----------

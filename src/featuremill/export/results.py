@@ -43,7 +43,7 @@ class ExportRows(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey:
-    """What must be known of all rows before the first is written.
+    """Counts and lengths of all rows, which are needed before the first is written.
 
     ``labels`` are sorted; the lengths are in characters.
     """
@@ -56,7 +56,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Results(Dataset):
-    """What a destination holds, with its PCA.
+    """The embedded images of a destination, with its PCA.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Results(Dataset):
         return self.pca
 
     def source(self) -> Store | None:
-        """Where the images came from, if that is known."""
+        """The store that the images came from, if that is known."""
         if self.record is None:
             return None
         config = self.record.config

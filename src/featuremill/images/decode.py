@@ -267,7 +267,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 @cache
 def _formats() -> list[str]:
-    """What is decoded in this process: HEIC too, where the extra ``heif`` is installed."""
+    """Names of the formats that are decoded: also HEIC, where the extra ``heif`` is installed."""
     Image.init()
     heif = []
     if importlib.util.find_spec("pi_heif") is not None:

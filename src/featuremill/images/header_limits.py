@@ -111,7 +111,7 @@ def _check_walk(what: str, number: int, most: int) -> None:
 
 
 def _start_of_scan(jpeg: bytes) -> int:
-    """Where the pixels begin, behind segments that are not too many."""
+    """Position of the first scan; rejects a JPEG with too many segments before it."""
     at = 2
     for number in range(len(jpeg)):
         fill = _FILL.match(jpeg, at)

@@ -38,7 +38,7 @@ Codes = npt.NDArray[np.uint16]
 
 
 class _Scan(NamedTuple):
-    """What it takes to read the coefficients: tables by component, components by block."""
+    """What is needed to read the coefficients: tables by component, components by block."""
 
     start: int
     blocks: Integers
@@ -97,13 +97,13 @@ def fine_detail(jpeg: bytes) -> Detail | None:
 
 
 def _contrast(power: Floats, first: int) -> float:
-    """Of waves along one axis that hardly change along the other, which alone come out slow."""
+    """Contrast of waves along one axis that hardly change along the other: these come out slow."""
     along_x, along_y = power[..., :2, first:].sum((2, 3)), power[..., first:, :2].sum((2, 3))
     return _largest(np.sqrt(np.maximum(along_x, along_y)))
 
 
 def _regular(power: Floats) -> float:
-    """Of fine waves in samples whose blocks are far more alike than their pixels."""
+    """Contrast of fine waves in samples whose blocks are far more alike than their pixels."""
     light = power[:, :1]
     fine = np.sqrt(light[..., 3:, :].sum((2, 3)) + light[..., :3, 3:].sum((2, 3)))
     coarse = np.sqrt(light[..., 0, 0])  # how the means of blocks differ
@@ -111,7 +111,7 @@ def _regular(power: Floats) -> float:
 
 
 def _largest(contrasts: Floats) -> float:
-    """By samples and components: the largest but for outliers."""
+    """The largest contrast of all samples and components, but for outliers."""
     return float(np.sort(contrasts.max(axis=1))[-1 - _OUTLIERS])
 
 

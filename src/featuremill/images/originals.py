@@ -22,7 +22,7 @@ class ChangedError(ImageRejected):
 
 
 class UnusedError(Exception):
-    """Why an image cannot be used."""
+    """An image cannot be used; the message says why."""
 
 
 def read_original(source: Store, path: str, version: str | None) -> bytes:
@@ -44,7 +44,7 @@ def read_original(source: Store, path: str, version: str | None) -> bytes:
 
 
 def out_of_reach(source: Store, path: str) -> str:
-    """Why no image can be read at all: asked once, since each would be waited for in vain."""
+    """Say why no image can be read at all, or nothing; checked once, since each would time out."""
     try:
         source.fetch(path)
     except StorageError as error:
@@ -60,7 +60,7 @@ def read_again(
     images: Mapping[int, tuple[str, str]],
     use: Callable[[bytes], Used],
 ) -> tuple[dict[int, Used], Counter[str]]:
-    """What a function makes of the bytes of some images.
+    """Read some images again, and pass their bytes to a function.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def read_again(
 def use_each(
     rows: Sequence[int], use: Callable[[int], Used], threads: int = 1
 ) -> tuple[dict[int, Used], Counter[str]]:
-    """What a function makes of each row, and why it makes nothing of others.
+    """Call a function for each row, and count the reasons of those that cannot be used.
 
     Parameters
     ----------

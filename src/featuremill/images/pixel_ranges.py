@@ -24,7 +24,7 @@ _UNSIGNED, _SIGNED = 1, 2
 _USUAL_BITS = (8, 10, 12, 14, 16)
 _USUAL_TOPS = (1.0, 255.0, 65_535.0)
 _TOLERANCE = 0.1
-"""By so much of the range floats may overshoot, as they do where a picture was resampled."""
+"""Share of the range by which floats may overshoot, as they do where a picture was resampled."""
 _LEAST_SHARE = 16
 """Floats that use less than this part of their range would be nearly black: they are no guess."""
 

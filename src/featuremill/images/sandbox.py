@@ -43,7 +43,7 @@ _STDOUT, _STDERR = 1, 2
 
 
 class Decoder(Protocol):
-    """What turns the bytes of one image into pixels; used in a ``with`` block."""
+    """Turns the bytes of one image into pixels; used in a ``with`` block."""
 
     def decode(self, data: bytes) -> Decoded:
         """Decode one image.
@@ -66,7 +66,7 @@ class Decoder(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what decoding needed."""
+        """Release what decoding needed."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +76,7 @@ class Decoder(Protocol):
 
 
 class _Limited(Decoder):
-    """What both kinds of decoder are told.
+    """The parameters that both kinds of decoder have in common.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def _tiff(tags: dict[int, Tag]) -> str:
 
 
 def _jpeg(data: bytes) -> str:
-    """Of twelve bits, or lossless: what libjpeg-turbo's usual build leaves out."""
+    """Recognize JPEGs of twelve bits and lossless ones, which libjpeg-turbo does not decode."""
     frame = _FRAME.search(data, 2, 1 << 16)
     if frame is None or frame[2] == b"\x08":
         return ""

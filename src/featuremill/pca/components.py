@@ -211,7 +211,7 @@ class PCA:
         return np.asarray(Z @ self.components_ * self.scale_ + self.mean_, dtype=np.float64)
 
     def description(self) -> dict[str, Any]:
-        """What was fitted, as plain JSON values, for ``pca.json`` and for people."""
+        """The fit as plain JSON values, for ``pca.json`` and for people."""
         cumulative = np.cumsum(self.spectrum_)
         return {
             "format": FORMAT,
@@ -309,7 +309,7 @@ def components_needed(spectrum: FloatMatrix, variance: float) -> int:
 
 
 def rounding(spectrum: FloatMatrix) -> float:
-    """What sums of shares may be off by: len(spectrum) times the spacing of float64 at 1."""
+    """Rounding error of a sum of shares: len(spectrum) times the spacing of float64 at 1."""
     return len(spectrum) * float(np.finfo(np.float64).eps)
 
 
@@ -378,7 +378,7 @@ def _of(description: Mapping[str, Any], name: str, *kinds: type | None) -> Any:
 
 
 def _fault(pca: PCA) -> str:
-    """Why arrays cannot be those of a PCA, or nothing."""
+    """Say why arrays cannot be those of a PCA; empty if they can."""
     d, k = len(pca.mean_), len(pca.components_)
     arrays = pca._arrays()
     wanted = {"mean": (d,), "scale": (d,), "components": (k, d), "explained_variance": (k,)}

@@ -54,7 +54,7 @@ class KeptPca:
 
 @dataclass(frozen=True)
 class Since:
-    """How the features table differs from an earlier version of itself.
+    """The changes of the features table since an earlier version.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ def measure_drift(
 
 
 def far_beyond(destination: Store, kept: KeptPca) -> Beyond:
-    """Look through the reduced table for scores far beyond those that a PCA was fitted to."""
+    """Find scores in the reduced table far beyond those that a PCA was fitted to."""
     pca, n = kept.pca, kept.pca.n_samples_
     # of n numbers none is farther than this from their mean, in standard deviations
     possible = float(np.sqrt(pca.explained_variance_[0])) * (n - 1) / np.sqrt(n)
@@ -324,6 +324,6 @@ def _fitted_version(kept: KeptPca) -> int:
 
 
 def _missing_from(files: Sequence[DataFile], others: Sequence[DataFile]) -> list[DataFile]:
-    """Those of the others that are not among some files."""
+    """The files of `others` that are not among `files`."""
     names = {file.name for file in files}
     return [file for file in others if file.name not in names]

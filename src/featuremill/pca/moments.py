@@ -128,7 +128,7 @@ class Moments:
         return np.asarray(self.scatter.diagonal() / (self.n - 1))
 
     def scale(self) -> FloatMatrix:
-        """What standardising divides each feature by, of shape (d,).
+        """The divisor of each feature in standardising, of shape (d,).
 
         Returns
         -------

@@ -30,7 +30,7 @@ _ROWS_PER_TASK = 250_000
 
 @dataclass(frozen=True)
 class RowSelection:
-    """Which rows of the features table are meant: all of a model, or those of some files.
+    """A selection of feature rows: all of a model, or those of some files.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class Rejected(NamedTuple):
 
 
 class PrecisionParity(NamedTuple):
-    """How close the fast path came to float32: the smallest cosine over so many images."""
+    """The smallest cosine of the fast path to float32, over the images compared."""
 
     smallest_cosine: float
     compared: int
@@ -88,7 +88,7 @@ class ClassFacts(NamedTuple):
 
 
 class LabelAccuracy(NamedTuple):
-    """How often the nearest neighbours of an image tell its class, with the 95 % interval."""
+    """The share of images whose class their neighbours predict, with its 95 % interval."""
 
     of: str
     share: float
@@ -123,7 +123,7 @@ class OutlierRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureFindings:
-    """What the features tell; a row is an image of the explorer.
+    """Everything that the report says about the features; a row is an image of the explorer.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ class FeatureFindings:
         return list(dict.fromkeys([*single, *groups, *ends, *examples]))
 
     def mistakes(self) -> list[Mistake]:
-        """Which classes were taken for which, most often first."""
+        """The classes that were taken for others, the most frequent first."""
         asked: Counter[str] = Counter()
         for (label, _), images in self.confusion.items():
             asked[label] += images

@@ -27,7 +27,7 @@ SHAPES: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 
 
 class Look(NamedTuple):
-    """How the points of a class are drawn; indices into :data:`COLOURS` and :data:`SHAPES`."""
+    """Colour and shape of a class's points, as indices into :data:`COLOURS` and :data:`SHAPES`."""
 
     colour: int
     shape: int
@@ -180,7 +180,7 @@ def pack(
 
 
 def places(sheets: Sheets, images: int) -> dict[str, Any]:
-    """Which tile shows which image.
+    """Tell the page which tile shows which image.
 
     Returns
     -------

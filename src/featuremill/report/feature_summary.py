@@ -43,7 +43,7 @@ _EXAMPLES, _MOST_EXAMPLES = 4, 600
 
 
 def find(rows: ReportRows, pca: PCA | None) -> tuple[FeatureFindings, Explorer | None]:
-    """What the features tell, and the explorer's images where there are components.
+    """Compute what the report says, and the explorer's images where there are components.
 
     The features of `rows` are made directions, in place: they are most of the memory.
     """
@@ -85,14 +85,14 @@ def _told(
     rows: ReportRows,
     asked: NDArray[np.int64],
 ) -> dict[str, LeaveOneOut]:
-    """What neighbours tell by these features too; nothing where there is but one class."""
+    """Add the accuracy by these features; empty where there is only one class."""
     if len(set(rows.labels)) < 2:
         return {}
     return {**before, of: leave_one_out(unit, rows.labels, k=_NEIGHBOURS, queries=asked)}
 
 
 def _apart(unit: NDArray[np.float32]) -> FeatureFindings:
-    """What lies close together, and what lies alone."""
+    """Find images that are close together, and images far from all others."""
     if unit.shape[1] < FEWEST_COMPONENTS:
         return FeatureFindings(left_out={"alike": FEW_COMPONENTS, "outliers": FEW_COMPONENTS})
     pairs = similar_pairs.most_alike(unit, LOWEST_COSINE, _MOST_PAIRS)

@@ -27,7 +27,7 @@ _BLOCK: Final = 1024
 
 
 class Centres(NamedTuple):
-    """Where classes lie.
+    """The centres of classes, and how close they are.
 
     Attributes
     ----------

@@ -84,7 +84,7 @@ class Embedded:
         return len(self.vectors)
 
     def image(self, row: int) -> Image:
-        """What is known of one image."""
+        """The image of a row."""
         return Image(*(self.images[name][row].as_py() for name in _IMAGE))
 
     def originals(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
@@ -158,7 +158,7 @@ def load(
 
 
 def _record(store: Store) -> RunRecord | None:
-    """The newest run, which only tells what is convenient to know."""
+    """Record of the newest run, or None: the search works without it."""
     try:
         return load_latest(store)
     except DestinationError:

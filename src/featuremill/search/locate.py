@@ -88,7 +88,7 @@ def _ending(paths: pa.ChunkedArray, end: str) -> Indices:
 
 
 def _suggestion(paths: pa.ChunkedArray, end: str) -> str:
-    """What may have been meant: an image of the same name elsewhere, or one spelt alike."""
+    """Suggest an image of the same name elsewhere, or one that is spelt alike."""
     name = end.rpartition("/")[2]
     same = _ending(paths, name)[:_SHOWN]
     close = [paths[int(row)].as_py() for row in same]

@@ -41,7 +41,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often the majority of an image's nearest others bears its label: k-NN, leave one out.
+    """The accuracy of labels predicted by the nearest other images: k-NN, leave one out.
 
     ``low`` and ``high`` bound Wilson's 95 % interval, which is somewhat too narrow, and images of
     labels with two or three images can be outvoted: see
@@ -164,7 +164,7 @@ class _Around:
         return np.asarray(foreign[order])
 
     def accuracy(self) -> Accuracy | None:
-        """How often the votes of the nearest are right."""
+        """Compute how often the votes of the nearest are right."""
         if len(self._names) < 2:
             return None
         votes = self._codes[self.rows[:, :VOTES]]
@@ -173,7 +173,7 @@ class _Around:
         return Accuracy(right / len(votes), low, high, votes.shape[1])
 
     def described(self, places: Indices) -> tuple[Outlier, ...]:
-        """What is known of some of the images."""
+        """Describe some of the images."""
         return tuple(map(self._one, places.tolist()))
 
     def _one(self, place: int) -> Outlier:

@@ -25,7 +25,7 @@ from featuremill.search.neighbors import unit_rows
 def embed(
     embedded: Embedded, image: str, *, weights: str | None = None, progress: Progress
 ) -> Matrix:
-    """Unit row of a file or an object.
+    """Embed a file or an object, as a unit row.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def embed(
 
 
 def read(embedded: Embedded, image: str) -> bytes:
-    """Bytes of a file or an object that is no image of the table."""
+    """Read a file or an object that is no image of the table."""
     path = address(image)
     try:
         return embedded.store_of(path).fetch(path).data
@@ -88,7 +88,7 @@ def read(embedded: Embedded, image: str) -> bytes:
 
 
 def network_of(embedded: Embedded, weights: str | None, progress: Progress) -> Network:
-    """The network that the destination's features are of.
+    """Load the network that computed the destination's features.
 
     The weights are those given, else those of the newest run if they still lie where they lay,
     else the model's own.
@@ -129,7 +129,7 @@ def _sha256(held: Mapping[str, Any]) -> str:
 
 
 def _precision(embedded: Embedded) -> str:
-    """What the features are in, if this machine can: then an image finds itself at cosine 1."""
+    """The precision of the features, if this machine has it: then an image is at 1 to itself."""
     if embedded.record is None or not native_bf16():
         return "fp32"
     used = last_that_embedded(embedded.destination, embedded.record).precision

@@ -87,7 +87,7 @@ _STREAM = re.compile(
 
 
 def why_no_image(below: str, source: str = "") -> str:
-    """Why a name cannot be meant as an image, or nothing.
+    """Say why a name cannot be that of an image; empty if it can.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class Selection:
-    """Which images of a source are meant.
+    """A selection of the images of a source.
 
     Parameters
     ----------

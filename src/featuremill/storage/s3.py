@@ -268,7 +268,7 @@ class S3Store:
         return shared_clients(self.bucket, self.endpoint_url, self.region)
 
     def _ask(self, call: Callable[[Clients], T]) -> T:
-        """What a call gives, tried again while S3 is busy, and once with renewed credentials."""
+        """Make a call, again while S3 is busy, and once with renewed credentials."""
         waits = pauses()
         renewed = False
         while True:

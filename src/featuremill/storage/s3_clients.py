@@ -177,7 +177,7 @@ def _bucket_region(session: Any, bucket: str, endpoint_url: str | None) -> str:
 
 
 def _head_bucket(client: Any, bucket: str) -> Any:
-    """Any answer but that of a store which is busy: a wrong region would spoil all that follows."""
+    """Repeat the request while the store is busy: a wrong region would spoil all that follows."""
     from botocore.exceptions import ClientError
 
     waits = pauses()
@@ -296,7 +296,7 @@ def concerns_store(error: Exception) -> bool:
 
 
 def remedy(error: Exception) -> str:
-    """What to do about an error."""
+    """The remedy of an error."""
     if _is_about_credentials(error):
         return _LOG_IN
     return _TRY_LATER if is_passing(error) else _CHECK

@@ -111,7 +111,7 @@ def is_inside(path: bytes, root: bytes) -> bool:
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """Which file or folder it is, by whatever path it was reached."""
+    """Identity of a file or folder, whatever path it was reached by."""
     return status.st_dev, status.st_ino
 
 

@@ -19,7 +19,7 @@ FORMS = ("onnx", "numpy", "pandas", "huggingface", "projector")
 
 
 class Form(Protocol):
-    """What a module such as ``numpy`` has."""
+    """The interface of a form, which a module such as ``numpy`` has."""
 
     IS_FILE: bool
     """Whether the export is one file; else it is a folder."""
@@ -27,7 +27,7 @@ class Form(Protocol):
     """What is written below the folder; globs where the number of files is open."""
 
     def write(self, results: "Results", output: "Output", progress: Progress) -> Mapping[str, str]:
-        """Write it; returns what there is to say of it, by topic."""
+        """Write the export; returns remarks for people, by topic."""
 
 
 def form_named(name: str) -> Form:

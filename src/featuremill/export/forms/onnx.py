@@ -128,7 +128,7 @@ def load_network(results: Results, progress: Progress) -> Network:
 
 
 def _facts(results: Results, network: Network, pca: PCA) -> dict[str, str]:
-    """What the model says of itself, as text."""
+    """Metadata that the model carries, as text."""
     height, width = network.input_size
     fitted = pca.description()
     resize = f"Image.resize(({width}, {height}), Image.Resampling.BICUBIC)"

@@ -24,7 +24,7 @@ _KIND = ".pptx"
 
 @dataclass(frozen=True)
 class Slides:
-    """What was written.
+    """The presentation that was written.
 
     Attributes
     ----------

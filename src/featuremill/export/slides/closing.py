@@ -19,7 +19,7 @@ _ENOUGH = 0.9
 
 
 def cost(deck: Deck, facts: Facts) -> None:
-    """What these images cost on AWS, or just the prices where no run embedded anything."""
+    """Show what these images cost on AWS, or just the prices where no run embedded anything."""
     words, known = deck.words, facts.cost
     said = "; ".join(f"{name}, {date} ({region})" for name, date, region in known.sources)
     values = {"region": known.region, "images": words.number(facts.images), "sources": said}
@@ -92,7 +92,7 @@ def _prices(page: Canvas, words: Words, known: Cost) -> None:
 
 
 def following(deck: Deck, facts: Facts) -> None:
-    """What to do next, by what the run left."""
+    """Propose what to do next, depending on what the run left."""
     words = deck.words
     page = deck.page("following")
     places = BODY.rows(*[1] * _MOST_STEPS, gap=0.16)
@@ -130,7 +130,7 @@ def _steps(words: Words, facts: Facts) -> list[dict[str, str]]:
 
 
 def sources(deck: Deck, facts: Facts) -> None:
-    """Where every figure is from."""
+    """Name the source of every figure."""
     words, record = deck.words, facts.record
     page = deck.page("sources")
     network = record.network

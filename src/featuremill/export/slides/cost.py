@@ -25,7 +25,7 @@ USUAL_SPEED = 106.4
 
 @dataclass(frozen=True)
 class Cost:
-    """What is known of the cost.
+    """The estimated cost, and what it rests on.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Cost:
 
 
 def cost_of(record: RunRecord, images: int, image_bytes: int, region: str | None) -> Cost:
-    """Reckon what so many images cost.
+    """Estimate what a number of images costs.
 
     Parameters
     ----------

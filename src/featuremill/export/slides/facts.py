@@ -24,7 +24,7 @@ MOST_ASKED: Final = 1_000
 
 
 class Told(NamedTuple):
-    """How often neighbours tell an image's class; by the components where there are any."""
+    """How often neighbours predict an image's class, by all features and by the components."""
 
     among: int
     features: LeaveOneOut
@@ -40,7 +40,7 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Facts:
-    """What is known of a destination.
+    """Everything that the slides show of a destination.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Facts:
 
     @property
     def source(self) -> str:
-        """Where the images came from."""
+        """The source of the images, as the record names it."""
         return str(self.record.config["source"])
 
     @property

@@ -17,7 +17,7 @@ _BYTES = 8
 
 
 def chain(deck: Deck, facts: Facts) -> None:
-    """Every step from a path to a component, in the colour of where it runs."""
+    """Show every step from a path to a component, in the colour of where it runs."""
     words = deck.words
     page = deck.page("chain", features=words.number(facts.n_features))
     places = {"driver": Ink.BLUE, "workers": Ink.TEAL}
@@ -41,7 +41,7 @@ def chain(deck: Deck, facts: Facts) -> None:
 
 
 def paths(deck: Deck) -> None:
-    """Why the network travels once and pixels never."""
+    """Show why the network travels once and pixels never."""
     words = deck.words
     page = deck.page("paths")
     drawing, told = BODY.columns(7.4, 4.4, gap=0.45)
@@ -69,7 +69,7 @@ def paths(deck: Deck) -> None:
 
 
 def commits(deck: Deck, facts: Facts) -> None:
-    """Why each image counts exactly once."""
+    """Show why each image counts exactly once."""
     words, record = deck.words, facts.measured
     page = deck.page("commits")
     drawing, told = BODY.rows(1.7, 2.7, gap=0.35)
@@ -95,7 +95,7 @@ def commits(deck: Deck, facts: Facts) -> None:
 
 
 def passes(deck: Deck, pca: PCA) -> None:
-    """Why the PCA reads the features twice, and no more."""
+    """Show why the PCA reads the features twice, and no more."""
     words, d = deck.words, pca.n_features_in_
     rows = words.number(pca.n_samples_)
     page = deck.page("passes", rows=rows, features=words.number(d))
@@ -131,7 +131,7 @@ def _centred(page: Canvas, box: Box, name: str, what: str, ink: Ink) -> None:
 def _between(
     page: Canvas, upper: Box, lower: Box, columns: list[Box], left: str, right: str
 ) -> None:
-    """What two arrows carry, on either side of those in the middle."""
+    """Write what two arrows carry, on either side of those in the middle."""
     gap = Box(0, upper.bottom, 0, lower.top - upper.bottom)
     middle = columns[len(columns) // 2]
     first, last = middle.at(0.35, 0).x, middle.at(0.65, 0).x

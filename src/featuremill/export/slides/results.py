@@ -64,7 +64,7 @@ def _features(deck: Deck, facts: Facts) -> str:
 
 
 def glance(deck: Deck, facts: Facts) -> None:
-    """The figures to be remembered."""
+    """Show the main figures."""
     words = deck.words
     page = deck.page("glance", model=facts.record.network.get("name", ""))
     speed = facts.measured.images_per_second
@@ -114,7 +114,7 @@ def _machine(deck: Deck, facts: Facts) -> list[str]:
 
 
 def classes(deck: Deck, facts: Facts) -> None:
-    """How many images each class has."""
+    """Show how many images each class has."""
     words, found = deck.words, facts.classes
     section = "classes" if len(found) > 1 else "one_class"
     page = deck.page(section, classes=words.number(len(found)), images=words.number(facts.images))
@@ -137,7 +137,7 @@ def classes(deck: Deck, facts: Facts) -> None:
 
 
 def time(deck: Deck, facts: Facts) -> None:
-    """Where the time went."""
+    """Show how the time of the run is divided."""
     words, record = deck.words, facts.measured
     seconds = dict(record.seconds)
     # the workers are examined while the features' time is taken
@@ -160,7 +160,7 @@ def time(deck: Deck, facts: Facts) -> None:
 
 
 def variance(deck: Deck, facts: Facts, pca: PCA) -> None:
-    """How much of the variance the components hold."""
+    """Show how much of the variance the components hold."""
     words, k = deck.words, pca.n_components_
     held = words.percent(facts.variance_held)
     page = deck.page("variance", k=words.number(k), held=held)
@@ -192,7 +192,7 @@ def variance(deck: Deck, facts: Facts, pca: PCA) -> None:
 
 
 def plane(deck: Deck, facts: Facts, pca: PCA, points: Points) -> None:
-    """Images in the plane of the first two components."""
+    """Show images in the plane of the first two components."""
     words = deck.words
     largest = [label for label, _ in facts.classes[: len(charts.SERIES)]]
     others = words("plane.others")
@@ -229,7 +229,7 @@ def _chosen(points: Points, largest: set[str]) -> list[int]:
 
 
 def neighbours(deck: Deck, told: Told) -> None:
-    """How often the nearest neighbours of an image bear its class."""
+    """Show how often the nearest neighbours of an image have its class."""
     words, whole = deck.words, told.features
     share = words.percent(whole.accuracy)
     page = deck.page(
@@ -262,7 +262,7 @@ def neighbours(deck: Deck, told: Told) -> None:
 
 
 def _mistakes(deck: Deck, page: Canvas, told: Told, top: float) -> None:
-    """Which classes are taken for which, by the components where there are any."""
+    """List which classes are taken for which, by the components where there are any."""
     words = deck.words
     wrong = mistakes((told.reduced or told.features).confusion)
     if not wrong:
@@ -283,7 +283,7 @@ def _interval(deck: Deck, told: object) -> str:
 
 
 def ledger(deck: Deck, facts: Facts) -> None:
-    """Every image accounted for, and why some were rejected."""
+    """Show the ledger of the run, and why images were rejected."""
     words, counted = deck.words, facts.record.ledger
     page = deck.page("ledger", listed=words.number(counted.listed))
     sums, table = BODY.rows(1.5, 3.0, gap=0.3)

@@ -28,7 +28,7 @@ class Words:
         self._texts = tomllib.loads(file.read_text(encoding="utf-8"))
 
     def raw(self, key: str) -> Any:
-        """What stands at ``section.name``: a text, a list or a table; KeyError if nothing does."""
+        """The entry ``section.name``: a text, a list or a table; KeyError if there is none."""
         found: Any = self._texts
         for part in key.split("."):
             found = found[part]

@@ -13,7 +13,7 @@ EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What to draw; checked when made.
+    """The pictures to draw; checked when it is made.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ BATCH = 200  # pictures a worker draws between two reports: about a third of a s
 
 @dataclass(frozen=True)
 class SynthResult:
-    """What was written: pictures, bytes in their files, and wall-clock seconds."""
+    """The number of pictures written, the bytes of their files, and the wall-clock seconds."""
 
     count: int
     bytes: int

@@ -74,7 +74,7 @@ def nearest(
 
 
 def outlyingness(cosines: Matrix) -> Matrix:
-    """How far rows lie from others: 1 - the mean cosine to their nearest.
+    """Compute how far rows are from others: 1 - the mean cosine to their nearest.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def cosines_of_pairs(left: Matrix, i: Indices, right: Matrix, j: Indices) -> NDA
 
 
 def rounded_cosines(left: Matrix, i: Indices, right: Matrix, j: Indices) -> Matrix:
-    """What :func:`cosines_of_pairs` gives, rounded to float32, and soon where pairs are many.
+    """The same as :func:`cosines_of_pairs`, rounded to float32, and faster for many pairs.
 
     Parameters
     ----------

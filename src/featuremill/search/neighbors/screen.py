@@ -103,7 +103,7 @@ def above(
 def pieces(
     left: Side, right: Side, floor: float | NDArray[np.float32]
 ) -> Iterator[tuple[Indices, Indices, NDArray[np.float32]]]:
-    """What :func:`above` gives, in order, some :data:`PIECE` pairs at a time; at least once."""
+    """Yield the pairs of :func:`above` in order, some :data:`PIECE` at a time, at least once."""
     product = left.short[left.rows] @ right.short[right.rows].T  # (a, b)
     passing = _passing(product, floor, right.short.shape[1])
     bounds = right.short is not right.vectors
@@ -122,7 +122,7 @@ def pieces(
 def _passing(
     product: NDArray[np.float32], floor: float | NDArray[np.float32], width: int
 ) -> NDArray[np.bool_]:
-    """Where products of rows so wide may be at least `floor`."""
+    """Find the pairs whose products may be at least `floor`."""
     return np.asarray(product >= np.subtract(floor, tolerance(width), dtype=np.float32))
 
 

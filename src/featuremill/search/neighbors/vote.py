@@ -19,7 +19,7 @@ WILSON_Z: Final = 1.959964
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """How often an image's nearest neighbours bear its label.
+    """The accuracy of labels predicted from the nearest neighbours.
 
     Attributes
     ----------

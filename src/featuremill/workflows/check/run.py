@@ -22,7 +22,7 @@ _DAMAGED = (ValueError, TypeError, KeyError, AttributeError)
 
 @dataclass(frozen=True)
 class Held:
-    """What lies at a destination.
+    """The files, the record and the network of a destination.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Columns:
 
 @dataclass
 class FeatureRows:
-    """What a pass over the features table found of one model.
+    """The rows of one model, as one pass over the features table found them.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class FeatureRows:
 
 @dataclass
 class ReducedRows:
-    """What a pass over the reduced table found.
+    """The rows of the reduced table, as one pass found them.
 
     Attributes
     ----------

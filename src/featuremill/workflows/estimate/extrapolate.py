@@ -48,7 +48,7 @@ def largest_task(images: int, seconds_each: float, slots: int) -> int:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the runs of a sample showed.
+    """The measurements of the runs of a sample.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ _NOISE = 1e-3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a whole run would take.
+    """The estimate of a whole run.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def expunge(table: Table) -> tuple[int, int]:
 
 
 def _hidden(table: Table) -> Iterator[str]:
-    """What a worker that was killed had begun to write: a vacuum overlooks it."""
+    """Names of files that a killed worker had begun to write, which a vacuum overlooks."""
     for name in list(table.store.names(table.folder)):
         inside = name.removeprefix(f"{table.folder}/")
         if not inside.startswith(f"{_LOG}/") and re.search(r"(^|/)[._]", inside):

@@ -47,7 +47,7 @@ _PERMISSIONS = "s3:GetBucketVersioning, s3:ListBucketVersions and s3:DeleteObjec
 
 @dataclass(frozen=True)
 class Erased:
-    """What a forget removed, or would.
+    """The result of a forget: what it removed, or would remove.
 
     Attributes
     ----------

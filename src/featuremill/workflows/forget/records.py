@@ -49,7 +49,7 @@ def scrub(destination: Store, paths: Iterable[str]) -> list[str]:
 
 
 def warn(destination: Store, forgotten: Mapping[str, Any]) -> None:
-    """Say in the newest record how it differs from the tables from now on."""
+    """Note in the newest record how it differs from the tables from now on."""
     record = load_latest(destination)
     if record is None:
         return
@@ -60,7 +60,7 @@ def warn(destination: Store, forgotten: Mapping[str, Any]) -> None:
 
 
 def forgotten_before(destination: Store) -> dict[str, Any]:
-    """What the newest record has to say of what was forgotten so far, without the versions."""
+    """The entry of the newest record about rows forgotten so far, without the versions."""
     record = load_latest(destination)
     before = (record and record.forgotten) or {}
     try:

@@ -22,7 +22,7 @@ from featuremill.storage import Store
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What stands at a destination while a forget is under way, or after one was interrupted."""
+    """The note at a destination while a forget is under way, or after one was interrupted."""
 
     paths: tuple[str, ...] = ()
     not_found: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Targets:
-    """Images to be forgotten.
+    """The images that are to be forgotten.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Targets:
 
 
 def read_unfinished(destination: Store) -> Unfinished | None:
-    """What an interrupted forget was to do, or None if there is none."""
+    """Read what an interrupted forget was to do, or None if there is none."""
     try:
         found = json.loads(destination.read(UNFINISHED))
         return Unfinished(
@@ -144,7 +144,7 @@ def _meanings(given: str) -> list[str]:
 
 
 def _rows(destination: Store, paths: Collection[str]) -> Counter[tuple[str, str]]:
-    """How many rows of each image are in which place."""
+    """Count the rows of each image in each place."""
     found: Counter[tuple[str, str]] = Counter()
     for place, batch in _paths(destination):
         wanted = pc.is_in(batch, value_set=pa.array(list(paths), pa.string()))

@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
 
 @dataclass
 class Choice:
-    """What was found, and what of it makes the sample.
+    """The images of a source, and those of them that make the sample.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ def quotas(available: Mapping[str, int], config: SampleConfig) -> dict[str, int]
 
 
 def rank(text: str, seed: int, what: str) -> bytes:
-    """Place of a name in the order that a seed gives, the same everywhere and for ever."""
+    """Rank of a name in the order of a seed, the same everywhere and for ever."""
     key, person = seed.to_bytes(8, "little"), what.encode()
     return hashlib.blake2b(text.encode(), digest_size=8, key=key, person=person).digest()
 
@@ -177,7 +177,7 @@ def _candidates(
 
 
 def _reason(item: Reference | Rejection, start: int, classes: frozenset[str]) -> str:
-    """Why something listed cannot be taken, or nothing."""
+    """Say why an entry cannot be taken; empty if it can."""
     reference = item.reference if isinstance(item, Rejection) else item
     if classes and reference.label not in classes:
         return "not selected"

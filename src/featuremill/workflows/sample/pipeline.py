@@ -22,7 +22,7 @@ UNHELD = "a name that the destination cannot hold"
 
 @dataclass(frozen=True)
 class ClassSample:
-    """What a class gave: ``taken`` of its ``available`` images."""
+    """A class of the sample: ``taken`` of its ``available`` images."""
 
     label: str
     available: int
@@ -32,7 +32,7 @@ class ClassSample:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a sample holds.
+    """The result of a sample.
 
     Attributes
     ----------
