@@ -13,8 +13,10 @@ pip := $(python) -m pip --disable-pip-version-check --no-input install --quiet
 resolve := .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-annotate --no-header $(if $(UPGRADE),--upgrade)
 training := PYTHONPATH="$(CURDIR)/.train" $(python)
+# What Spark's workers, jobs and notebooks use.
+with_spark := pyproject.toml $(foreach extra,aws onnxruntime pandas spark,--extra $(extra))
 # What the cluster unpacks: the same versions for one kind of machine, without what a cluster brings.
-resolve_archive := $(filter-out --universal,$(resolve)) pyproject.toml \
+resolve_archive := $(filter-out --universal,$(resolve)) $(with_spark) \
 	--constraints requirements/dev.lock \
 	$(foreach name,pyspark py4j,--no-emit-package $(name))
 # Two at a time, a file in one process: each starts a Spark that takes two cores by itself.
@@ -53,11 +55,13 @@ lint-cloud: .checkov/.stamp ## checkov, without a network: the template for AWS,
 		$(wildcard infra/terraform/*.tf infra/terraform/examples/*/*.tf)
 
 lock: .venv/.stamp ## resolve all lock files again, and check that what the cluster unpacks runs there
-	$(resolve) pyproject.toml --group dev --output-file requirements/dev.lock
+	$(resolve) pyproject.toml --extra all --group dev --output-file requirements/dev.lock
+	$(resolve) pyproject.toml --constraints requirements/dev.lock \
+		--output-file requirements/base.lock
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
 	$(resolve) --group checkov --output-file requirements/checkov.lock
-	$(resolve) pyproject.toml --group notebook --constraints requirements/dev.lock \
+	$(resolve) $(with_spark) --group notebook --constraints requirements/dev.lock \
 		--output-file requirements/notebook.lock
 	$(resolve) benchmarks/requirements/keras.in --output-file benchmarks/requirements/keras.lock
 	$(resolve) --constraints requirements/dev.lock training/requirements/torch.in \

@@ -27,6 +27,7 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 
 from featuremill._utils import paths
+from featuremill._utils.extras import install_command
 from featuremill._utils.progress import Progress
 from featuremill.cli import main
 from featuremill.dataset.csv_files import write_matrix
@@ -593,7 +594,7 @@ def test_where_atlas_is_missing_the_command_says_how_to_install_it(atlas, result
     shown = command("explore", results)
     assert shown.exit_code == 2
     assert "Embedding Atlas is not installed" in shown.stderr
-    assert "pip install 'featuremill[explore]'" in shown.stderr
+    assert f"Install the extra 'explore': {install_command('explore')}, or" in shown.stderr
 
 
 def test_a_failure_of_atlas_is_a_failure_of_the_command(atlas, results):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bad_images import encoded, picture
+from featuremill._utils.extras import install_command
 from featuremill.errors import ImageRejected
 from featuremill.images import decode as decoding
 from featuremill.images.decode import Limits, decode
@@ -126,6 +127,7 @@ def test_heic_is_decoded_upright_where_the_extra_is_installed():
 
 def test_without_the_extra_the_reason_says_how_to_have_it(monkeypatch):
     without_heif(monkeypatch)
-    remedy = "pip install 'featuremill[heif]' wherever it runs, or convert it to JPEG"
+    command = install_command("heif")
+    remedy = f"install the extra 'heif' wherever it runs ({command}), or convert it to JPEG"
     assert reason(HEIC) == f"HEIC is not supported: {remedy}"
     assert reason(box(b"mif1")) == f"HEIF is not supported: {remedy}"

@@ -37,12 +37,12 @@ from featuremill.pca.moments import Moments
 from featuremill.storage import Listed
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.local import LocalStore
-from featuremill.workers.spark import Attempt
 from featuremill.workflows.forget.history import expunge
 from featuremill.workflows.run.pipeline import run
 from featuremill.workflows.run.prepare import prepare
 from featuremill.workflows.run.reduction import Reduction
 from outputs import everything_in, features, offline, reduced
+from workers_here import WorkersHere
 
 MODEL_ID = "0123456789abcdef"
 NETWORK = {"name": "embedded", "model_id": MODEL_ID, "n_features": 4}
@@ -157,25 +157,6 @@ def test_images_that_are_there_under_another_name_of_the_folder_are_noticed(tmp_
 # A PCA that is kept, without Spark
 
 
-@pytest.fixture
-def no_cluster(monkeypatch) -> SimpleNamespace:
-    """Tasks run here, one after the other."""
-
-    def map_tasks(_, payloads, function, __):
-        return [function(payload, Attempt(task, 0)) for task, payload in enumerate(payloads)]
-
-    def reduce_tasks(_, payloads, function, merge, __):
-        return merge(map_tasks(_, payloads, function, __))
-
-    monkeypatch.setattr(reduce, "map_tasks", map_tasks)
-    monkeypatch.setattr(reduce, "reduce_tasks", reduce_tasks)
-
-    def broadcast(value):
-        return SimpleNamespace(value=value, destroy=lambda: None)
-
-    return SimpleNamespace(sparkContext=SimpleNamespace(broadcast=broadcast, defaultParallelism=2))
-
-
 def feature_file(table, name: str, vectors: dict[str, int], given=None) -> DataFile:
     """Write rows of four features drawn from a seed for each path, and commit nothing."""
 
@@ -206,8 +187,9 @@ def feature_file(table, name: str, vectors: dict[str, int], given=None) -> DataF
 class Growing:
     """A features table that is changed as runs change it, and what it must hold."""
 
-    def __init__(self, folder: Path, spark) -> None:
-        self.store, self.spark, self.held, self.runs = LocalStore(str(folder)), spark, {}, 0
+    def __init__(self, folder: Path) -> None:
+        self.store, self.held, self.runs = LocalStore(str(folder)), {}, 0
+        self.workers = WorkersHere(slots=2)
         self.table = features_table(self.store)
         self.table.create()
 
@@ -235,8 +217,8 @@ class Growing:
 
     def fit(self, run: str) -> None:
         rows = reduce.RowSelection(MODEL_ID)
-        pca = PCA.fit(reduce.compute_moments(self.spark, self.store, rows, 4), n_components=2)
-        reduce.project(self.spark, self.store, rows, pca, run)
+        pca = PCA.fit(reduce.compute_moments(self.workers, self.store, rows, 4), n_components=2)
+        reduce.project(self.workers, self.store, rows, pca, run)
         saved.save_model(self.store, pca, NETWORK, run)
 
     def kept(self) -> KeptPca:
@@ -244,7 +226,7 @@ class Growing:
 
     def keep(self, run: str) -> KeptPca:
         kept = self.kept()
-        incremental.extend(self.spark, self.store, kept, MODEL_ID, run)
+        incremental.extend(self.workers, self.store, kept, MODEL_ID, run)
         incremental.save_kept(self.store, kept, None, run)
         return kept
 
@@ -261,9 +243,9 @@ class Growing:
 
 
 @pytest.fixture
-def growing(tmp_path, no_cluster) -> Growing:
+def growing(tmp_path) -> Growing:
     """Six images, and the PCA fitted to them."""
-    growing = Growing(tmp_path, no_cluster)
+    growing = Growing(tmp_path)
     growing.fit(growing.embed({path: seed for seed, path in enumerate("abcdef")}))
     return growing
 
@@ -350,7 +332,7 @@ def test_what_a_run_committed_before_it_died_is_reduced_by_the_next(growing):
 def test_scores_of_a_pca_that_a_dying_run_did_not_save_are_replaced(growing):
     before = growing.scores()
     other = PCA.fit(Moments.of(np.random.default_rng(9).normal(size=(9, 4))), n_components=2)
-    reduce.project(growing.spark, growing.store, reduce.RowSelection(MODEL_ID), other, "dying")
+    reduce.project(growing.workers, growing.store, reduce.RowSelection(MODEL_ID), other, "dying")
     assert growing.scores() != before
     growing.keep(growing.embed({"g": 101}))
     after = growing.scores()
@@ -369,13 +351,13 @@ def test_where_the_log_has_forgotten_what_was_reduced_all_is_projected_again(gro
     assert changed_since(growing.table, 1, MODEL_ID) is None
     growing.keep(growing.embed({"h": 104}))
     assert growing.scores().keys() == growing.held.keys()
-    assert incremental.measure_drift(growing.spark, growing.store, kept, MODEL_ID) is None
+    assert incremental.measure_drift(growing.workers, growing.store, kept, MODEL_ID) is None
 
 
 def test_drift_is_of_all_that_came_since_the_fit(growing):
     growing.keep(growing.embed({"g": 101, "h": 102}))
     growing.keep(growing.embed({"i": 103, "a": 104}, prune=("b",)))
-    found = incremental.measure_drift(growing.spark, growing.store, growing.kept(), MODEL_ID)
+    found = incremental.measure_drift(growing.workers, growing.store, growing.kept(), MODEL_ID)
     assert found is not None
     assert found.rows == 4
     came = [np.random.default_rng(seed).normal(size=4).astype("f4") for seed in range(101, 105)]
@@ -392,9 +374,9 @@ def account(growing) -> tuple[SimpleNamespace, RunRecord]:
 def test_the_warning_of_a_drift_stands_as_long_as_the_result_does(growing):
     new = growing.embed({"g": 101, "h": 102})
     kept = growing.kept()
-    found = incremental.measure_drift(growing.spark, growing.store, kept, MODEL_ID)
+    found = incremental.measure_drift(growing.workers, growing.store, kept, MODEL_ID)
     far = dataclasses.replace(found, shift=99.0)
-    incremental.extend(growing.spark, growing.store, kept, MODEL_ID, new)
+    incremental.extend(growing.workers, growing.store, kept, MODEL_ID, new)
     incremental.save_kept(growing.store, kept, far.description(), new)
     growing.store.write("csv/reduced.csv", b"path,label,pc_1,pc_2")
 
@@ -453,10 +435,8 @@ steps = st.lists(
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
-def test_whatever_happens_the_reduced_table_is_that_of_the_features(
-    steps, tmp_path_factory, no_cluster
-):
-    growing = Growing(tmp_path_factory.mktemp("growing"), no_cluster)
+def test_whatever_happens_the_reduced_table_is_that_of_the_features(steps, tmp_path_factory):
+    growing = Growing(tmp_path_factory.mktemp("growing"))
     growing.fit(growing.embed({path: seed for seed, path in enumerate("abcdef")}))
     for vectors, gone, finishes in steps:
         before = growing.scores()
@@ -614,7 +594,7 @@ def test_every_output_is_without_the_image_that_is_gone(grown):
 def test_where_nothing_has_changed_a_kept_pca_needs_no_spark(grown, tmp_path, monkeypatch):
     dest = tmp_path / "results"
     shutil.copytree(grown.dest, dest)
-    started = "featuremill.workflows.run.pipeline.spark_session"
+    started = "featuremill.workers.spark.spark_workers"
     monkeypatch.setattr(started, lambda *_: pytest.fail("Spark was started"))
     other = OtherName("/link", "/pictures")
     monkeypatch.setattr("featuremill.workflows.run.pipeline.other_name", lambda *_: other)

@@ -14,10 +14,10 @@ from featuremill.models import engines, mixed, registry
 from featuremill.models.engines import native_bf16
 from featuremill.storage import open_store
 from featuremill.storage.listing import Reference
-from featuremill.workers.spark import Attempt
 from featuremill.workflows.run import probe
 from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.task import Task
+from workers_here import WorkersHere
 
 needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
 
@@ -25,13 +25,7 @@ needs_bf16 = pytest.mark.skipif(not native_bf16(), reason="no bf16 in this CPU")
 @pytest.fixture
 def work(tmp_path, monkeypatch) -> EmbeddingWork:
     """Work for the worker that this process plays, with mixed precision to try."""
-
-    def map_tasks(spark, payloads, function, group):
-        return [function(payload, Attempt(task, 0)) for task, payload in enumerate(payloads)]
-
     monkeypatch.setattr(engines, "_open", {})
-    monkeypatch.setattr(probe, "slots", lambda spark: 1)
-    monkeypatch.setattr(probe, "map_tasks", map_tasks)
     network = SimpleNamespace(value=registry.load("mobilenetv2-untrained"))
     folder = open_store(str(tmp_path))
     task = Task(
@@ -57,13 +51,13 @@ def another_cpu(monkeypatch) -> None:
 def test_where_nothing_is_refused_mixed_is_taken(work, monkeypatch):
     monkeypatch.setattr(probe, "_WORTHWHILE", 0)  # whatever else this machine does
     assert work.open_engine().precision == "mixed"
-    assert probe.examine(None, work, "auto", []).precision == "mixed"
+    assert probe.examine(WorkersHere(), work, "auto", []).precision == "mixed"
 
 
 @needs_bf16
 def test_where_openvino_departs_from_the_plan_auto_takes_fp32_and_says_so(work, another_openvino):
     assert work.open_engine().precision == "fp32"
-    verdict = probe.examine(None, work, "auto", [])
+    verdict = probe.examine(WorkersHere(), work, "auto", [])
     assert verdict.precision == "fp32"
     assert verdict.images_per_second > 0
     assert "departs from the plan" in verdict.warning
@@ -71,22 +65,22 @@ def test_where_openvino_departs_from_the_plan_auto_takes_fp32_and_says_so(work, 
 
 def test_where_the_cpu_has_no_bf16_auto_takes_fp32_without_a_word(work, another_cpu):
     assert work.open_engine().precision == "fp32"
-    verdict = probe.examine(None, work, "auto", [])
+    verdict = probe.examine(WorkersHere(), work, "auto", [])
     assert (verdict.precision, verdict.warning) == ("fp32", "")
 
 
 @pytest.mark.parametrize("wanted", ["mixed", "bf16"])
 def test_what_was_asked_for_by_name_is_not_replaced(work, another_cpu, wanted):
     with pytest.raises(PrecisionError, match=f"--precision is {wanted}, but a worker refuses it"):
-        probe.examine(None, work, wanted, [])
+        probe.examine(WorkersHere(), work, wanted, [])
 
 
 @needs_bf16
 def test_a_fast_precision_that_is_no_faster_here_is_not_taken(work, monkeypatch):
     monkeypatch.setattr(probe, "_WORTHWHILE", 1_000)
-    verdict = probe.examine(None, work, "auto", [])
+    verdict = probe.examine(WorkersHere(), work, "auto", [])
     assert (verdict.precision, verdict.tried, verdict.warning) == ("fp32", "mixed", "")
-    assert probe.examine(None, work, "mixed", []).precision == "mixed"
+    assert probe.examine(WorkersHere(), work, "mixed", []).precision == "mixed"
 
 
 @pytest.mark.slow
@@ -95,13 +89,13 @@ def test_large_jpegs_decoded_smaller_are_held_against_every_pixel(work, tmp_path
     [listed] = work.task.source.list()
     sample = [Reference(listed.path, "label", listed.version, listed.size)]
     work = replace(work, precision="fp32", task=replace(work.task, every_pixel=False))
-    verdict = probe.examine(None, work, "auto", sample)
+    verdict = probe.examine(WorkersHere(), work, "auto", sample)
     assert verdict.compared == 1
     assert 0.999 < verdict.smallest_cosine < 1
     assert not verdict.every_pixel
 
     monkeypatch.setattr(probe, "BOUNDS", {"auto": 1.0})
-    verdict = probe.examine(None, work, "auto", sample)
+    verdict = probe.examine(WorkersHere(), work, "auto", sample)
     assert verdict.every_pixel
     assert "On the worst of the first 1 images, decoding large JPEGs" in verdict.warning
     assert "the contract is 1.0. This run does neither: it decodes every pixel" in verdict.warning
@@ -112,6 +106,6 @@ def test_what_other_workers_found_of_a_refused_precision_is_no_evidence(work, mo
     mixed = probe.Answer(None, True, 16, 0.98, 0.0, 0.004, 0.008)
     refusing = probe.Answer("no bf16 here", False, 0, None, 0.0, 0.008, 0.008)
     answers = [json.dumps(asdict(answer)).encode() for answer in (mixed, refusing)]
-    monkeypatch.setattr(probe, "map_tasks", lambda *_: answers)
-    verdict = probe.examine(None, work, "auto", [])
+    monkeypatch.setattr(WorkersHere, "map", lambda *_: answers)
+    verdict = probe.examine(WorkersHere(), work, "auto", [])
     assert (verdict.precision, verdict.smallest_cosine, verdict.warning) == ("fp32", None, "")

@@ -154,6 +154,22 @@ def test_the_work_itself_knows_no_spark(module: str) -> None:
     assert "pyspark" not in modules_loaded_by(f"import featuremill.{module}")
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=dotted)
+def test_only_the_workers_import_spark(source: Path) -> None:
+    """But for type checkers, which know the sessions and data frames that users hand in and get."""
+    if dotted(source).startswith("workers."):
+        return
+    tree = ast.parse(source.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert "pyspark" not in {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] != "pyspark"
+
+
 @pytest.mark.parametrize("module", ["featuremill", "featuremill.cli"])
 def test_imports_stay_light(module: str) -> None:
     if importlib.util.find_spec(module) is None:

@@ -47,7 +47,8 @@ def no_spark(monkeypatch) -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def block() -> Iterator[None]:
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline, "spark_session", lambda *_: pytest.fail("Spark was started"))
+            started = "featuremill.workers.spark.spark_workers"
+            patch.setattr(started, lambda *_: pytest.fail("Spark was started"))
             yield
 
     return block

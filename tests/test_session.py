@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import pyspark
 import pytest
 
 from featuremill.errors import RunError
 from featuremill.workers.failures import AnswersLostError
 from featuremill.workers.launch import _gateway_process
-from featuremill.workers.spark import FAN_IN, Attempt, Background, map_tasks, reduce_tasks
+from featuremill.workers.protocol import Attempt, Background
+from featuremill.workers.spark import FAN_IN, SparkWorkers
 
 pytestmark = pytest.mark.slow
 
@@ -42,13 +42,13 @@ def test_answers_that_do_not_come_are_a_failure_of_its_own_name(
     spark: "SharedSpark", monkeypatch: pytest.MonkeyPatch, same, joined, kept: int
 ) -> None:
     payloads = [bytes([number]) for number in range(FAN_IN + 1)]
-    assert map_tasks(spark, payloads, same, "map") == payloads
-    assert reduce_tasks(spark, payloads, same, joined, "reduce") == b"".join(payloads)
+    assert SparkWorkers(spark).map(payloads, same, "map") == payloads
+    assert SparkWorkers(spark).reduce(payloads, same, joined, "reduce") == b"".join(payloads)
     collecting(spark, monkeypatch, lambda rows: rows[:kept])
     with pytest.raises(AnswersLostError, match=f"map had 17 tasks and gave {kept} answers"):
-        map_tasks(spark, payloads, same, "map")
+        SparkWorkers(spark).map(payloads, same, "map")
     with pytest.raises(AnswersLostError, match=r"reduce had 17 tasks and gave \d+ answers"):
-        reduce_tasks(spark, payloads, same, joined, "reduce")
+        SparkWorkers(spark).reduce(payloads, same, joined, "reduce")
 
 
 def test_a_java_that_dies_while_it_sends_answers_is_what_the_failure_says(
@@ -62,22 +62,17 @@ def test_a_java_that_dies_while_it_sends_answers_is_what_the_failure_says(
 
     collecting(spark, monkeypatch, die)
     with pytest.raises(RunError, match="Spark's Java process died"):
-        reduce_tasks(spark, [b"a", b"b"], same, joined, "reduce")
+        SparkWorkers(spark).reduce([b"a", b"b"], same, joined, "reduce")
     assert "SIGKILL" in spark.renewed()
 
 
 def test_a_call_gives_its_outcome_or_its_error() -> None:
-    class Plain(threading.Thread):
-        """As `InheritableThread`, but without a session behind it."""
-
     def fail() -> None:
         raise KeyError("value")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyspark, "InheritableThread", Plain)
-        assert Background(lambda: 5).result() == 5
-        with pytest.raises(KeyError, match="value"):
-            Background(fail).result()
+    assert Background(lambda: 5).result() == 5
+    with pytest.raises(KeyError, match="value"):
+        Background(fail).result()
 
 
 def test_a_call_ends_if_java_dies_before_it_begins() -> None:
@@ -86,9 +81,7 @@ def test_a_call_ends_if_java_dies_before_it_begins() -> None:
             """Fail as `InheritableThread` does where it cannot hand on its properties."""
             raise ConnectionRefusedError("no Java")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyspark, "InheritableThread", WithoutJava)
-        waiting = Background(lambda: 5)
-        waiting.join(10)
-        with pytest.raises(ConnectionRefusedError, match="no Java"):
-            waiting.result()
+    waiting = Background(lambda: 5, WithoutJava)
+    waiting.join(10)
+    with pytest.raises(ConnectionRefusedError, match="no Java"):
+        waiting.result()

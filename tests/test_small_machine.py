@@ -14,7 +14,8 @@ from featuremill.errors import ConfigError
 from featuremill.images.decode import Decoded, Limits
 from featuremill.images.sandbox import InChild
 from featuremill.workers import memory as sizing
-from featuremill.workers.spark import Attempt, map_tasks
+from featuremill.workers.protocol import Attempt
+from featuremill.workers.spark import SparkWorkers
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +131,7 @@ def score_as_pixels(data: bytes, limits: Limits, target: object) -> Decoded:
 def test_without_memory_a_decoder_dies_first_then_a_worker_and_not_the_driver(spark) -> None:
     spark.sparkContext.addPyFile(__file__)
     driver = int(OWN_SCORE.read_text())
-    [worker] = map(int, map_tasks(spark, [b""], own_score, "score"))
+    [worker] = map(int, SparkWorkers(spark).map([b""], own_score, "score"))
     with InChild(Limits(), decoder=f"{__name__}:score_as_pixels") as decoder:
         child = decoder.decode(b"").height
     assert driver < worker < child

@@ -20,7 +20,7 @@ from featuremill.pca import reduce, saved
 from featuremill.pca.components import PCA, Moments
 from featuremill.storage import Store, open_store
 from featuremill.storage.listing import Reference
-from featuremill.workers.spark import Attempt
+from featuremill.workers.protocol import Attempt
 from featuremill.workflows.run.task import Task, run_task
 from outputs import MODEL
 

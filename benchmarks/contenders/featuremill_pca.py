@@ -10,20 +10,21 @@ from featuremill.dataset.ledger import new_run_id
 from featuremill.pca.components import PCA
 from featuremill.pca.reduce import RowSelection, compute_moments, project
 from featuremill.storage import open_store
-from featuremill.workers.spark import Attempt, map_tasks, slots, spark_session
+from featuremill.workers.protocol import Attempt
+from featuremill.workers.spark import spark_workers
 
 
 def main() -> None:
     """Fit and project once and print how long that took."""
     options = _options()
     destination, features = open_store(str(options.destination)), RowSelection(options.model_id)
-    with spark_session("local[*]") as spark:
-        map_tasks(spark, [b""] * slots(spark), _warm_up, "warm-up")
+    with spark_workers("local[*]") as workers:
+        workers.map([b""] * workers.slots, _warm_up, "warm-up")
         began = time.perf_counter()
-        moments = compute_moments(spark, destination, features, options.n_features)
+        moments = compute_moments(workers, destination, features, options.n_features)
         pca = PCA.fit(moments, n_components=options.components)
         fitted = time.perf_counter()
-        rows = project(spark, destination, features, pca, new_run_id())
+        rows = project(workers, destination, features, pca, new_run_id())
         ended = time.perf_counter()
         peaks = peak_bytes()
     answer = {

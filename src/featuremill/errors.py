@@ -54,6 +54,10 @@ class ConfigError(InputError):
     """An option is out of its bounds, or two options contradict each other."""
 
 
+class MissingExtraError(ConfigError):
+    """What was asked for needs packages that an extra of featuremill brings."""
+
+
 class SourceError(InputError):
     """The source is missing, empty or cannot be listed."""
 

@@ -47,7 +47,7 @@ def aws(endpoint: str) -> Aws:
     urllib.request.urlopen(
         urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
     ).close()
-    return Aws("eu-west-1", endpoint_url=endpoint)
+    return Aws("eu-west-1", endpoint_url=endpoint, sleep=lambda _: None)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from featuremill.cloud.aws.plan import Later
-
 RELEASES = ("emr-spark-8.1.0", "emr-spark-8.0.0", "emr-7.14.0")
 """Releases with Python 3.11 that jobs or clusters may use."""
 
@@ -74,8 +72,6 @@ def _input(service: str, operation: str) -> Any:
 
 
 def _against(shape: Any, value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, Later):
-        return
     kind = shape.type_name
     yield from _measured(shape, value, path)
     if kind == "structure":

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call
 
 
 class Scripted(Aws):
@@ -17,13 +16,21 @@ class Scripted(Aws):
     _answers: dict[str, list[Any]]
 
     def __init__(self, **answers: list[Any]) -> None:
-        super().__init__("eu-west-1")
-        # what it inherits from is frozen
-        object.__setattr__(self, "asked", [])
-        object.__setattr__(self, "_answers", {name: [*each] for name, each in answers.items()})
+        super().__init__("eu-west-1", sleep=lambda _: None)
+        self.asked = []
+        self._answers = {name: [*each] for name, each in answers.items()}
 
-    def call(self, call: Call) -> Any:
-        return self._next(call.operation, call.parameters)
+    def call(
+        self,
+        service: str,
+        operation: str,
+        /,
+        *,
+        why: str = "",
+        forgives: Any = (),
+        **parameters: Any,
+    ) -> Any:
+        return self._next(operation, parameters)
 
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[Any]:
         yield self._next(operation, parameters)

@@ -3,16 +3,19 @@
 import gzip
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from botocore import xform_name
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
 
@@ -105,6 +108,31 @@ def recording() -> Iterator[tuple[str, list[str]]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Asked(NamedTuple):
+    """A call, by the names that boto3 has for it."""
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+
+
+def asked_by(command: Callable[[Aws], object]) -> list[Asked]:
+    """What a command calls, as its dry run has it, with nothing in the account."""
+    calls: list[Asked] = []
+
+    def note(service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        calls.append(Asked(service, xform_name(operation), parameters))
+
+    command(DryRun("eu-west-1", recorder=note, tell=lambda _: None))
+    return calls
+
+
+def flow_of(command: Callable[[Aws], object], operation: str = "run_job_flow") -> dict[str, Any]:
+    """Parameters of the one call of a command that starts machines."""
+    [call] = [each for each in asked_by(command) if each.operation == operation]
+    return dict(call.parameters)
 
 
 def dry_run(*arguments: str | Path) -> str:

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call
 from featuremill.cloud.jobs.fleets import Machines
+from featuremill.cloud.jobs.job import Job
 from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.pricing import estimate as estimating
 from featuremill.cloud.pricing import prices, probe, throughput
@@ -28,10 +27,11 @@ from featuremill.cloud.pricing.bill import (
     serverless_bill,
     total,
 )
-from featuremill.cloud.pricing.estimate import BILL, Question, estimate
+from featuremill.cloud.pricing.estimate import Question, estimate
 from featuremill.cloud.pricing.s3_requests import Requests, of_commit, of_file, of_run
 from featuremill.cloud.pricing.throughput import Throughput
 from featuremill.cloud.stack import project_file as places
+from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.dataset.lock import hold
 from featuremill.dataset.tables import DataFile, features_table
@@ -344,8 +344,8 @@ def test_the_newest_record_is_read_from_the_bucket(aws: Aws) -> None:
     for each in (newer, older):
         put(aws, f"results/main/runs/{each['run']}.json", json.dumps(each).encode())
     question = Question("eu-west-1", "x86_64", images=1_000, origin="--last-run")
-    answers = execute(estimate(question, stack), aws)
-    assert "20261121T1" in answers[BILL].throughput.origin
+    bill = estimate(aws, question, stack)
+    assert "20261121T1" in bill.throughput.origin
 
 
 def test_the_last_run_is_the_last_that_embedded(aws: Aws) -> None:
@@ -355,8 +355,8 @@ def test_the_last_run_is_the_last_that_embedded(aws: Aws) -> None:
         put(aws, f"results/main/runs/{each['run']}.json", json.dumps(each).encode())
     put(aws, "results/main/runs/20261122T1.json", b'{"run": "2026')
     question = Question("eu-west-1", "x86_64", images=1_000, origin="--last-run")
-    answers = execute(estimate(question, stack), aws)
-    assert "20261120T1" in answers[BILL].throughput.origin
+    bill = estimate(aws, question, stack)
+    assert "20261120T1" in bill.throughput.origin
 
 
 def test_a_last_run_of_seconds_tells_no_speed(aws: Aws) -> None:
@@ -365,7 +365,7 @@ def test_a_last_run_of_seconds_tells_no_speed(aws: Aws) -> None:
     put(aws, f"results/main/runs/{small['run']}.json", json.dumps(small).encode())
     question = Question("eu-west-1", "x86_64", images=1_000_000, origin="--last-run")
     with pytest.raises(CloudError, match=r"took 7\.0 s; less than 60 s are too few") as refused:
-        execute(estimate(question, stack), aws)
+        estimate(aws, question, stack)
     assert "--probe" in refused.value.remedy
 
 
@@ -386,7 +386,7 @@ def test_what_a_probe_does_once_is_not_multiplied_by_the_images() -> None:
 def test_no_record_says_what_to_do(aws: Aws) -> None:
     question = Question("eu-west-1", "x86_64", images=1_000, origin="--last-run")
     with pytest.raises(CloudError, match="results/main/runs/ holds no record") as missing:
-        execute(estimate(question, deployed(aws)), aws)
+        estimate(aws, question, deployed(aws))
     assert "--probe" in missing.value.remedy
 
 
@@ -399,18 +399,19 @@ def test_a_probe_runs_the_images_and_leaves_nothing(
     for number in range(15):
         put(aws, f"input/fruit-{number % 3}/{number}.jpg", b"image")
     put(aws, "input/readme.txt", b"no image")
-    plan = probe.probe(stack, JobLimits(), "mobilenetv2", seconds=0)
-    (start,) = (step for step in plan if isinstance(step, Call))
-    copies, results = start.parameters["jobDriver"]["sparkSubmit"]["entryPointArguments"][:2]
-    # moto runs nothing: what the job would leave
-    below = results.removeprefix(f"s3://{BUCKET}/")
-    put(aws, f"{below}/runs/20261121T1.json", json.dumps(record()).encode())
+    copied: list[int] = []
 
-    answers = execute(plan, aws)
+    def stay(aws: Aws, _stack: Place, job: Job, _minutes: int) -> None:
+        # moto runs nothing: what the job would leave
+        below = job.destination.removeprefix(f"s3://{BUCKET}/")
+        put(aws, f"{below}/runs/20261121T1.json", json.dumps(record()).encode())
+        copies = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{below}-images/")
+        copied.append(copies["KeyCount"])
 
-    assert answers["copied"] == 15
-    assert answers["record"]["worker_seconds"] == 100.0
-    assert copies == f"{results}-images"
+    monkeypatch.setattr(probe, "stay", stay)
+    learned = probe.probe(aws, stack, JobLimits(), "mobilenetv2")
+    assert copied == [15]
+    assert learned["worker_seconds"] == 100.0
     left = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="results/")
     assert left["KeyCount"] == 0
     assert aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="input/")["KeyCount"] == 16
@@ -427,7 +428,7 @@ def test_a_probe_that_fails_is_explained_and_its_copies_go(
 
     monkeypatch.setattr(probe, "stay", fails)
     with pytest.raises(CloudError, match="needed more memory"):
-        execute(probe.probe(stack, JobLimits(), "mobilenetv2", seconds=0), aws)
+        probe.probe(aws, stack, JobLimits(), "mobilenetv2")
     left = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="results/")
     assert left["KeyCount"] == 0
 
@@ -442,7 +443,7 @@ def test_a_probe_takes_images_from_everywhere_and_the_same_each_time() -> None:
 
 def test_a_probe_without_images_says_what_to_do(aws: Aws) -> None:
     with pytest.raises(CloudError, match="holds no image to probe with") as missing:
-        execute(probe.probe(deployed(aws), JobLimits(), "mobilenetv2"), aws)
+        probe.probe(aws, deployed(aws), JobLimits(), "mobilenetv2")
     assert "cloud upload" in missing.value.remedy
 
 
@@ -466,7 +467,7 @@ def test_this_machine_is_measured_with_the_workers_engine(
     source = str(tmp_path / "photos") if has_source else None
     images = None if has_source else 5_000
     question = Question("eu-west-1", architecture, source, images, sample=20)
-    found: Bill = execute(estimate(question, None), Aws("eu-west-1"))[BILL]
+    found = estimate(Aws("eu-west-1"), question, None)
 
     assert tried[0].engine == ("auto" if architecture == "x86_64" else "onnxruntime")
     assert found.images == (1 if has_source else 5_000)

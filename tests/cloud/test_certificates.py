@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.jobs.certificates import KEY, make, provide
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
@@ -38,7 +37,7 @@ def test_it_is_what_emr_takes(tmp_path: Path) -> None:
 
 
 def test_it_lies_where_the_template_says(aws: Aws, place: Place) -> None:
-    execute([provide(place)], aws)
+    provide(aws, place)
     configuration = Stack().properties("SecurityConfiguration")["SecurityConfiguration"]
     transit = configuration["EncryptionConfiguration"]["InTransitEncryptionConfiguration"]
     assert transit["TLSCertificateConfiguration"]["S3Object"] == f"s3://pictures/{KEY}"
@@ -47,7 +46,7 @@ def test_it_lies_where_the_template_says(aws: Aws, place: Place) -> None:
 
 def test_it_is_never_replaced(aws: Aws, place: Place) -> None:
     aws.client("s3").put_object(Bucket="pictures", Key=KEY, Body=b"that of a running cluster")
-    execute([provide(place)], aws)
+    provide(aws, place)
     kept = aws.client("s3").get_object(Bucket="pictures", Key=KEY)["Body"].read()
     assert kept == b"that of a running cluster"
 

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.dry_run import lines
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call, Plan
+from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.jobs import job_cluster
 from featuremill.cloud.jobs.fleets import FAMILIES, Machines, script, script_key
 from featuremill.cloud.notebooks import clusters
+from featuremill.cloud.notebooks.server import read_notebooks
 from featuremill.cloud.stack import passwords as secret
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
@@ -26,6 +25,7 @@ from tests.cloud.stack import (
     described,
     dry_run,
     featuremill,
+    flow_of,
     folder,
 )
 
@@ -40,15 +40,13 @@ def stack(aws: Aws) -> Place:
     return deployed(aws)
 
 
-def flow(plan: Plan) -> dict[str, Any]:
+def flow(stack: Place, machines: Machines = MACHINES) -> dict[str, Any]:
     """Parameters of the call that starts the cluster."""
-    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_job_flow"]
-    return dict(call.parameters)
+    return flow_of(lambda dry: clusters.up(dry, stack, machines, read_notebooks()))
 
 
 def start(aws: Aws, stack: Place, notebooks: tuple[Path, ...] = ()) -> str:
-    answers = execute(clusters.up(stack, MACHINES, notebooks, seconds=0), aws)
-    return str(answers[clusters.CLUSTER]["JobFlowId"])
+    return clusters.up(aws, stack, MACHINES, read_notebooks(notebooks))
 
 
 def test_a_cluster_has_livy_and_jupyterhub_and_ends_itself_when_idle(
@@ -61,7 +59,7 @@ def test_a_cluster_has_livy_and_jupyterhub_and_ends_itself_when_idle(
     assert {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"} in cluster["Tags"]
     assert cluster["SecurityConfiguration"] == "featuremill"
     assert cluster["Ec2InstanceAttributes"]["EmrManagedMasterSecurityGroup"] == "sg-11111111"
-    asked = flow(clusters.up(stack, MACHINES))
+    asked = flow(stack)
     assert asked["AutoTerminationPolicy"] == {"IdleTimeout": 10_800}
     assert asked["Instances"]["KeepJobFlowAliveWhenNoSteps"] is True
     assert asked["ManagedScalingPolicy"]["ComputeLimits"]["MaximumCapacityUnits"] == 4
@@ -75,10 +73,7 @@ def test_the_archive_is_installed_on_every_node_and_sparks_python_finds_it(
     assert action["ScriptPath"] == f"s3://{BUCKET}/{script_key('install.sh')}"
     assert action["Args"][0] == f"s3://{BUCKET}/{ARCHIVE}"
     assert action["Args"][2] == "/opt/featuremill"
-    settings = {
-        each["Classification"]: each
-        for each in flow(clusters.up(stack, MACHINES))["Configurations"]
-    }
+    settings = {each["Classification"]: each for each in flow(stack)["Configurations"]}
     spark = settings["spark-defaults"]["Properties"]
     for where in ("spark.yarn.appMasterEnv", "spark.executorEnv"):
         assert spark[f"{where}.PYTHONPATH"] == "/opt/featuremill/deps"
@@ -90,12 +85,12 @@ def test_the_archive_is_installed_on_every_node_and_sparks_python_finds_it(
 def test_the_published_password_is_replaced_by_one_that_no_plan_and_no_cluster_holds(
     aws: Aws, stack: Place
 ) -> None:
-    plan = clusters.up(stack, MACHINES, seconds=0)
-    execute(plan, aws)
+    start(aws, stack)
     password = secret.read(aws, stack, secret.JUPYTERHUB)
     assert len(password) >= 24
-    assert password not in repr(plan)
-    assert password not in "\n".join(lines(plan))
+    shown: list[str] = []
+    clusters.up(DryRun("eu-west-1", tell=shown.append), stack, MACHINES, {})
+    assert "Value: (not shown)" in "\n".join(shown)
     [standing] = clusters.standing(aws, stack)
     [step] = aws.client("emr").list_steps(ClusterId=standing.id)["Steps"]
     assert step["ActionOnFailure"] == "TERMINATE_CLUSTER"
@@ -110,7 +105,7 @@ def test_every_cluster_has_another_password(aws: Aws, stack: Place) -> None:
     for _ in range(2):
         start(aws, stack)
         passwords.add(secret.read(aws, stack, secret.JUPYTERHUB))
-        execute(clusters.down(stack), aws)
+        clusters.down(aws, stack)
     assert len(passwords) == 2
 
 
@@ -122,9 +117,9 @@ def test_notebooks_are_kept_in_the_bucket_and_never_overwritten(
     for content in (b"first", b"second"):
         notebook.write_bytes(content)
         start(aws, stack, (notebook,))
-        execute(clusters.down(stack), aws)
+        clusters.down(aws, stack)
     assert aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"first"
-    kept, livy = flow(clusters.up(stack, MACHINES))["Configurations"][-2:]
+    kept, livy = flow(stack)["Configurations"][-2:]
     assert kept["Classification"] == "jupyter-s3-conf"
     assert kept["Properties"]["s3.persistence.bucket"] == f"{BUCKET}/notebooks"
     assert livy == {
@@ -137,7 +132,7 @@ def test_a_studio_reaches_a_cluster_by_its_gateway() -> None:
     place = described()
     with_studio = replace(place, outputs={**place.outputs, "StudioUrl": "https://es-1.example"})
     for each, gateways in ((place, 0), (with_studio, 1)):
-        applications = flow(clusters.up(each, MACHINES))["Applications"]
+        applications = flow(each)["Applications"]
         assert applications.count({"Name": "JupyterEnterpriseGateway"}) == gateways
 
 
@@ -148,13 +143,13 @@ def test_a_cluster_has_the_step_by_step_notebook_and_what_it_draws_with(
     listed = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="notebooks/jupyter/jovyan/")
     names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
     assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}
-    [bootstrap] = flow(clusters.up(stack, MACHINES))["BootstrapActions"]
+    [bootstrap] = flow(stack)["BootstrapActions"]
     assert bootstrap["ScriptBootstrapAction"]["Args"][3:] == ["matplotlib"]
 
 
 def test_a_notebook_that_is_no_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no file"):
-        clusters.up(described(), MACHINES, (Path("nowhere.ipynb"),))
+        read_notebooks((Path("nowhere.ipynb"),))
 
 
 def test_a_second_cluster_is_refused_while_the_first_costs_money(aws: Aws, stack: Place) -> None:
@@ -169,8 +164,8 @@ def test_only_the_stacks_own_clusters_are_listed_and_ended(aws: Aws, stack: Plac
     own = start(aws, stack)
     assert [each.id for each in clusters.standing(aws, stack)] == [own]
     with pytest.raises(CloudError, match=f"cluster {other} is not up, or is none of stack"):
-        execute(clusters.down(stack, other), aws)
-    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
+        clusters.down(aws, stack, other)
+    assert clusters.down(aws, stack) == [own]
     assert clusters.standing(aws, stack) == []
     state = aws.client("emr").describe_cluster(ClusterId=other)["Cluster"]["Status"]["State"]
     assert state == "WAITING"
@@ -181,13 +176,13 @@ def test_ending_what_is_not_there_is_no_error(aws: Aws, stack: Place) -> None:
     recorded = replace(
         aws, recorder=lambda _service, operation, _parameters: asked.append(operation)
     )
-    assert execute(clusters.down(stack), recorded)[clusters.ENDED] == []
+    assert clusters.down(recorded, stack) == []
     assert asked == ["ListClusters", "DeleteParameter"]
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_all_machines_of_a_cluster_are_of_one_architecture(architecture: str) -> None:
-    fleets = flow(clusters.up(described(), Machines(architecture)))["Instances"]["InstanceFleets"]
+    fleets = flow(described(), Machines(architecture))["Instances"]["InstanceFleets"]
     types = {each["InstanceType"] for fleet in fleets for each in fleet["InstanceTypeConfigs"]}
     assert types == {f"{family}.xlarge" for family in FAMILIES[architecture]}
 
@@ -222,10 +217,10 @@ def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
 ) -> None:
     own, job = start(aws, stack), start_job(aws, stack)
     password = secret.read(aws, stack, secret.JUPYTERHUB)
-    assert execute(clusters.down(stack, job), aws)[clusters.ENDED] == [job]
+    assert clusters.down(aws, stack, job) == [job]
     assert secret.read(aws, stack, secret.JUPYTERHUB) == password
     job = start_job(aws, stack)
-    assert execute(clusters.down(stack), aws)[clusters.ENDED] == [own]
+    assert clusters.down(aws, stack) == [own]
     assert [each.id for each in clusters.standing(aws, stack)] == [job]
     with pytest.raises(CloudError, match="ParameterNotFound"):
         secret.read(aws, stack, secret.JUPYTERHUB)
@@ -233,8 +228,7 @@ def test_ending_the_notebooks_leaves_a_jobs_cluster_and_the_other_way_round(
 
 def start_job(aws: Aws, stack: Place) -> str:
     config = RunConfig("s3://pictures/input", "s3://pictures/results/main")
-    asked = job_cluster.submission(stack, config, "main", MACHINES)
-    return asked.started(execute(asked.plan, aws)).where
+    return job_cluster.submit(aws, stack, config, "main", MACHINES).where
 
 
 def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
@@ -242,10 +236,10 @@ def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
 ) -> None:
     project_file.save(stack, folder)
 
-    def ctrl_c(*_: object) -> None:
+    def ctrl_c(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featuremill.cloud.aws.execute._wait", ctrl_c)
+    monkeypatch.setattr("featuremill.cloud.aws.client.Aws.wait", ctrl_c)
     left = featuremill("cloud", "cluster", "up", "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "goes on, and costs" in left.stderr

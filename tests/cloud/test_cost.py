@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
 from featuremill.cloud.pricing import cost as costs
 from featuremill.cloud.pricing import prices, throughput
@@ -107,8 +106,8 @@ def ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def month(**answers: Any) -> tuple[Month, list[Request]]:
     """What is found of the month so far, and what was asked for it."""
     with answering({**ANSWERS, **answers}) as (endpoint, came):
-        found = execute(cost(stack(), None, TODAY), Aws("eu-west-1", endpoint_url=endpoint))
-    return found["month"], came
+        found = cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY)
+    return found.month, came
 
 
 def asked_of(came: list[Request], operation: str) -> list[Any]:
@@ -151,10 +150,10 @@ def test_elsewhere_it_is_the_accounts_by_service_and_that_is_said(tags: Any) -> 
         endpoint,
         came,
     ):
-        answered = execute(cost(stack(), None, TODAY), Aws("eu-west-1", endpoint_url=endpoint))
+        answered = cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY)
     (asked,) = asked_of(came, "GetCostAndUsage")
     assert "Filter" not in asked
-    assert answered["month"].whose.startswith("of the whole account, by service, since tag")
+    assert answered.month.whose.startswith("of the whole account, by service, since tag")
 
 
 def test_services_are_told_apart() -> None:
@@ -181,7 +180,7 @@ def test_pages_are_added_up_and_every_question_is_counted() -> None:
 
 def test_the_first_day_of_a_month_is_a_period_too() -> None:
     with answering(ANSWERS) as (endpoint, came):
-        execute(cost(stack(), None, date(2026, 12, 1)), Aws("eu-west-1", endpoint_url=endpoint))
+        cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, date(2026, 12, 1))
     (asked,) = asked_of(came, "GetCostAndUsage")
     assert asked["TimePeriod"] == {"Start": "2026-12-01", "End": "2026-12-02"}
 
@@ -192,7 +191,7 @@ def test_a_question_that_is_not_allowed_says_what_to_do() -> None:
         answering(answers) as (endpoint, _),
         pytest.raises(CloudError, match="ask for the month's costs: AWS answered") as refused,
     ):
-        execute(cost(stack(), None, TODAY), Aws("eu-west-1", endpoint_url=endpoint))
+        cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY)
     assert "--operator" in refused.value.remedy
 
 
@@ -304,6 +303,7 @@ def test_against_moto_a_month_and_a_budget_are_empty_but_there(aws: Aws) -> None
         "BudgetLimit": {"Amount": "10", "Unit": "USD"},
     }
     aws.client("budgets").create_budget(AccountId="123456789012", Budget=budget)
-    answers = execute(cost(stack(), None, TODAY), aws)
-    assert answers["month"].usd == 0
-    assert answers["budget"]["Budget"]["BudgetName"] == "featuremill-monthly"
+    spent = cost(aws, stack(), None, TODAY)
+    assert spent.month.usd == 0
+    assert spent.budget is not None
+    assert spent.budget["BudgetName"] == "featuremill-monthly"

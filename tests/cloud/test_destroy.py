@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws, explained
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Work
+from featuremill.cloud.stack import application
+from featuremill.cloud.stack import destroy as taking
 from featuremill.cloud.stack import project_file as places
-from featuremill.cloud.stack.destroy import Losses, _Taking, destroy, survey
-from featuremill.cloud.stack.leftovers import FOUND, Looked, look_for
+from featuremill.cloud.stack.destroy import Losses, survey
+from featuremill.cloud.stack.leftovers import look_for
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 from tests.cloud.scripted import Scripted, answering
@@ -85,10 +85,9 @@ def refusal(code: str) -> Exception:
     return error
 
 
-def taking(keep_data: bool = False) -> _Taking:
-    outputs = {"Bucket": "pictures", "ApplicationId": "00f"}
-    place = Place("featuremill", "eu-west-1", "123456789012", outputs)
-    return _Taking(place, keep_data, lambda _: None, 0, 0)
+PLACE = Place(
+    "featuremill", "eu-west-1", "123456789012", {"Bucket": "pictures", "ApplicationId": "00f"}
+)
 
 
 def test_after_the_name_is_typed_nothing_is_left(aws: Aws, stack: Place, tmp_path: Path) -> None:
@@ -186,7 +185,7 @@ def test_clusters_and_machines_of_the_stack_are_ended_and_no_others(aws: Aws, st
         MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
     )["Instances"][0]["InstanceId"]
-    seen: Losses = execute(survey(stack), aws)["survey"]
+    seen: Losses = survey(aws, stack)
     assert {ours, server} <= set(seen.machines)
     assert other not in seen.machines
     result = taken_down(aws, "--yes")
@@ -205,10 +204,7 @@ def test_an_application_that_is_started_is_stopped_first(aws: Aws, stack: Place)
     created = client.create_application(releaseLabel="emr-6.6.0", type="SPARK", clientToken="x")
     names = {"applicationId": created["applicationId"]}
     client.start_application(**names)
-    outputs = {"ApplicationId": created["applicationId"]}
-    _Taking(Place("s", "eu-west-1", "1", outputs), False, lambda _: None, 0, 0).stop_application(
-        aws, {}
-    )
+    application.stop(aws, created["applicationId"])
     assert client.get_application(**names)["application"]["state"] == "STOPPED"
 
 
@@ -221,7 +217,7 @@ def test_jobs_that_run_are_named_and_cancelled() -> None:
         list_objects_v2=[{}],
         cancel_job_run=[{}],
     )
-    seen: Losses = execute(survey(taking().place), aws)["survey"]
+    seen: Losses = survey(aws, PLACE)
     assert seen.jobs == ("featuremill-main (RUNNING)",)
     aws = Scripted(
         list_job_runs=[
@@ -231,7 +227,7 @@ def test_jobs_that_run_are_named_and_cancelled() -> None:
         ],
         cancel_job_run=[{}],
     )
-    taking().cancel_jobs(aws, {})
+    taking._cancel_jobs(aws, PLACE)
     assert aws.operations() == ["list_job_runs", "cancel_job_run", "list_job_runs", "list_job_runs"]
 
 
@@ -246,26 +242,28 @@ def test_versions_and_markers_go_a_thousand_at_a_time(monkeypatch: pytest.Monkey
 
         def client(self, service: str) -> Any: ...
 
-        def call(self, call: Any) -> Any:
-            asked.append(len(call.parameters["Delete"]["Objects"]))
+        def call(self, service: str, operation: str, /, **parameters: Any) -> Any:
+            asked.append(len(parameters["Delete"]["Objects"]))
             return {}
 
     told: list[str] = []
-    work = _Taking(taking().place, False, told.append, 0, 0)
-    work.empty(Many(), {})
+    many = Many()
+    many.report = told.append
+    taking._empty(many, "pictures")
     assert asked == [1000, 1000, 1000]
-    assert told[-1] == "3,000 versions deleted"
+    assert told[-1] == "  3,000 versions deleted"
 
 
 def test_an_object_that_cannot_be_deleted_is_named(aws: Aws, stack: Place) -> None:
     errors = {"Errors": [{"Key": "input/0.jpg", "Message": "Access Denied"}]}
 
     class Refusing(Aws):
-        def call(self, call: Any) -> Any:
-            return errors if call.operation == "delete_objects" else super().call(call)
+        def call(self, service: str, operation: str, /, **parameters: Any) -> Any:
+            assert operation == "delete_objects"
+            return errors
 
     with pytest.raises(CloudError, match=r"input/0\.jpg: Access Denied") as caught:
-        taking().empty(Refusing(aws.region, endpoint_url=aws.endpoint_url), {})
+        taking._empty(Refusing(aws.region, endpoint_url=aws.endpoint_url), "pictures")
     assert "legal hold" in caught.value.remedy
 
 
@@ -288,7 +286,7 @@ def test_a_network_that_is_still_in_use_is_tried_once_more() -> None:
         ],
         delete_stack=[{}],
     )
-    taking().delete_stack(aws, {})
+    taking._delete_stack(aws, PLACE, keep_data=False)
     assert aws.operations().count("delete_stack") == 2
 
 
@@ -298,7 +296,7 @@ def test_a_call_refused_for_dependencies_is_tried_once_more() -> None:
         describe_stack_events=[{"StackEvents": []}, {"StackEvents": []}, {"StackEvents": [GONE]}],
         delete_stack=[refusal("DependencyViolation"), {}],
     )
-    taking().delete_stack(aws, {})
+    taking._delete_stack(aws, PLACE, keep_data=False)
     assert aws.operations().count("delete_stack") == 2
 
 
@@ -316,7 +314,7 @@ def test_a_stack_that_cannot_be_deleted_is_explained() -> None:
         delete_stack=[{}],
     )
     with pytest.raises(CloudError, match=r"Network .* The vpc has dependencies") as caught:
-        taking().delete_stack(aws, {})
+        taking._delete_stack(aws, PLACE, keep_data=False)
     assert "still attached" in caught.value.remedy
 
 
@@ -335,7 +333,7 @@ def test_a_bucket_that_stops_the_deletion_is_left_out_when_data_is_kept() -> Non
         ],
         delete_stack=[{}],
     )
-    taking(keep_data=True).delete_stack(aws, {})
+    taking._delete_stack(aws, PLACE, keep_data=True)
     asked = [parameters for operation, parameters in aws.asked if operation == "delete_stack"]
     assert asked[1]["RetainResources"] == ["Bucket"]
 
@@ -343,17 +341,17 @@ def test_a_bucket_that_stops_the_deletion_is_left_out_when_data_is_kept() -> Non
 def test_a_stack_that_somebody_is_changing_is_left_alone() -> None:
     state = {"StackId": "arn:stack/1", "StackStatus": "UPDATE_IN_PROGRESS"}
     with pytest.raises(CloudError, match="somebody is changing it now"):
-        taking().delete_stack(Scripted(describe_stacks=[{"Stacks": [state]}]), {})
+        taking._delete_stack(
+            Scripted(describe_stacks=[{"Stacks": [state]}]), PLACE, keep_data=False
+        )
 
 
 def test_logs_that_come_late_do_not_keep_the_bucket(aws: Aws, stack: Place) -> None:
-    late = execute(destroy(stack, seconds=0, pause=0)[:-2], aws)  # all but bucket and looking
-    aws.client("s3").put_object(Bucket="pictures", Key="logs/late", Body=b"x")
-    remove, look = destroy(stack, seconds=0, pause=0)[-2:]
-    assert isinstance(remove, Work)
-    assert isinstance(look, Work)
-    remove.does(aws, late)
-    found: list[Looked] = look.does(aws, late)
+    def late(text: str) -> None:
+        if text.startswith("delete bucket"):
+            aws.client("s3").put_object(Bucket="pictures", Key="logs/late", Body=b"x")
+
+    found = taking.destroy(replace(aws, report=late), stack)
     assert {each.state for each in found} == {"gone"}
 
 
@@ -367,7 +365,7 @@ def test_what_cannot_be_looked_for_is_not_called_gone() -> None:
         describe_volumes=[{"Volumes": []}],
         get_parameter=[None],
     )
-    found = execute([look_for(place, keep_data=False)], aws)[FOUND]
+    found = look_for(aws, place, keep_data=False)
     states = {each.what: each.state for each in found}
     assert states["bucket"] == "unknown"
     assert states["stack"] == "gone"

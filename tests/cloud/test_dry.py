@@ -8,8 +8,7 @@ import click
 import pytest
 
 from featuremill.cli import main
-from featuremill.cloud.aws.dry_run import lines
-from featuremill.cloud.aws.plan import Call, Later, Wait, Work
+from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.stack import project_file
 from tests.cloud.stack import described, dry_run, featuremill, recording
@@ -19,7 +18,7 @@ READING = {"doctor", "status", "logs", "notebook", "cluster list"}
 
 # command → words that it needs, and a call that it would make
 CHANGING: dict[str, tuple[list[str], str]] = {
-    "up": (["photos", "--model", "mobilenetv2-untrained"], "cloudformation.execute_change_set"),
+    "up": (["photos", "--model", "mobilenetv2-untrained"], "emr-serverless.start_job_run"),
     "deploy": ([], "cloudformation.execute_change_set"),
     "destroy": ([], "cloudformation.delete_stack"),
     "upload": (["photos"], "s3.put_object"),
@@ -119,9 +118,11 @@ def test_a_cluster_is_shown_with_every_argument(ours: Path) -> None:
 
 def shown(*parameters: tuple[str, object]) -> list[str]:
     """Lines of one call's parameters."""
-    before = Work("find", lambda _aws, _answers: None, "found")
-    call = Call("emr", "run", dict(parameters), "start")
-    return [line[8:] for line in lines([before, call])][3:]
+    told: list[str] = []
+    dry = DryRun("eu-west-1", tell=told.append)
+    dry.step("start")
+    dry.call("emr", "run_job_flow", **dict(parameters))
+    return [line[8:] for line in told[1].splitlines()][1:]
 
 
 def test_values_at_any_depth_are_shown_as_yaml_has_them() -> None:
@@ -152,13 +153,28 @@ def test_values_at_any_depth_are_shown_as_yaml_has_them() -> None:
 
 
 def test_what_an_earlier_step_will_tell_names_the_step() -> None:
-    later = {"Args": [Later("found", "archive"), Later("found", "entry", "{}#deps")]}
-    assert shown(("Step", later)) == [
-        "Step:",
-        "  Args:",
-        "    - <archive of step 1>",
-        "    - <entry of step 1>#deps",
+    told: list[str] = []
+    dry = DryRun("eu-west-1", tell=told.append)
+    dry.step("start")
+    cluster = dry.call("emr", "run_job_flow", Name="fruits")["JobFlowId"]
+    dry.step("ask")
+    step = dry.call("emr", "list_steps", ClusterId=cluster)["Steps"][0]["Id"]
+    dry.step("look")
+    dry.call("emr", "describe_step", ClusterId=cluster, StepId=step)
+    assert told[-1].splitlines()[1:] == [
+        "        ClusterId: <JobFlowId of step 1>",
+        "        StepId: <Steps[0].Id of step 2>",
     ]
+
+
+def test_a_call_that_is_repeated_in_a_step_is_shown_once() -> None:
+    told: list[str] = []
+    dry = DryRun("eu-west-1", tell=told.append)
+    for _ in range(2):
+        dry.step("look")
+        for _ in range(2):
+            dry.call("emr", "list_steps", ClusterId="j-1")
+    assert len(told) == 4
 
 
 def test_long_texts_are_whole_and_broken_where_one_reads_on() -> None:
@@ -195,9 +211,12 @@ def test_secrets_are_never_shown_and_what_only_sounds_like_one_is() -> None:
 
 
 def test_waiting_says_until_when() -> None:
-    look = Call("emr", "describe", {"Id": "j-1"}, "wait", changes=False)
-    assert list(lines([Wait(look, "State", ("DONE", "OVER"), ())])) == [
+    told: list[str] = []
+    dry = DryRun("eu-west-1", tell=told.append)
+    dry.step("wait")
+    dry.wait("emr", "describe_cluster", "State", done=("DONE", "OVER"), limit=9, ClusterId="j-1")
+    assert "\n".join(told).splitlines() == [
         " 1. wait",
-        "      emr.describe until DONE or OVER",
-        "        Id: j-1",
+        "      emr.describe_cluster until DONE or OVER",
+        "        ClusterId: j-1",
     ]

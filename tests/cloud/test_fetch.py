@@ -10,11 +10,9 @@ from click.testing import CliRunner
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Work
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.transfer.fetch import FETCHED, Fetched, fetch
+from featuremill.cloud.transfer.fetch import Fetched, fetch, listed, receive
 from featuremill.errors import CloudError, ConfigError, DestinationError, StorageError
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
@@ -44,8 +42,7 @@ def put(aws: Aws, name: str, data: bytes) -> None:
 
 
 def bring(aws: Aws, stack: Place, destination: Path, name: str = "") -> Fetched:
-    done: Fetched = execute(fetch(stack, destination, name), aws)[FETCHED]
-    return done
+    return fetch(aws, stack, destination, name)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -63,7 +60,7 @@ def test_one_name_can_be_fetched_alone(aws: Aws, stack: Place, tmp_path: Path) -
     bring(aws, stack, tmp_path, "second")
     assert files(tmp_path) == {"pca.csv": b"1,2"}
     with pytest.raises(ConfigError, match="--name"):
-        fetch(stack, tmp_path, "../code")
+        fetch(aws, stack, tmp_path, "../code")
 
 
 def test_only_what_changed_is_fetched_again(aws: Aws, stack: Place, tmp_path: Path) -> None:
@@ -87,12 +84,10 @@ def test_what_was_sent_in_parts_is_known_by_its_time(
     etag = s3.upload_part(**key, UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
     parts = {"Parts": [{"ETag": etag, "PartNumber": 1}]}
     s3.complete_multipart_upload(**key, UploadId=upload, MultipartUpload=parts)
-    look, receive = fetch(stack, tmp_path, "third")
-    (listed,) = execute([look], aws)["results"]
-    earlier = {"results": [replace(listed, modified=datetime(2026, 1, 1, tzinfo=UTC))]}
-    assert isinstance(receive, Work)
-    assert receive.does(aws, earlier).received == 1
-    assert receive.does(aws, earlier).received == 0
+    (there,) = listed(aws, "pictures", "results/third", tmp_path)
+    earlier = [replace(there, modified=datetime(2026, 1, 1, tzinfo=UTC))]
+    assert receive(aws, "pictures", tmp_path, earlier).received == 1
+    assert receive(aws, "pictures", tmp_path, earlier).received == 0
     assert bring(aws, stack, tmp_path, "third").received == 1
 
 
@@ -121,23 +116,19 @@ def test_marks_of_folders_are_no_files(aws: Aws, stack: Place, tmp_path: Path) -
 def test_results_rewritten_meanwhile_are_not_mixed_and_leave_no_partial_file(
     aws: Aws, stack: Place, tmp_path: Path
 ) -> None:
-    look, receive = fetch(stack, tmp_path)
-    answers = execute([look], aws)
+    there = listed(aws, "pictures", "results", tmp_path)
     put(aws, "second/pca.csv", b"9,9,9")
-    assert isinstance(receive, Work)
     with pytest.raises(CloudError, match=r"fetch second/pca\.csv: AWS answered") as caught:
-        receive.does(aws, answers)
+        receive(aws, "pictures", tmp_path, there)
     assert "the same command goes on from there" in caught.value.remedy
     assert not [name for name in files(tmp_path) if name.endswith(".part")]
 
 
 def test_the_log_of_a_table_comes_after_its_files(aws: Aws, stack: Place, tmp_path: Path) -> None:
-    look, receive = fetch(stack, tmp_path)
-    answers = execute([look], aws)
+    there = listed(aws, "pictures", "results", tmp_path)
     aws.client("s3").delete_object(Bucket="pictures", Key="results/main/features/part-0.parquet")
-    assert isinstance(receive, Work)
     with pytest.raises(CloudError):
-        receive.does(aws, answers)
+        receive(aws, "pictures", tmp_path, there)
     assert "main/features/_delta_log/0.json" not in files(tmp_path)
 
 

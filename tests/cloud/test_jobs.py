@@ -2,12 +2,11 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import click
 import pytest
@@ -15,18 +14,16 @@ from click.testing import CliRunner, Result
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call
 from featuremill.cloud.aws.worker_size import executor, on_nodes
 from featuremill.cloud.aws.worker_size import serverless as executors
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs import job_cluster, serverless
 from featuremill.cloud.jobs.fleets import Machines
-from featuremill.cloud.jobs.job import Job, Submission
+from featuremill.cloud.jobs.job import Job
 from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import newest, status
 from featuremill.cloud.jobs.wait import stay
-from featuremill.cloud.packaging.shipped import find_code
+from featuremill.cloud.packaging.shipped import Code, find_code
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RejectLimit, RunConfig
@@ -35,6 +32,7 @@ from featuremill.errors import CloudError, ConfigError
 from featuremill.storage import open_store
 from featuremill.workers import launch
 from tests.cloud.moto_jobs import FAILS, GOES_ON
+from tests.cloud.scripted import Scripted
 from tests.cloud.stack import (
     ARCHIVE,
     BUCKET,
@@ -43,6 +41,7 @@ from tests.cloud.stack import (
     described,
     dry_run,
     featuremill,
+    flow_of,
     folder,
     put,
     recording,
@@ -70,14 +69,11 @@ def run(source: str = "s3://pictures/input", **options: Any) -> RunConfig:
 
 
 def submit(aws: Aws, stack: Place, config: RunConfig | None = None) -> Job:
-    asked = serverless.submission(stack, config or run(), "main")
-    return asked.started(execute(asked.plan, aws))
+    return serverless.submit(aws, stack, config or run(), "main")
 
 
-def call_of(submission: Submission, operation: str) -> Call:
-    """A step of a plan."""
-    calls = (step for step in submission.plan if isinstance(step, Call))
-    return next(call for call in calls if call.operation == operation)
+def submit_cluster(aws: Aws, stack: Place, architecture: str = "x86_64") -> Job:
+    return job_cluster.submit(aws, stack, run(), "main", Machines(architecture))
 
 
 # What is asked of the job
@@ -121,8 +117,8 @@ def test_what_means_something_only_here_is_refused(option: dict[str, str]) -> No
 
 
 def test_a_job_gets_the_archive_the_interpreter_and_one_thread_for_each_slot() -> None:
-    properties = serverless.spark_properties(JobLimits())
-    assert properties["spark.archives"] == "{}#deps"
+    properties = serverless.spark_properties(JobLimits(), "s3://pictures/archive")
+    assert properties["spark.archives"] == "s3://pictures/archive#deps"
     for where in ("spark.emr-serverless.driverEnv", "spark.executorEnv"):
         assert properties[f"{where}.PYTHONPATH"] == "./deps"
         assert properties[f"{where}.PYSPARK_PYTHON"] == "python3.11"
@@ -155,17 +151,13 @@ def test_the_job_submitted_is_the_newest_archive_with_these_arguments(
 
 
 def test_packaging_again_what_is_there_makes_it_the_newest() -> None:
-    class Bucket:
-        """Holds two archives; the entry point of the older one was renewed."""
-
-        def pages(self, *_: str, **__: str) -> list[dict[str, Any]]:
-            other = [key.replace("0123456789ab", "ba9876543210") for key in (ARCHIVE, ENTRY)]
-            keys = [ARCHIVE, *other, ENTRY]
-            days = {key: datetime(2026, 11, day, tzinfo=UTC) for day, key in enumerate(keys, 1)}
-            return [{"Contents": [{"Key": key, "LastModified": days[key]} for key in sorted(keys)]}]
-
-    found = find_code(described(), "x86_64").does(cast("Aws", Bucket()), {})
-    assert found == {"archive": f"s3://{BUCKET}/{ARCHIVE}", "entry": f"s3://{BUCKET}/{ENTRY}"}
+    # two archives; the entry point of the older one was renewed
+    other = [key.replace("0123456789ab", "ba9876543210") for key in (ARCHIVE, ENTRY)]
+    keys = [ARCHIVE, *other, ENTRY]
+    days = {key: datetime(2026, 11, day, tzinfo=UTC) for day, key in enumerate(keys, 1)}
+    listed = [{"Key": key, "LastModified": days[key]} for key in sorted(keys)]
+    found = find_code(Scripted(list_objects_v2=[{"Contents": listed}]), described(), "x86_64")
+    assert found == Code(f"s3://{BUCKET}/{ARCHIVE}", f"s3://{BUCKET}/{ENTRY}")
 
 
 def test_an_archive_for_the_other_processor_is_not_taken(aws: Aws, stack: Place) -> None:
@@ -194,12 +186,9 @@ def test_an_archive_without_the_weights_of_the_jobs_model_is_not_taken(
 
 
 def test_a_repeated_call_starts_no_second_job_but_a_second_command_does() -> None:
-    calls = [
-        call_of(serverless.submission(described(), run(), "main"), "start_job_run")
-        for _ in range(2)
-    ]
-    assert calls[0].parameters["clientToken"] != calls[1].parameters["clientToken"]
-    assert calls[0].parameters["retryPolicy"] == {"maxAttempts": 1}
+    calls = [flow_of(lambda dry: submit(dry, described()), "start_job_run") for _ in range(2)]
+    assert calls[0]["clientToken"] != calls[1]["clientToken"]
+    assert calls[0]["retryPolicy"] == {"maxAttempts": 1}
 
 
 def test_a_job_may_write_its_own_results_and_logs_and_nothing_else() -> None:
@@ -272,8 +261,7 @@ def test_out_of_bounds_is_refused_with_the_bound(option: Any, refused: str) -> N
 
 
 def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stack: Place) -> None:
-    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
-    flow = call_of(asked, "run_job_flow").parameters
+    flow = flow_of(lambda dry: submit_cluster(dry, stack))
     primary, core, task = flow["Instances"]["InstanceFleets"]
     assert primary["TargetOnDemandCapacity"] == core["TargetOnDemandCapacity"] == 1
     assert task["LaunchSpecifications"]["SpotSpecification"]["TimeoutAction"] == (
@@ -288,7 +276,7 @@ def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stac
     assert flow["AutoTerminationPolicy"] == {"IdleTimeout": 3 * 3600}
     assert flow["Instances"]["KeepJobFlowAliveWhenNoSteps"] is False
 
-    job = asked.started(execute(asked.plan, aws))
+    job = submit_cluster(aws, stack)
     step = aws.client("emr").describe_step(ClusterId=job.where, StepId=job.id)["Step"]
     # a run that hangs is no idle cluster: the step itself has a limit
     limit, args = step["Config"]["Args"][:3], step["Config"]["Args"][3:]
@@ -308,20 +296,19 @@ def test_a_cluster_for_one_job_uses_spot_machines_and_ends_itself(aws: Aws, stac
 
 
 def test_graviton_is_one_flag_and_needs_its_archive(aws: Aws, stack: Place) -> None:
-    asked = job_cluster.submission(stack, run(), "main", Machines("arm64"))
-    types = call_of(asked, "run_job_flow").parameters["Instances"]["InstanceFleets"][0]
+    asked = flow_of(lambda dry: submit_cluster(dry, stack, "arm64"))
+    types = asked["Instances"]["InstanceFleets"][0]
     assert [each["InstanceType"] for each in types["InstanceTypeConfigs"]] == [
         "m7g.xlarge",
         "m6g.xlarge",
     ]
     with pytest.raises(CloudError, match="no archive for arm64"):
-        execute(asked.plan, aws)
+        submit_cluster(aws, stack, "arm64")
     assert aws.client("emr").list_clusters()["Clusters"] == []
 
 
 def test_how_a_step_is_can_be_asked(aws: Aws, stack: Place) -> None:
-    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
-    now = status(aws, stack, asked.started(execute(asked.plan, aws)))
+    now = status(aws, stack, submit_cluster(aws, stack))
     assert now.state == "RUNNING"
     assert not now.over
     assert "NormalizedInstanceHours" in now.billed
@@ -331,24 +318,22 @@ def test_how_a_step_is_can_be_asked(aws: Aws, stack: Place) -> None:
 
 
 def test_waiting_ends_with_the_job(aws: Aws, stack: Place) -> None:
-    asked = serverless.submission(stack, run(), "main", seconds=0)
     states: list[str] = []
-    ended = stay(asked, execute(asked.plan, aws), aws, stack, states.append)
+    job = submit(aws, stack)
+    ended = stay(replace(aws, report=states.append), stack, job, 240)
     assert ended.state == "SUCCESS"
     assert states[-1] == "wait for the job: SUCCESS"
 
 
 def test_a_job_that_ran_out_of_memory_says_so_and_what_helps(aws: Aws, stack: Place) -> None:
-    asked = serverless.submission(stack, run(), FAILS, seconds=0)
-    answers = execute(asked.plan, aws)
-    job = asked.started(answers)
+    job = serverless.submit(aws, stack, run(), FAILS)
     put(
         aws,
         f"{LOGS.format(name=job.name, where=job.where, id=job.id)}/SPARK_DRIVER/stderr.gz",
         KILLED,
     )
     with pytest.raises(CloudError) as failed:
-        stay(asked, answers, aws, stack)
+        stay(aws, stack, job, 240)
     assert "a worker needed more memory than it has" in failed.value.problem
     assert "exit status 137" in failed.value.problem
     assert "--slot-memory" in failed.value.remedy
@@ -454,8 +439,7 @@ def test_help_says_that_run_options_can_be_given() -> None:
 
 def long_job(aws: Aws, stack: Place, folder: Path) -> Job:
     """A job that goes on, submitted from this folder."""
-    asked = serverless.submission(stack, run(), GOES_ON)
-    job = asked.started(execute(asked.plan, aws))
+    job = serverless.submit(aws, stack, run(), GOES_ON)
     project_file.save(job.kept_in(stack), folder)
     return job
 
@@ -508,8 +492,7 @@ def test_where_none_was_submitted_here_the_newest_is_meant(
 def test_of_a_job_on_a_cluster_the_cluster_is_ended(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
-    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
-    job = asked.started(execute(asked.plan, aws))
+    job = submit_cluster(aws, stack)
     project_file.save(job.kept_in(stack), folder)
     done = stop(endpoint, "--yes")
     assert done.exit_code == 0, done.output
@@ -531,8 +514,7 @@ def test_whoever_stops_waiting_is_told_that_the_job_goes_on(
     def ctrl_c(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    waiting = SimpleNamespace(sleep=ctrl_c, monotonic=time.monotonic)
-    monkeypatch.setattr("featuremill.cloud.aws.execute.time", waiting)
+    monkeypatch.setattr("featuremill.cli.cloud.options.Aws", partial(Aws, sleep=ctrl_c))
     left = featuremill("cloud", "submit", "--wait", "--name", GOES_ON, "--endpoint-url", endpoint)
     assert left.exit_code == 130
     assert "The job goes on without this command, and costs" in left.stderr
@@ -561,8 +543,7 @@ def test_more_than_the_stack_may_use_is_refused_and_the_default_stays_below(
 def test_a_step_of_a_cluster_that_is_gone_is_over(
     aws: Aws, stack: Place, endpoint: str, folder: Path
 ) -> None:
-    asked = job_cluster.submission(stack, run(), "main", Machines("x86_64"))
-    job = asked.started(execute(asked.plan, aws))
+    job = submit_cluster(aws, stack)
     aws.client("emr").terminate_job_flows(JobFlowIds=[job.where])
     now = status(aws, stack, job)
     assert (now.state, now.over) == ("INTERRUPTED", True)

@@ -5,19 +5,20 @@ Each check is itself tried on a copy that is wrong in one place.
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
-from featuremill.cloud.aws.plan import Call, Wait
 from featuremill.cloud.aws.regions import RELEASE, SERVERLESS_RELEASE
 from featuremill.cloud.jobs import certificates, job_cluster, serverless
 from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.notebooks import clusters, server
+from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from tests.cloud.known import RELEASES, faults_of_call, faults_of_template, idle_usd
 from tests.cloud.offline import Stack
-from tests.cloud.stack import described
+from tests.cloud.stack import Asked, asked_by, described, flow_of
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
 EVERYTHING = {"Studio": "true"}
@@ -146,21 +147,21 @@ def test_of_a_type_that_nobody_knows_the_price_of_nothing_is_said() -> None:
 # The calls of the commands
 
 
-def calls() -> list[Call]:
+def calls() -> list[Asked]:
     """Every call with much in it, for each architecture."""
     place = described()
-    found = []
+    found: list[Asked] = []
     for architecture in ("x86_64", "arm64"):
         machines = Machines(architecture, key_pair="ada")
-        plans = (
-            serverless.submission(place, CONFIG, "main").plan,
-            job_cluster.submission(place, CONFIG, "main", machines).plan,
-            clusters.up(place, machines),
-            server.up(place, key_pair="ada"),
-        )
-        steps = [step for plan in plans for step in plan]
-        found += [step.call if isinstance(step, Wait) else step for step in steps]
-    return [step for step in found if isinstance(step, Call)]
+        found += asked_by(lambda aws: serverless.submit(aws, place, CONFIG, "main"))
+        found += asked_by(partial(job_cluster.submit, **about(place), machines=machines))
+        found += asked_by(partial(clusters.up, place=place, machines=machines, notebooks={}))
+        found += asked_by(lambda aws: server.up(aws, place, key_pair="ada"))
+    return found
+
+
+def about(place: Place) -> dict[str, Any]:
+    return {"place": place, "config": CONFIG, "name": "main"}
 
 
 def test_every_call_holds_only_what_aws_takes() -> None:
@@ -174,19 +175,12 @@ def test_the_longest_and_the_shortest_that_options_allow_are_taken() -> None:
     place = described()
     for hours in (60 / 3600, 168.0):
         machines = Machines("x86_64", idle_hours=hours)
-        (flow,) = (
-            step.parameters
-            for step in clusters.up(place, machines)
-            if isinstance(step, Call) and step.operation == "run_job_flow"
-        )
+        flow = flow_of(partial(clusters.up, place=place, machines=machines, notebooks={}))
         assert faults_of_call("emr", "run_job_flow", flow) == []
     for minutes in (5, 10_080):
         limits = serverless.JobLimits(timeout=minutes)
-        (start,) = (
-            step.parameters
-            for step in serverless.submission(place, CONFIG, "main", limits).plan
-            if isinstance(step, Call)
-        )
+        submit = partial(serverless.submit, **about(place), limits=limits)
+        start = flow_of(submit, "start_job_run")
         assert faults_of_call("emr-serverless", "start_job_run", start) == []
 
 

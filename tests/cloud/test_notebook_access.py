@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.notebooks import access
 from featuremill.cloud.notebooks.access import Way
 from featuremill.cloud.stack import passwords, project_file
@@ -146,7 +145,7 @@ def test_the_password_is_shown_only_when_asked_for(
     aws: Aws, stack: Place, machine: str, endpoint: str, folder: Path
 ) -> None:
     project_file.save(stack, folder)
-    execute([passwords.make(stack, passwords.SERVER)], aws)
+    passwords.make(aws, stack, passwords.SERVER)
     password = passwords.read(aws, stack, passwords.SERVER)
     printed = featuremill("cloud", "notebook", "--print", "--endpoint-url", endpoint)
     assert password not in printed.output

@@ -27,7 +27,6 @@ from packaging.utils import canonicalize_name
 import featuremill
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.packaging import architecture, dependencies, layers
 from featuremill.cloud.packaging.architecture import Architecture
 from featuremill.cloud.packaging.archive import MANIFEST, WEIGHTS, Recipe, build
@@ -448,12 +447,12 @@ def test_the_archive_is_sent_once_and_its_entry_point_each_time(
     own.write_bytes(np.random.default_rng(1).bytes(9_000_000))
     recipe, called = Recipe(tiny, weights=own), []
     recording = replace(aws, recorder=lambda _service, operation, _: called.append(operation))
-    built = execute(package(recipe, BUCKET), recording)["built"]
+    built = package(recording, recipe, BUCKET).built
     assert "UploadPart" in called
     stored = aws.client("s3").get_object(Bucket=BUCKET, Key=f"code/{recipe.archive}")
     assert stored["Body"].read() == built.archive.read_bytes()
     called.clear()
-    assert execute(package(recipe, BUCKET), recording)["built"] is None
+    assert package(recording, recipe, BUCKET).built is None
     assert called == ["HeadObject", "PutObject"]
     entry = aws.client("s3").get_object(Bucket=BUCKET, Key=f"code/{recipe.entry}")["Body"].read()
     compile(entry, recipe.entry, "exec")

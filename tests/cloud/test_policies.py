@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.jobs import job_cluster, serverless, stop
 from featuremill.cloud.jobs.fleets import Machines
-from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import status
 from featuremill.cloud.notebooks import access, clusters, server
+from featuremill.cloud.notebooks.server import read_notebooks
 from featuremill.cloud.pricing import probe
 from featuremill.cloud.stack import doctor, passwords
 from featuremill.cloud.stack.parameters import StackOptions, operator_policies
@@ -574,7 +573,10 @@ def test_the_operator_may_make_every_call_of_the_daily_commands(aws: Aws, tmp_pa
     outputs = deploy(aws, BucketName="pictures")
     calls: list[tuple[str, str, Mapping[str, Any]]] = []
     recorded = Aws(
-        aws.region, endpoint_url=aws.endpoint_url, recorder=lambda *call: calls.append(call)
+        aws.region,
+        endpoint_url=aws.endpoint_url,
+        recorder=lambda *call: calls.append(call),
+        sleep=lambda _: None,
     )
     place = Place("featuremill", aws.region, ACCOUNT, outputs)
     run_daily_commands(recorded, place, tmp_path)
@@ -591,7 +593,7 @@ def test_the_operator_may_make_every_call_of_the_daily_commands(aws: Aws, tmp_pa
 def run_daily_commands(aws: Aws, place: Place, folder: Path) -> None:
     (folder / "photos" / "Apple").mkdir(parents=True)
     (folder / "photos" / "Apple" / "0.jpg").write_bytes(b"an apple")
-    execute(upload(place, open_source(str(folder / "photos"))), aws)
+    upload(aws, place, open_source(str(folder / "photos")))
     digest = "0123456789ab"
     put = aws.client("s3").put_object
     put(
@@ -601,37 +603,31 @@ def run_daily_commands(aws: Aws, place: Place, folder: Path) -> None:
     )
     put(Bucket="pictures", Key=f"code/featuremill-job-{digest}.py", Body=b"x")
     config = RunConfig(source="s3://pictures/input", destination="s3://pictures/results/main")
-    submission = serverless.submission(place, config, "main", seconds=0)
-    job = submission.started(execute([*submission.plan], aws))
+    job = serverless.submit(aws, place, config, "main")
     status(aws, place, job)
     put(Bucket="pictures", Key="results/main/pca.csv", Body=b"1,2")
-    execute(fetch(place, folder / "results", "main"), aws)
-    execute([stop.look(place, job), *stop.stop(None, 0)], aws)
+    fetch(aws, place, folder / "results", "main")
+    stop.stop(aws, stop.look(aws, place, None).job)
     machines = Machines("x86_64")
-    asked = job_cluster.submission(place, config, "main", machines, seconds=0)
-    execute(stop.stop(asked.started(execute([*asked.plan], aws)), 0), aws)
-    execute([step for step in clusters.up(place, machines) if not waits(step)], aws)
+    stop.stop(aws, job_cluster.submit(aws, place, config, "main", machines))
+    clusters.up(aws, place, machines, read_notebooks())
     clusters.standing(aws, place)
     with suppress(CloudError):
         # moto gives fleets no machines
         access.find(aws, place)
-    execute(clusters.down(place), aws)
-    execute(server.up(place, seconds=0), aws)
+    clusters.down(aws, place)
+    server.up(aws, place)
     passwords.read(aws, place, passwords.SERVER)
     access.find(aws, place)
-    execute(server.down(place), aws)
+    server.down(aws, place)
     ask_around(aws, place)
 
 
 def ask_around(aws: Aws, place: Place) -> None:
     """What is only asked, and a probe's copies."""
-    execute(doctor.doctor(aws.region, place), aws)
-    copy, *_, remove = probe.probe(place, JobLimits(), "mobilenetv2-untrained")
-    execute([copy, remove], aws)
-
-
-def waits(step: object) -> bool:
-    return type(step).__name__ == "Wait"
+    doctor.doctor(aws, aws.region, place)
+    probe.copy(aws, place, "probe-images")
+    probe.remove(aws, place, ("probe-images",))
 
 
 def real(outputs: Mapping[str, str]) -> Stack:

@@ -9,10 +9,9 @@ from click.testing import CliRunner, Result
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws, explained
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import RELEASE, SERVERLESS_RELEASE
 from featuremill.cloud.stack import project_file as places
-from featuremill.cloud.stack.doctor import FINDINGS, Finding, doctor
+from featuremill.cloud.stack.doctor import Finding, doctor
 from featuremill.cloud.stack.project_file import Place
 from tests.cloud.scripted import Scripted
 
@@ -57,7 +56,7 @@ def refusal(code: str) -> Exception:
 
 
 def findings(aws: Aws, region: str = "eu-west-1", max_vcpu: int = 16) -> dict[str, Finding]:
-    found = execute(doctor(region, PLACE, max_vcpu), aws)[FINDINGS]
+    found = doctor(aws, region, PLACE, max_vcpu)
     return {each.what: each for each in found}
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.pricing import prices
 from featuremill.cloud.pricing.prices import Prices
@@ -166,7 +165,7 @@ def get_products(content: dict[str, Any]) -> dict[str, Any]:
 def refreshed(*instances: str) -> Prices:
     """Prices of Ireland after AWS was asked."""
     with answering({"GetProducts": get_products}) as (endpoint, came):
-        execute(prices.refresh("eu-west-1", instances), Aws("eu-west-1", endpoint_url=endpoint))
+        prices.refresh(Aws("eu-west-1", endpoint_url=endpoint), "eu-west-1", instances)
     # the price list of all regions is asked for in one of a few
     assert {request.region for request in came} == {"us-east-1"}
     return prices.load("eu-west-1")
@@ -206,7 +205,7 @@ def test_an_empty_price_list_is_an_error_and_changes_nothing(cache: Path) -> Non
         answering({"GetProducts": {"FormatVersion": "aws_v1", "PriceList": []}}) as (endpoint, _),
         pytest.raises(CloudError, match="none of the prices of eu-west-1"),
     ):
-        execute(prices.refresh("eu-west-1"), Aws("eu-west-1", endpoint_url=endpoint))
+        prices.refresh(Aws("eu-west-1", endpoint_url=endpoint), "eu-west-1")
     assert list(cache.iterdir()) == []
 
 

@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from featuremill.cloud.aws.client import explained
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.jobs import job_cluster, serverless
 from featuremill.cloud.jobs.fleets import Machines
 from featuremill.config import RunConfig
@@ -194,7 +193,7 @@ def test_a_job_beyond_the_quota_says_what_to_lower() -> None:
         start_job_run=[refusal("ServiceQuotaExceededException", message)],
     )
     with pytest.raises(CloudError, match="Max concurrent vCPUs") as refused:
-        execute(serverless.submission(described(), CONFIG, "main").plan, aws)
+        serverless.submit(aws, described(), CONFIG, "main")
     assert "lower --max-vcpu" in refused.value.remedy
     assert "cloud doctor" in refused.value.remedy
 
@@ -206,7 +205,6 @@ def test_a_release_that_is_not_offered_says_where_to_look() -> None:
         put_object=[{}],
         run_job_flow=[refusal("ValidationException", message)],
     )
-    asked = job_cluster.submission(described(), CONFIG, "main", Machines("x86_64"))
     with pytest.raises(CloudError, match="release label is invalid") as refused:
-        execute(asked.plan, aws)
+        job_cluster.submit(aws, described(), CONFIG, "main", Machines("x86_64"))
     assert "cloud doctor" in refused.value.remedy

@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call, Later, Plan
 from featuremill.cloud.jobs import fleets
 from featuremill.cloud.notebooks import server
 from featuremill.cloud.stack import passwords, project_file
@@ -27,6 +25,7 @@ from tests.cloud.stack import (
     described,
     dry_run,
     featuremill,
+    flow_of,
     folder,
 )
 
@@ -48,7 +47,7 @@ def stack(aws: Aws) -> Place:
 
 
 def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
-    execute(server.up(stack, hours, seconds=0), aws)
+    server.up(aws, stack, hours)
     found = server.standing(aws, stack)
     assert found is not None
     described = aws.client("ec2").describe_instances(InstanceIds=[found.id])
@@ -56,10 +55,9 @@ def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
     return instance
 
 
-def asked_of(plan: Plan) -> dict[str, Any]:
+def asked(stack: Place, hours: float = 8.0) -> dict[str, Any]:
     """Parameters of the call that starts the machine."""
-    [call] = [each for each in plan if isinstance(each, Call) and each.operation == "run_instances"]
-    return dict(call.parameters)
+    return flow_of(lambda dry: server.up(dry, stack, hours), "run_instances")
 
 
 def test_the_machine_finds_the_step_by_step_notebook_in_the_bucket(aws: Aws, stack: Place) -> None:
@@ -91,7 +89,7 @@ def test_the_machine_is_small_tagged_and_asks_for_a_token_to_its_metadata(
 
 def test_graviton_is_the_stacks_architecture() -> None:
     arm = replace(described(), outputs={**described().outputs, "Architecture": "arm64"})
-    parameters = asked_of(server.up(arm))
+    parameters = asked(arm)
     assert parameters["InstanceType"] == "t4g.medium"
     assert parameters["ImageId"].endswith("/al2023-ami-kernel-default-arm64")
 
@@ -127,8 +125,8 @@ def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
     for name, text in (("systemctl", SYSTEMCTL.format(folder=tmp_path)), ("aws", NO_BUCKET)):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
-    asked: Later = asked_of(server.up(described(), hours=2))["UserData"]
-    first = asked.form.replace("/etc/", f"{tmp_path}/etc/")
+    command = asked(described(), hours=2)["UserData"]
+    first = re.sub("<archive[^>]*>", "archive", command).replace("/etc/", f"{tmp_path}/etc/")
     begun = datetime.now(UTC)
     ended = subprocess.run(
         ["bash", "-c", first],
@@ -159,7 +157,7 @@ def test_systemd_reads_the_moment_as_it_is_meant() -> None:
 
 
 def test_shutting_down_ends_it_for_good_and_it_never_costs_more_than_it_says() -> None:
-    parameters = asked_of(server.up(described()))
+    parameters = asked(described())
     assert parameters["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert parameters["CreditSpecification"] == {"CpuCredits": "standard"}
     assert parameters["BlockDeviceMappings"][0]["Ebs"]["DeleteOnTermination"] is True
@@ -169,9 +167,9 @@ def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Pl
     first = start(aws, stack)["InstanceId"]
     with pytest.raises(CloudError, match=f"machine {first} is up already"):
         start(aws, stack)
-    assert execute(server.down(stack), aws)[server.ENDED] == first
+    assert server.down(aws, stack) == first
     assert server.standing(aws, stack) is None
-    assert execute(server.down(stack), aws)[server.ENDED] is None
+    assert server.down(aws, stack) is None
     with pytest.raises(CloudError, match="ParameterNotFound"):
         passwords.read(aws, stack, passwords.SERVER)
 
@@ -179,7 +177,7 @@ def test_a_second_machine_is_refused_and_down_ends_the_first(aws: Aws, stack: Pl
 @pytest.mark.parametrize("hours", [0.1, 169, float("nan")])
 def test_hours_out_of_bounds_are_refused(hours: float) -> None:
     with pytest.raises(ConfigError, match=r"--hours is .* from 0.5 to 168"):
-        server.up(described(), hours)
+        server.up(Aws("eu-west-1"), described(), hours)
 
 
 def test_up_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:

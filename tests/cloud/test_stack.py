@@ -9,10 +9,11 @@ from click.testing import CliRunner, Result
 
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
+from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.aws.regions import SERVERLESS_RELEASE
 from featuremill.cloud.stack import deploy as stack
 from featuremill.cloud.stack import project_file
+from featuremill.cloud.stack.confirm import answers_of
 from featuremill.cloud.stack.events import events, failure, follow
 from featuremill.cloud.stack.parameters import StackOptions, template_body
 from featuremill.cloud.stack.project_file import Place
@@ -307,7 +308,7 @@ def test_a_rolled_back_stack_is_explained_with_what_to_do() -> None:
         describe_stack_events=[{"StackEvents": EVENTS_OF_A_ROLLBACK}],
     )
     with pytest.raises(CloudError) as caught:
-        execute(stack.prepare(StackOptions(), lambda _: False), aws)
+        stack.prepare(aws, StackOptions(), lambda _: False)
     assert "is ROLLBACK_COMPLETE, which can only be deleted" in caught.value.problem
     assert "pictures already exists" in caught.value.problem
     assert "choose another --bucket" in caught.value.remedy
@@ -326,8 +327,8 @@ def test_a_rolled_back_stack_is_deleted_after_asking() -> None:
         delete_stack=[{}],
     )
     questions: list[str] = []
-    found = stack._found(aws, StackOptions(), lambda text: not questions.append(text), 0)
-    assert found["type"] == "CREATE"
+    kind, _ = stack._found(aws, StackOptions(), lambda text: not questions.append(text))
+    assert kind == "CREATE"
     assert "an earlier creation failed" in questions[0]
     assert "pictures already exists" in questions[0]
 
@@ -343,7 +344,7 @@ def test_a_rolled_back_stack_is_deleted_after_asking() -> None:
 def test_a_stack_that_cannot_be_changed_now_is_explained(state: str, remedy: str) -> None:
     aws = Scripted(describe_stacks=[{"Stacks": [ROLLED_BACK | {"StackStatus": state}]}])
     with pytest.raises(CloudError, match=f"is {state}") as caught:
-        stack._found(aws, StackOptions(), lambda _: True, 0)
+        stack._found(aws, StackOptions(), lambda _: True)
     assert remedy in caught.value.remedy
 
 
@@ -363,7 +364,7 @@ def test_each_resource_is_told_once_per_state() -> None:
     third = [event("featuremill", STACK, "CREATE_COMPLETE"), *second]
     aws = Scripted(describe_stack_events=[{"StackEvents": each} for each in (first, second, third)])
     told: list[str] = []
-    follow(aws, "arn:stack/1", set(), told.append, 0)
+    follow(aws, "arn:stack/1", set(), told.append)
     assert told == [
         "CREATE_IN_PROGRESS  AWS::S3::Bucket  Bucket",
         "CREATE_COMPLETE  AWS::CloudFormation::Stack  featuremill",
@@ -421,7 +422,7 @@ def test_a_failed_deployment_says_that_it_was_taken_back() -> None:
         execute_change_set=[{}],
     )
     with pytest.raises(CloudError, match="has been taken back") as caught:
-        execute(stack.carry_out(StackOptions(), seconds=0), aws)
+        stack.carry_out(aws, StackOptions())
     assert "choose another --bucket" in caught.value.remedy
     assert "Then repeat the command" in caught.value.remedy
 
@@ -438,7 +439,7 @@ def test_changes_that_cloudformation_refuses_are_explained_and_leave_nothing() -
         delete_stack=[{}],
     )
     with pytest.raises(CloudError, match="refuses the changes: Rule EuOnly"):
-        execute(stack.prepare(StackOptions(), seconds=0), aws)
+        stack.prepare(aws, StackOptions())
     assert aws.operations()[-2:] == ["delete_change_set", "delete_stack"]
 
 
@@ -457,14 +458,22 @@ APPLICATION = "AWS::EMRServerless::Application"
 def test_an_application_is_stopped_before_it_is_changed_and_not_when_it_is_made() -> None:
     assert stack.Change("modify", APPLICATION, "Application", replaces=False).needs_it_stopped
     assert not stack.Change("add", APPLICATION, "Application", replaces=False).needs_it_stopped
-    (first, *_) = stack.carry_out(StackOptions(), stopping=True)
-    assert "emr-serverless.stop_application" in " ".join(getattr(first, "calls", ()))
-    assert "stop" not in getattr(stack.carry_out(StackOptions())[0], "why", "")
+    place = Place("featuremill", "eu-west-1", "123456789012", {"ApplicationId": "00f"})
+    for stopping in (True, False):
+        called: list[str] = []
+        dry = DryRun(
+            "eu-west-1",
+            known=answers_of(place, holds=False),
+            recorder=lambda _service, operation, _, to=called: to.append(operation),  # type: ignore[misc]
+            tell=lambda _: None,
+        )
+        stack.carry_out(dry, StackOptions(), stopping=stopping)
+        assert ("StopApplication" in called) is stopping
+        assert "ExecuteChangeSet" in called
 
 
 def stop_of(aws: Aws) -> None:
-    step = stack.carry_out(StackOptions(), seconds=0, stopping=True)[0]
-    execute([step], aws)
+    stack._stop_application(aws, StackOptions())
 
 
 def described_stack() -> dict[str, Any]:

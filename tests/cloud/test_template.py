@@ -11,7 +11,6 @@ import pytest
 from botocore.stub import Stubber
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
 from featuremill.cloud.aws.regions import EU_REGIONS
 from featuremill.cloud.stack.budget import budget_name, forget, keep
 from featuremill.cloud.stack.parameters import LARGEST, StackOptions, template_body
@@ -434,22 +433,23 @@ def test_each_region_has_a_budget_of_its_own_that_no_change_of_the_stack_replace
     for there in (aws, north):
         outputs = deploy(there, AlertEmail="me@example.org")
         for _ in range(2):  # again after each deployment, with what may have changed
-            execute(keep("featuremill", there.region), there)
+            keep(there, "featuremill", there.region)
         assert outputs["BudgetName"] == budget_name("featuremill", there.region)
         assert_budget(there, outputs["BudgetName"])
-    execute(forget("featuremill", "eu-north-1"), north)
+    forget(north, "featuremill", "eu-north-1")
     (left,) = aws.client("budgets").describe_budgets(AccountId="123456789012")["Budgets"]
     assert left["BudgetName"] == "featuremill-eu-west-1-monthly"
 
 
 def test_a_budget_that_is_refused_is_a_warning_and_the_stack_stays(aws: Aws) -> None:
     deploy(aws)
+    said: list[str] = []
+    aws.report = said.append
     with Stubber(aws.client("budgets")) as budgets:
         budgets.add_client_error("delete_budget", "NotFoundException")
         budgets.add_client_error("create_budget", "AccessDeniedException")
-        said: list[str] = []
-        execute(keep("featuremill", "eu-west-1", said.append), aws)
-    (warning,) = said
+        keep(aws, "featuremill", "eu-west-1")
+    *_, warning = said
     assert warning.startswith("warning: there is no budget featuremill-eu-west-1-monthly")
     assert "IAM user and role access to Billing information" in warning
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from featuremill.cli import main
+from featuremill.cli.cloud.up import _run
 from featuremill.cloud import up
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
@@ -28,6 +29,7 @@ from tests.cloud.moto_jobs import FAILS
 from tests.cloud.stack import (
     BUCKET,
     OUTPUTS,
+    asked_by,
     described,
     dry_run,
     featuremill,
@@ -219,10 +221,11 @@ def test_another_job_says_nothing(photos: Path, other: Job | None) -> None:
 
 
 def test_a_job_under_way_is_waited_for_and_not_submitted(photos: Path) -> None:
-    again = up.resumed(up.run(described(), errand(photos)), JOB)
-    assert again.plan == []
-    assert again.wait.call.parameters == {"applicationId": JOB.where, "jobRunId": JOB.id}
-    assert again.started({}) == JOB
+    under_way = Status(JOB, "RUNNING", "", 1.0)
+    asked = asked_by(lambda dry: _run(described(), errand(photos), dry, under_way))
+    assert "start_job_run" not in [call.operation for call in asked]
+    assert asked[0].operation == "get_job_run"
+    assert asked[0].parameters == {"applicationId": JOB.where, "jobRunId": JOB.id}
 
 
 # The stack

@@ -21,10 +21,10 @@ from click.testing import CliRunner
 from featuremill._utils import threads
 from featuremill.cli import main
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import execute
-from featuremill.cloud.aws.plan import Call, Work
+from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
+from featuremill.cloud.transfer import upload as transfer
 from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.https import _Redirects
 from featuremill.cloud.transfer.sources import (
@@ -36,7 +36,7 @@ from featuremill.cloud.transfer.sources import (
     Source,
     open_source,
 )
-from featuremill.cloud.transfer.upload import UPLOADED, Kept, Uploaded, upload
+from featuremill.cloud.transfer.upload import Kept, Uploaded, upload
 from featuremill.errors import CloudError, ConfigError, SourceError
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
@@ -133,8 +133,7 @@ def one_file(name: str, data: bytes) -> Source:
 
 def send(aws: Aws, stack: Place, source: str | Source, to: str = "input") -> Uploaded:
     source = open_source(source) if isinstance(source, str) else source
-    done: Uploaded = execute(upload(stack, source, to), aws)[UPLOADED]
-    return done
+    return upload(aws, stack, source, to)
 
 
 def objects(aws: Aws, prefix: str = "input/") -> dict[str, bytes]:
@@ -207,12 +206,9 @@ def test_where_a_key_makes_the_etag_no_md5_the_sha256_tells(aws: Aws, stack: Pla
     source = one_file("0.jpg", data)
     send(aws, stack, source)
     listed = {"0.jpg": Kept(len(data), "what S3 answers for aws:kms")}
-    transfer = upload(stack, source)[1]
-    assert isinstance(transfer, Work)
-    assert transfer.does(aws, {"there": listed})[0].there == 1
-    other = upload(stack, one_file("0.jpg", data.upper()))[1]
-    assert isinstance(other, Work)
-    assert other.does(aws, {"there": listed})[0].sent == 1
+    assert transfer.send(aws, "pictures", "input", listed, source)[0].there == 1
+    other = one_file("0.jpg", data.upper())
+    assert transfer.send(aws, "pictures", "input", listed, other)[0].sent == 1
 
 
 def test_an_upload_that_broke_says_how_to_go_on_and_goes_on(
@@ -242,12 +238,11 @@ def test_an_archive_cut_short_is_not_taken_for_whole(
 def test_a_file_changed_meanwhile_is_noticed_at_the_end(
     aws: Aws, stack: Place, folder: Path
 ) -> None:
-    look, transfer, check = upload(stack, open_source(str(folder)))
-    answers = execute([look, transfer], aws)
+    outcome, expected = transfer.send(aws, "pictures", "input", {}, open_source(str(folder)))
     aws.client("s3").put_object(Bucket="pictures", Key="input/Apple/0.jpg", Body=b"AN APPLE")
-    assert isinstance(check, Work)
+    now = transfer.listing(aws, "pictures", "input")
     with pytest.raises(CloudError, match=r"lacks or has changed 1 of 3 files: Apple/0\.jpg"):
-        check.does(aws, answers)
+        transfer.verified("s3://pictures/input", outcome, expected, now)
 
 
 @pytest.mark.parametrize("name", ["../evil.jpg", "/etc/passwd", "a/../../b.jpg", "a\\..\\..\\b"])
@@ -454,7 +449,9 @@ def test_what_signs_an_address_is_not_repeated(aws: Aws, stack: Place) -> None:
         with pytest.raises(SourceError, match="the server answered 403") as refused:
             send(aws, stack, source)
     assert "secret" not in str(refused.value)
-    assert not [step for step in upload(stack, source) if "secret" in step.why]  # type: ignore[union-attr]
+    shown: list[str] = []
+    upload(DryRun("eu-west-1", tell=shown.append), stack, source)
+    assert "secret" not in "".join(shown)
     with pytest.raises(SourceError) as refused:
         list(open_source("http://127.0.0.1:9/photos.tar?token=secret").entries())
     assert "secret" not in str(refused.value)
@@ -468,11 +465,11 @@ def test_of_a_name_that_is_twice_in_an_archive_the_later_counts(
     class Slow(Aws):
         """Takes its time for the first file, so that the second could overtake it."""
 
-        def call(self, call: Call) -> Any:
-            if call.parameters.get("Body") == b"old":
+        def call(self, service: str, operation: str, /, **parameters: Any) -> Any:
+            if parameters.get("Body") == b"old":
                 later_sent.wait(0.3)
-            answer = super().call(call)
-            if call.parameters.get("Body") == b"new":
+            answer = super().call(service, operation, **parameters)
+            if parameters.get("Body") == b"new":
                 later_sent.set()
             return answer
 
@@ -524,7 +521,7 @@ def test_what_is_no_source_is_refused_before_any_call(where: str, problem: str) 
 def test_only_the_folder_for_images_may_be_filled(to: str) -> None:
     place = Place("featuremill", "eu-west-1", "123456789012", {"Bucket": "pictures"})
     with pytest.raises(ConfigError, match="must be input or a folder below it"):
-        upload(place, Source("photos", "folder"), to)
+        upload(Aws("eu-west-1"), place, Source("photos", "folder"), to)
 
 
 def test_an_empty_source_is_refused(aws: Aws, stack: Place, tmp_path: Path) -> None:
@@ -595,14 +592,10 @@ def test_the_command_says_what_it_did_and_what_stayed_behind(
 
 def test_s3_is_told_the_sha256_of_each_file(aws: Aws, stack: Place, folder: Path) -> None:
     send(aws, stack, str(folder))
-    head = Call(
-        "s3",
-        "head_object",
-        {"Bucket": "pictures", "Key": "input/Apple/0.jpg", "ChecksumMode": "ENABLED"},
-        "look",
-    )
+    where = {"Bucket": "pictures", "Key": "input/Apple/0.jpg"}
+    head = aws.client("s3").head_object(**where, ChecksumMode="ENABLED")
     sha256 = base64.b64encode(hashlib.sha256(b"an apple").digest()).decode()
-    assert aws.call(head)["ChecksumSHA256"] == sha256
+    assert head["ChecksumSHA256"] == sha256
 
 
 def test_a_dry_run_shows_every_call_and_makes_none(

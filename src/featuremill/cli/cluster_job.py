@@ -9,14 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from featuremill.cloud.packaging.archive import WEIGHTS, Manifest, read_manifest
 from featuremill.config import RunConfig
 from featuremill.models.download import CACHE_VARIABLE
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 UNPACKED = Path(__file__).parents[2]
 """Folder of the unpacked archive, if this is featuremill from an archive."""
@@ -35,8 +32,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
     os.environ.setdefault(CACHE_VARIABLE, str(UNPACKED / WEIGHTS))
     # not before the machine is known to be the right one: this loads binaries
     from featuremill.cli import main as command
+    from featuremill.workers.spark import cluster_session
 
-    spark = _session()
+    spark = cluster_session()
     try:
         command(
             ["run", *arguments],
@@ -47,13 +45,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     finally:
         spark.stop()
     raise AssertionError("the command ends with an exit code")
-
-
-def _session() -> "SparkSession":
-    """The session that the cluster's own settings describe."""
-    from pyspark.sql import SparkSession
-
-    return SparkSession.builder.appName("featuremill").getOrCreate()
 
 
 def _check_machine(archive: Manifest | None) -> None:

@@ -66,8 +66,8 @@ def explore(**options: Any) -> None:
     """Show the images of DEST in the browser, in Apple's Embedding Atlas.
 
     Each image is a point at its first two components, with its thumbnail where SRC can still be
-    read. `pip install 'featuremill[explore]'` installs Atlas, which prints the address of its page
-    and runs until Ctrl-C.
+    read. Atlas, which the extra 'explore' installs, prints the address of its page and runs until
+    Ctrl-C.
 
     \b
     Example:

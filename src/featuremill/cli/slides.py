@@ -33,7 +33,7 @@ def slides(**options: Any) -> None:
     them. Figures are the run's own; prices are those of the region, where it is in the EU, with
     their dates and sources.
 
-    The command needs python-pptx: pip install 'featuremill[slides]'.
+    The command needs the extra 'slides' (python-pptx).
 
     \b
     Examples:

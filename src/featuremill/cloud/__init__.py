@@ -1,8 +1,7 @@
 """featuremill on AWS: everything that people otherwise do by hand in the console.
 
-Every command first builds a plan, which is data (:mod:`~featuremill.cloud.aws.plan`), from its
-options and from the file that says which stack belongs to a folder
-(:mod:`~featuremill.cloud.stack.project_file`).
-A plan is shown by ``--dry-run`` or run by :func:`featuremill.cloud.aws.execute.execute`; only
-:mod:`~featuremill.cloud.aws.client` calls AWS.
+Every command is a plain function of a connection, its options and the file that says which stack
+belongs to a folder (:mod:`~featuremill.cloud.stack.project_file`). Only
+:mod:`~featuremill.cloud.aws.client` calls AWS; for ``--dry-run`` the command runs on the connection
+of :mod:`~featuremill.cloud.aws.dry_run`, which shows each call and makes none.
 """

@@ -1,42 +1,29 @@
-"""Everything from an empty account to results: the other commands' plans, one after the other.
+"""Everything from an empty account to results: the other commands, one after the other.
 
 Every part is skipped, by the part itself, where it has been done already; so after whatever went
 wrong the same command goes on.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Step, Work
 from featuremill.cloud.aws.regions import DEFAULT_REGION
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.jobs import serverless
-from featuremill.cloud.jobs.job import (
-    SERVERLESS,
-    Job,
-    Submission,
-    destination_of,
-    last_job,
-    source_of,
-)
+from featuremill.cloud.jobs.job import SERVERLESS, Job, destination_of, last_job, source_of
 from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import Status, status
 from featuremill.cloud.packaging import architecture
 from featuremill.cloud.packaging.archive import Recipe
-from featuremill.cloud.packaging.package import package
-from featuremill.cloud.stack import deploy
+from featuremill.cloud.packaging.package import Packaged, package
 from featuremill.cloud.stack.parameters import DEFAULT_STACK, StackOptions
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer.bounds import Agree
-from featuremill.cloud.transfer.fetch import fetch
 from featuremill.cloud.transfer.sources import Source
-from featuremill.cloud.transfer.upload import INPUT, Progress, upload
+from featuremill.cloud.transfer.upload import INPUT, Progress, Uploaded, upload
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
-
-_OUTPUTS = ("Bucket", "ApplicationId", "JobRoleArn")
-"""Of the stack's outputs, those that the parts after it need."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +74,6 @@ class Errand:
         return RunConfig(*ends, model=self.model, region=place.region)
 
 
-def who() -> Call:
-    """Step that tells who is signed in, before time is spent on an estimate."""
-    why = "see who is signed in"
-    return Call("sts", "get_caller_identity", {}, why, deploy.IDENTITY, changes=False)
-
-
 def stack_for(
     before: Place | None,
     region: str | None,
@@ -134,43 +115,21 @@ def stack_for(
     )
 
 
-def look(wanted: StackOptions) -> Work:
-    """Step that tells, under ``outputs``, those of a stack as it is; none where there is none.
-
-    Whoever may use a stack may read them, but need not be allowed to change it.
-    """
-
-    def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
-        return deploy.outputs_of(aws, wanted.stack)
-
-    calls = ("cloudformation.describe_stacks",)
-    return Work(f"look for stack {wanted.stack}", outputs, deploy.OUTPUTS, calls, changes=False)
-
-
 def bring(
+    aws: Aws,
     place: Place,
     errand: Errand,
     sent: Progress = lambda _files, _bytes: None,
     agree: Agree = lambda _: False,
-) -> Plan:
-    """Plan that brings images and archive into the bucket."""
-    bucket = place.output("Bucket")
-    return [
-        *upload(place, errand.source, INPUT, sent, agree),
-        *package(errand.recipe(place), bucket),
-    ]
+) -> tuple[Uploaded, Packaged]:
+    """Bring images and archive into the bucket."""
+    uploaded = upload(aws, place, errand.source, INPUT, sent, agree)
+    return uploaded, package(aws, errand.recipe(place), place.output("Bucket"))
 
 
-def run(place: Place, errand: Errand, seconds: float = 10.0) -> Submission:
-    """The job, about to be submitted."""
-    return serverless.submission(place, errand.config(place), errand.name, errand.limits, seconds)
-
-
-def resumed(submission: Submission, job: Job) -> Submission:
-    """The same, of a job that was submitted earlier: only the waiting is left."""
-    names = {"applicationId": job.where, "jobRunId": job.id}
-    wait = replace(submission.wait, call=replace(submission.wait.call, parameters=names))
-    return Submission([], wait, lambda _: job)
+def submit(aws: Aws, place: Place, errand: Errand) -> Job:
+    """Submit the job."""
+    return serverless.submit(aws, place, errand.config(place), errand.name, errand.limits)
 
 
 def under_way(aws: Aws, place: Place, errand: Errand, *, all_there: bool) -> Status | None:
@@ -193,20 +152,3 @@ def under_way(aws: Aws, place: Place, errand: Errand, *, all_there: bool) -> Sta
         return None
     found = status(aws, place, job)
     return found if not found.failed and (all_there or not found.over) else None
-
-
-def dry(wanted: StackOptions, errand: Errand) -> Plan:
-    """All parts as one plan, to be shown: of a stack that is not there yet, names are not known."""
-    outputs = {name: f"<{name} of stack {wanted.stack}>" for name in _OUTPUTS}
-    outputs["Architecture"] = wanted.architecture or architecture.NAMES[0]
-    place = Place(wanted.stack, wanted.region, "", outputs, wanted.allowed_regions)
-    submission = run(place, errand)
-    steps: list[Step] = [
-        *deploy.prepare(wanted),
-        *deploy.carry_out(wanted),
-        *bring(place, errand),
-        *submission.plan,
-        submission.wait,
-        *fetch(place, errand.destination, errand.name),
-    ]
-    return steps

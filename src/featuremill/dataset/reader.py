@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featuremill._utils.extras import require
 from featuremill.dataset.ledger import kind_of
 from featuremill.dataset.model_files import read_network
 from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REJECTED
@@ -208,7 +209,11 @@ def load_features(
     ------
     DestinationError
         If there is no features table.
+    MissingExtraError
+        If pandas is wanted and not installed.
     """
+    if spark is None:
+        require("pandas", "load_features without spark=")
     dataset = open_dataset(open_store(destination, endpoint_url=endpoint_url, region=region))
     if spark is not None:
         return _with_spark(spark, dataset)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from featuremill._utils.extras import require
 from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError
 from featuremill.export.forms import form_named
@@ -80,6 +81,8 @@ def export(
             f"--weights is {os.fspath(weights)}, but --to {to} needs none",
             "Leave it out, or choose --to onnx.",
         )
+    if to == "onnx":
+        require("onnxruntime", "--to onnx, which tries the model,")
     from featuremill.export.output import open_output
     from featuremill.export.results import open_results
     from featuremill.storage import open_store

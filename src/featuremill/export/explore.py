@@ -22,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from featuremill._utils.extras import install_command
 from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Matrix
 from featuremill.dataset.tables import reduced_table
-from featuremill.errors import ConfigError, ImageRejected, RunError, StorageError
+from featuremill.errors import ImageRejected, MissingExtraError, RunError, StorageError
 from featuremill.export.results import Results, open_results
 from featuremill.images import decode
 from featuremill.images.originals import read_original
@@ -66,7 +67,7 @@ def prepare(
 
     Raises
     ------
-    ConfigError
+    MissingExtraError
         If Embedding Atlas is not installed.
     DestinationError
         If the destination holds no features or no PCA.
@@ -104,16 +105,16 @@ def find_program() -> str:
 
     Raises
     ------
-    ConfigError
+    MissingExtraError
         If it is not installed.
     """
     beside = Path(sys.executable).with_name(PROGRAM)
     found = str(beside) if beside.exists() else shutil.which(PROGRAM)
     if found is None:
-        raise ConfigError(
+        raise MissingExtraError(
             f"Embedding Atlas is not installed: there is no program {PROGRAM}",
-            "Install it: pip install 'featuremill[explore]', or apart from featuremill:"
-            " pipx install embedding-atlas",
+            f"Install the extra 'explore': {install_command('explore')}, or the program apart from"
+            " featuremill: pipx install embedding-atlas",
         )
     return found
 

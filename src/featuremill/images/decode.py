@@ -6,7 +6,6 @@ which gives the same pixels several times sooner.
 """
 
 import importlib
-import importlib.util
 import io
 import re
 import warnings
@@ -20,6 +19,7 @@ import numpy as np
 import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
+from featuremill._utils.extras import is_installed
 from featuremill.errors import ConfigError, ImageRejected
 from featuremill.images import tiff_tags
 from featuremill.images.header_limits import check_costs
@@ -201,7 +201,7 @@ def thumbnail(data: bytes, edge: int = 96, limits: Limits = _DEFAULT_LIMITS) -> 
 @cache
 def _resizer() -> Resizer:
     # imported where it is first needed: commands that resize nothing need not wait for Numba
-    if importlib.util.find_spec("numba") is None:
+    if not is_installed("numba"):
         return _resize_with_pillow
     from featuremill.images import resize
 
@@ -270,7 +270,7 @@ def _formats() -> list[str]:
     """Names of the formats that are decoded: also HEIC, where the extra ``heif`` is installed."""
     Image.init()
     heif = []
-    if importlib.util.find_spec("pi_heif") is not None:
+    if is_installed("pi_heif"):
         opener = importlib.import_module("pi_heif")
         opener.options.DECODE_THREADS = 1
         opener.register_heif_opener()

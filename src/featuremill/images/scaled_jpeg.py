@@ -1,11 +1,11 @@
 """Decodes large JPEGs at 1/2, 1/4 or 1/8 of their size where the features stay the same."""
 
-import importlib.util
 from functools import cache
 
 import numpy as np
 import simplejpeg
 
+from featuremill._utils.extras import is_installed
 from featuremill.images.raw_pixels import Pixels
 
 _SPARE = 4
@@ -24,7 +24,7 @@ pictures change with single levels of rounding."""
 @cache
 def compile_now() -> None:
     """Compile what reads a JPEG's detail, or load it: seconds at first, a moment from then on."""
-    if importlib.util.find_spec("numba") is not None:
+    if is_installed("numba"):
         from featuremill.images.jpeg_detail import fine_detail
 
         fine_detail(simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8)))
@@ -65,7 +65,7 @@ def _part(jpeg: bytes, shorter: int, target: int) -> int:
     libjpeg can divide by 8/7, 8/6 … too, but not as faithfully.
     """
     large_enough = [part for part in (8, 4, 2) if shorter >= part * _SPARE * target]
-    if not large_enough or importlib.util.find_spec("numba") is None:
+    if not large_enough or not is_installed("numba"):
         return 1
     from featuremill.images.jpeg_detail import fine_detail
 

@@ -2,6 +2,7 @@
 
 import re
 
+from featuremill._utils.extras import install_command
 from featuremill.images.tiff_tags import (
     BITS,
     COMPRESSION,
@@ -70,7 +71,8 @@ def _remedy(kind: str) -> str:
     if kind.startswith(_RAW):
         return "develop it to JPEG, PNG or 16-bit TIFF"
     if kind in ("HEIC", "HEIF"):
-        return "pip install 'featuremill[heif]' wherever it runs, or convert it to JPEG"
+        command = install_command("heif")
+        return f"install the extra 'heif' wherever it runs ({command}), or convert it to JPEG"
     return "take single pictures from it" if kind == "a film" else _TO_JPEG
 
 

@@ -3,7 +3,8 @@
 bf16 keeps eight significant bits. A kernel rounded to it gives results that are off on average,
 by an amount that fp32 tells beforehand: the bias takes it back. Nagel et al., "Data-Free
 Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2; what
-convolutions read is learned here from pictures drawn for the purpose.
+convolutions read is learned here from pictures drawn for the purpose, with OpenVINO, which alone
+computes in bf16.
 
 Loading a network must not wait for onnx, nor for what draws pictures: they are imported where
 they are used.
@@ -124,7 +125,7 @@ def channel_means(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> Mapping[s
     mapping
         Tensor → float64 of shape (channels,).
     """
-    import onnxruntime
+    import openvino as ov
     from onnx import ModelProto, TensorProto, helper
 
     measured = ModelProto()
@@ -136,13 +137,11 @@ def channel_means(model: ModelProto, pixels: npt.NDArray[np.uint8]) -> Mapping[s
         mean = f"{tensor}/mean"
         graph.node.append(helper.make_node("GlobalAveragePool", [tensor], [mean]))
         graph.output.append(helper.make_tensor_value_info(mean, TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    session = onnxruntime.InferenceSession(
-        measured.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    core = ov.Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": usable_cores()}
+    compiled = core.compile_model(core.read_model(measured.SerializeToString()), "CPU", options)
     batches = (
-        session.run(None, {"pixels": pixels[start : start + _BATCH]})
+        list(compiled(pixels[start : start + _BATCH]).values())
         for start in range(0, len(pixels), _BATCH)
     )
     means = (np.concatenate(each) for each in zip(*batches, strict=True))  # (N, channels, 1, 1)

@@ -6,7 +6,6 @@ only one of them and of commands that need neither.
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from featuremill._utils.extras import is_installed, require
 from featuremill.errors import PrecisionError
 from featuremill.images.raw_pixels import Pixels
 from featuremill.models import mixed
@@ -241,6 +241,8 @@ def open_engine(network: Network, precision: str, engine: str = "auto") -> Engin
     ------
     PrecisionError
         If this machine, engine or network cannot serve the precision.
+    MissingExtraError
+        If ONNX Runtime is asked for and not installed.
     ValueError
         If the precision or the engine is unknown.
     """
@@ -284,7 +286,7 @@ def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _has_openvino() -> bool:
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return x86 and importlib.util.find_spec("openvino") is not None
+    return x86 and is_installed("openvino")
 
 
 def _require(precision: str, engine: str) -> None:
@@ -294,6 +296,8 @@ def _require(precision: str, engine: str) -> None:
             f"OpenVINO is not installed, or the CPU is {platform.machine()} and not x86-64.",
             "Choose the engine onnxruntime, or auto.",
         )
+    if engine == "onnxruntime":
+        require("onnxruntime", "--engine onnxruntime")
     if precision == "fp32":
         return
     if engine == "onnxruntime":

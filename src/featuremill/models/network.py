@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
+from featuremill._utils.extras import is_installed
 from featuremill.images.preprocessing import Preprocessing
 
 BOUNDS: Mapping[str, float | None] = MappingProxyType({"fp32": 0.9999, "auto": 0.999, "bf16": None})
@@ -93,8 +94,11 @@ class Network:
         return correct_biases(self.onnx, self.input_size, exact)
 
     def ready_for(self, precision: str) -> "Network":
-        """Return the network with what a precision needs computed here, not on every worker."""
-        if precision == "mixed":
+        """Return the network with what a precision needs computed here, not on every worker.
+
+        Only OpenVINO can: without it here, a worker that serves the precision has it.
+        """
+        if precision == "mixed" and is_installed("openvino"):
             _ = self.corrected
         return self
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,7 @@ from featuremill.pca.components import PCA
 from featuremill.pca.drift import FAR, Beyond, Drift, drift
 from featuremill.pca.reduce import RowSelection
 from featuremill.storage import Store, open_store
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from featuremill.workers.protocol import Workers
 
 _OPTIONS = {
     "n_components_requested": "--components",
@@ -190,9 +188,7 @@ def changed_since(table: Table, version: int, model_id: str) -> Since | None:
     return Since(RowSelection(model_id, added, frozenset(runs)), frozenset(paths))
 
 
-def extend(
-    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str, run: str
-) -> None:
+def extend(workers: Workers, destination: Store, kept: KeptPca, model_id: str, run: str) -> None:
     """Bring the reduced table up to date with the features table.
 
     Rows that it has stay as they are where it is known to be of this PCA and of which features;
@@ -200,14 +196,14 @@ def extend(
     """
     since, table = _unreduced(destination, kept, model_id), reduced_table(destination)
     if since is None:
-        reduce.project(spark, destination, RowSelection(model_id), kept.pca, run)
+        reduce.project(workers, destination, RowSelection(model_id), kept.pca, run)
         return
     replaced = partial(without_rows, table, f"{run}-kept", drop_paths(since.stale))
-    reduce.project(spark, destination, since.rows, kept.pca, run, replaced)
+    reduce.project(workers, destination, since.rows, kept.pca, run, replaced)
 
 
 def measure_drift(
-    spark: "SparkSession", destination: Store, kept: KeptPca, model_id: str
+    workers: Workers, destination: Store, kept: KeptPca, model_id: str
 ) -> Drift | None:
     """Compare all images that the PCA was not fitted to with those it was fitted to.
 
@@ -219,7 +215,7 @@ def measure_drift(
         rows = since.rows if since else None
     if rows is None:
         return None
-    moments = reduce.compute_moments(spark, destination, rows, kept.pca.n_features_in_)
+    moments = reduce.compute_moments(workers, destination, rows, kept.pca.n_features_in_)
     return drift(kept.pca, moments) if moments.n else None
 
 

@@ -4,7 +4,6 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,7 @@ from featuremill.dataset.tables import DataFile, Removal, features_table, reduce
 from featuremill.errors import RunError
 from featuremill.pca.components import PCA, Moments
 from featuremill.storage import Store
-from featuremill.workers.spark import Attempt, map_tasks, reduce_tasks, slots
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
-    from pyspark.sql import SparkSession
+from featuremill.workers.protocol import Attempt, Shared, Workers
 
 _ROWS_PER_TASK = 250_000
 """A task holds its reduced rows in memory before it writes them: 50 components, 50 MB."""
@@ -46,18 +41,18 @@ class RowSelection:
 
 
 def compute_moments(
-    spark: "SparkSession", destination: Store, rows: RowSelection, n_features: int
+    workers: Workers, destination: Store, rows: RowSelection, n_features: int
 ) -> Moments:
     """Moments of feature rows, in one pass over their files."""
-    payloads = _share_out(_files(destination, rows), slots(spark))
+    payloads = _share_out(_files(destination, rows), workers.slots)
     if not payloads:
         return Moments.empty(n_features)
     function = SumFiles(destination, rows.model_id, n_features, rows.without_runs)
-    return Moments.from_bytes(reduce_tasks(spark, payloads, function, merge, "moments"))
+    return Moments.from_bytes(workers.reduce(payloads, function, merge, "moments"))
 
 
 def project(
-    spark: "SparkSession",
+    workers: Workers,
     destination: Store,
     rows: RowSelection,
     pca: PCA,
@@ -71,13 +66,13 @@ def project(
     replaced : callable, optional
         Instead, add to the table and take from it only what this gives.
     """
-    payloads = _share_out(_files(destination, rows), slots(spark))
-    broadcast = spark.sparkContext.broadcast(pca.to_safetensors())
-    function = ProjectFiles(destination, rows.model_id, run, broadcast, rows.without_runs)
+    payloads = _share_out(_files(destination, rows), workers.slots)
+    shared = workers.broadcast(pca.to_safetensors())
+    function = ProjectFiles(destination, rows.model_id, run, shared, rows.without_runs)
     try:
-        answers = map_tasks(spark, payloads, function, "project")
+        answers = workers.map(payloads, function, "project")
     finally:
-        broadcast.destroy()
+        shared.destroy()
     written = [file for answer in answers if (file := DataFile(**json.loads(answer))).rows]
     table = reduced_table(destination)
     table.create()
@@ -121,7 +116,7 @@ class ProjectFiles:
     destination: Store
     model_id: str
     run: str
-    pca: "Broadcast[bytes]"
+    pca: Shared[bytes]
     without_runs: frozenset[str] = frozenset()
 
     def __call__(self, payload: bytes, attempt: Attempt) -> bytes:

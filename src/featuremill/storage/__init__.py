@@ -7,6 +7,7 @@ To add a storage, write a module beside ``local.py`` with a class that has the m
 import os
 import re
 
+from featuremill._utils.extras import require
 from featuremill.errors import ConfigError, without_passwords
 from featuremill.storage.base import NOTHING_LOST, FetchedImage, Listed, Store
 
@@ -26,6 +27,8 @@ def open_store(
     ------
     ConfigError
         If the URL has another scheme or names no bucket.
+    MissingExtraError
+        If what speaks to S3 is not installed.
     """
     url = os.fspath(url)
     match = _SCHEME.match(url)
@@ -52,6 +55,7 @@ def open_store(
         )
     from featuremill.storage.s3 import S3Store
 
+    require("aws", f"{scheme}://")
     bucket, _, prefix = url[match.end() :].partition("/")
     if not bucket:
         raise ConfigError(f"{url!r} names no bucket", "Write it as s3://bucket/prefix.")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from featuremill._utils.extras import require
 from featuremill.errors import ConfigError
 
 _OLDEST, _NEWEST = (3, 5), (4, 99)
@@ -91,9 +92,12 @@ def check_pyspark() -> str:
 
     Raises
     ------
+    MissingExtraError
+        If there is none.
     ConfigError
         If it or its Py4J comes from another Spark, as a PYTHONPATH brings it.
     """
+    require("spark", "Spark")
     origin, version = _origin("pyspark"), _version("pyspark")
     numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
     if not _OLDEST <= numbers <= _NEWEST:

@@ -5,13 +5,10 @@ import re
 from featuremill import errors
 from featuremill.errors import FeaturemillError, RunError
 from featuremill.workers.java import MAKE_ROOM
+from featuremill.workers.protocol import WorkerDiedError
 
 _LOOK_AT_MEMORY = "Look at memory first: fewer tasks (--master 'local[1]') or a larger machine."
 _KEPT = "What was committed is kept: the same command goes on there."
-
-
-class WorkerDiedError(RunError):
-    """A worker process died, as often as Spark tried."""
 
 
 class AnswersLostError(RunError):

@@ -19,18 +19,12 @@ from featuremill.errors import ConfigError
 from featuremill.workers.environment import check_pyspark, give_home, suspects
 from featuremill.workers.failures import is_gone, remedy, root_cause
 from featuremill.workers.memory import java_heap, local_tasks
+from featuremill.workers.protocol import ONE_THREAD, TASK_ATTEMPTS
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-TASK_ATTEMPTS = 4
-"""How often Spark tries a task; the attempts after the first decode in a process of their own."""
-
-# one task slot is one core; nested thread pools would fight for it
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
 _USUAL_FILES = 1024
 """Open files that a process may have by default on Linux."""
 
@@ -58,7 +52,7 @@ def launch(master: str) -> "SparkSession":
 
     check_pyspark()
     give_home()
-    for name, value in _ONE_THREAD.items():
+    for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     if _gateway_process() is not None and not _runs():
         forget()
@@ -288,7 +282,7 @@ def _settings(master: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "8",
         # workers need nothing of the working folder, where a random.py may lie
         "spark.executorEnv.PYTHONSAFEPATH": "1",
-        **{f"spark.executorEnv.{name}": value for name, value in _ONE_THREAD.items()},
+        **{f"spark.executorEnv.{name}": value for name, value in ONE_THREAD.items()},
     }
     if master.startswith("local"):
         if heap := java_heap():

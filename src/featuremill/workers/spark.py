@@ -1,31 +1,35 @@
-"""The Spark session, and the one way in which work is handed to it.
-
-Spark carries small payloads out and small answers back (:func:`map_tasks`); images and features
-never pass through it.
-"""
+"""The Spark session, and the one way in which work is handed to it."""
 
 import gc
 import sys
-import threading
 import time
 import zipimport
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
 from featuremill._utils import signals
+from featuremill._utils.extras import require
 from featuremill._utils.hardware import die_first
 from featuremill.errors import ConfigError
 from featuremill.workers.environment import own_environment
 from featuremill.workers.failures import AnswersLostError, is_gone, translated
 from featuremill.workers.java import check_java
 from featuremill.workers.launch import end, forget, is_alive, last_words, launch
+from featuremill.workers.memory import shortage
+from featuremill.workers.protocol import (
+    WORKERS_DIE_FIRST,
+    Attempt,
+    Background,
+    Function,
+    Opening,
+)
 
 if TYPE_CHECKING:
-    from pyspark import SparkStageInfo
+    from pyspark import Broadcast, SparkStageInfo
     from pyspark.sql import DataFrame, Row, SparkSession
 
 
@@ -34,17 +38,9 @@ T = TypeVar("T")
 FAN_IN = 16
 """Answers that are merged at a time where a job has one result."""
 
-_WORKERS_DIE_FIRST = 500
 _GROUP_PROPERTIES = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
 _POLL_SECONDS = 0.2
 _ANSWER = "task int, tasks int, answer binary"
-
-
-class Attempt(NamedTuple):
-    """Which task this is, and how often it was tried before."""
-
-    task: int
-    number: int
 
 
 @contextmanager
@@ -59,6 +55,7 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
         If the session handed in is a Spark Connect session or stopped, another Spark's packages
         would be loaded, or the master does not answer.
     """
+    require("spark", "Spark")
     existing = _usable(existing) if existing is not None else _running_session()
     if existing is not None:
         yield existing
@@ -79,6 +76,19 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
             raise translated(error, last_words()) from error
         finally:
             end(spark)
+
+
+def spark_opening(master: str, existing: "SparkSession | None" = None) -> Opening:
+    """How a run comes by :func:`spark_workers`."""
+    starting = f"starting Spark on {master}{shortage(master)}" if existing is None else ""
+    return Opening(partial(spark_workers, master, existing), starting)
+
+
+@contextmanager
+def spark_workers(master: str, existing: "SparkSession | None" = None) -> Iterator["SparkWorkers"]:
+    """The workers of :func:`spark_session`."""
+    with spark_session(master, existing) as session:
+        yield SparkWorkers(session)
 
 
 def _usable(session: "SparkSession") -> "SparkSession":
@@ -108,84 +118,137 @@ def _running_session() -> "SparkSession | None":
     return None
 
 
+def cluster_session() -> "SparkSession":
+    """The session that the cluster's own settings describe."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.appName("featuremill").getOrCreate()
+
+
 def slots(spark: "SparkSession") -> int:
-    """How many tasks run at the same time."""
+    """How many tasks a session runs at the same time."""
     return max(1, spark.sparkContext.defaultParallelism)
 
 
-def map_tasks(
-    spark: "SparkSession",
-    payloads: Sequence[bytes],
-    function: Callable[[bytes, Attempt], bytes],
-    group: str,
-) -> list[bytes]:
-    """Run one Spark task per payload and return the answers in the payloads' order.
+class SparkWorkers:
+    """The Python workers of a Spark session; see :class:`Workers` for the methods.
 
-    Payloads travel as one broadcast, so that task i always gets payload i, also when it is
-    tried again, and no shuffle moves them.
-
-    Parameters
-    ----------
-    function : callable
-        Called on a worker with a payload; must be picklable.
-    group : str
-        Spark job group under which the job can be cancelled.
-
-    Raises
-    ------
-    WorkerDiedError
-        If a worker process died each time a task was tried.
-    AnswersLostError
-        If answers are missing although the job ended without an error.
-    FeaturemillError
-        Whatever the function raised on purpose.
-    RunError
-        For any other failure of the job.
-    """
-    with _mapped(spark, payloads, function) as answers:
-        rows = _collect(answers, group, len(payloads))
-    in_order = {row["task"]: bytes(row["answer"]) for row in rows}
-    return [in_order[task] for task in range(len(payloads))]
-
-
-def reduce_tasks(
-    spark: "SparkSession",
-    payloads: Sequence[bytes],
-    function: Callable[[bytes, Attempt], bytes],
-    merge: Callable[[Iterable[bytes]], bytes],
-    group: str,
-) -> bytes:
-    """Like :func:`map_tasks`, with the answers merged to one.
-
-    Workers merge in a tree of fan-in ``FAN_IN``, so that the driver never holds more answers.
+    Payloads travel as one broadcast, so that task i always gets payload i, also when it is tried
+    again, and no shuffle moves them.
     """
 
-    def merge_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        rows = [row for batch in batches for row in batch.to_pylist()]
-        if rows:
-            tasks = sum(row["tasks"] for row in rows)
-            yield _answer_batch(0, merge(row["answer"] for row in rows), tasks)
+    def __init__(self, session: "SparkSession") -> None:
+        self._spark = session
 
-    with _mapped(spark, payloads, function) as answers:
-        remaining = len(payloads)
-        while remaining > FAN_IN:
-            remaining = -(-remaining // FAN_IN)
-            answers = answers.repartition(remaining).mapInArrow(merge_batches, _ANSWER)
-        rows = _collect(answers, group, len(payloads))
-    return merge(bytes(row["answer"]) for row in rows)
+    @property
+    def slots(self) -> int:
+        """See :class:`Workers`."""
+        return slots(self._spark)
+
+    @property
+    def master(self) -> str:
+        """The master of the session."""
+        return self._spark.sparkContext.master or ""
+
+    @property
+    def description(self) -> str:
+        """See :class:`Workers`."""
+        return f"Spark {self._spark.version} on {self.master}"
+
+    def broadcast(self, value: T) -> "Broadcast[T]":
+        """See :class:`Workers`."""
+        return self._spark.sparkContext.broadcast(value)
+
+    def map(self, payloads: Sequence[bytes], function: Function, group: str) -> list[bytes]:
+        """See :class:`Workers`.
+
+        Raises
+        ------
+        AnswersLostError
+            If answers are missing although the job ended without an error.
+        """
+        with _mapped(self._spark, payloads, function) as answers:
+            rows = _collect(answers, group, len(payloads))
+        in_order = {row["task"]: bytes(row["answer"]) for row in rows}
+        return [in_order[task] for task in range(len(payloads))]
+
+    def reduce(
+        self,
+        payloads: Sequence[bytes],
+        function: Function,
+        merge: Callable[[Iterable[bytes]], bytes],
+        group: str,
+    ) -> bytes:
+        """See :class:`Workers`.
+
+        Workers merge in a tree of fan-in ``FAN_IN``, so that the driver never holds more answers.
+        """
+
+        def merge_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            rows = [row for batch in batches for row in batch.to_pylist()]
+            if rows:
+                tasks = sum(row["tasks"] for row in rows)
+                yield _answer_batch(0, merge(row["answer"] for row in rows), tasks)
+
+        with _mapped(self._spark, payloads, function) as answers:
+            remaining = len(payloads)
+            while remaining > FAN_IN:
+                remaining = -(-remaining // FAN_IN)
+                answers = answers.repartition(remaining).mapInArrow(merge_batches, _ANSWER)
+            rows = _collect(answers, group, len(payloads))
+        return merge(bytes(row["answer"]) for row in rows)
+
+    def is_submitted(self, group: str) -> bool:
+        """See :class:`Workers`: whether a job of the group is known to Spark."""
+        return bool(self._spark.sparkContext.statusTracker().getJobIdsForGroup(group))
+
+    def tasks_done(self, group: str) -> int:
+        """See :class:`Workers`."""
+        return sum(stage.numCompletedTasks for stage in self._stages(group))
+
+    def deaths(self, group: str) -> int:
+        """See :class:`Workers`; attempts that Spark gave up itself do not count."""
+        return sum(stage.numFailedTasks for stage in self._stages(group))
+
+    def cancel(self, group: str) -> None:
+        """See :class:`Workers`; as far as Java is still there to do so."""
+        with suppress(Exception):
+            self._spark.sparkContext.cancelJobGroup(group)
+
+    def wait(self, groups: Iterable[str], seconds: float) -> None:
+        """See :class:`Workers`; as far as Java is there to tell."""
+        until = time.monotonic() + seconds
+        with suppress(Exception):
+            while any(stage.numActiveTasks for group in groups for stage in self._stages(group)):
+                if time.monotonic() > until:
+                    return
+                time.sleep(_POLL_SECONDS)
+
+    def background(self, call: Callable[[], object]) -> Background:
+        """See :class:`Workers`; the thread has a thread of Java's of its own behind it."""
+        from pyspark import InheritableThread
+
+        return Background(call, InheritableThread)
+
+    def _stages(self, group: str) -> Iterator["SparkStageInfo"]:
+        tracker = self._spark.sparkContext.statusTracker()
+        for job in tracker.getJobIdsForGroup(group):
+            if (info := tracker.getJobInfo(job)) is not None:
+                for number in info.stageIds:
+                    if (stage := tracker.getStageInfo(number)) is not None:
+                        yield stage
 
 
 @contextmanager
 def _mapped(
-    spark: "SparkSession", payloads: Sequence[bytes], function: Callable[[bytes, Attempt], bytes]
+    spark: "SparkSession", payloads: Sequence[bytes], function: Function
 ) -> Iterator["DataFrame"]:
     broadcast = spark.sparkContext.broadcast(list(payloads))
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
-        # a task that is lost is done again; a lost driver or Java ends the run
-        die_first(_WORKERS_DIE_FIRST)
+        die_first(WORKERS_DIE_FIRST)
         current = TaskContext.get()
         number = current.attemptNumber() if current else 0
         for batch in batches:
@@ -230,89 +293,6 @@ def _answer_batch(task: int, answer: bytes, tasks: int = 1) -> pa.RecordBatch:
             "answer": pa.array([answer], pa.binary()),
         }
     )
-
-
-def is_submitted(spark: "SparkSession", group: str) -> bool:
-    """Whether a job of the group is known to Spark, so that later ones come after it."""
-    return bool(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
-
-
-def tasks_done(spark: "SparkSession", group: str) -> int:
-    """How many tasks of a job group have ended."""
-    return sum(stage.numCompletedTasks for stage in _stages(spark, group))
-
-
-def tasks_failed(spark: "SparkSession", group: str) -> int:
-    """How many attempts at tasks of a job group have failed; those that Spark gave up do not."""
-    return sum(stage.numFailedTasks for stage in _stages(spark, group))
-
-
-def _stages(spark: "SparkSession", group: str) -> Iterator["SparkStageInfo"]:
-    tracker = spark.sparkContext.statusTracker()
-    for job in tracker.getJobIdsForGroup(group):
-        if (info := tracker.getJobInfo(job)) is not None:
-            for number in info.stageIds:
-                if (stage := tracker.getStageInfo(number)) is not None:
-                    yield stage
-
-
-def cancel(spark: "SparkSession", group: str) -> None:
-    """Cancel the jobs of a group, as far as Java is still there to do so."""
-    with suppress(Exception):
-        spark.sparkContext.cancelJobGroup(group)
-
-
-def wait_for_tasks(spark: "SparkSession", groups: Iterable[str], seconds: float) -> None:
-    """Wait at most so long until no task of the groups runs, as far as Java is there to tell."""
-    until = time.monotonic() + seconds
-    with suppress(Exception):
-        while any(stage.numActiveTasks for group in groups for stage in _stages(spark, group)):
-            if time.monotonic() > until:
-                return
-            time.sleep(_POLL_SECONDS)
-
-
-class Background:
-    """A call that runs in a thread of its own, with a JVM thread of its own behind it."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._ended = threading.Event()
-        self._outcome: Any = None
-        self._error: BaseException | None = None
-        from pyspark import InheritableThread
-
-        thread = InheritableThread(target=self._keep, args=(call,), daemon=True)
-        # it talks to Java before it comes to the call: what fails there is the outcome too
-        thread.run = partial(self._run, thread.run)  # type: ignore[method-assign]
-        thread.start()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so long; tells whether the call has ended."""
-        signals.check()
-        return self._ended.wait(seconds)
-
-    def join(self, seconds: float) -> None:
-        """Wait at most so long for the end, whatever the user does meanwhile."""
-        self._ended.wait(seconds)
-
-    def result(self) -> Any:
-        """What the call returned or raised."""
-        while not self.wait(_POLL_SECONDS):
-            continue
-        if self._error is not None:
-            raise self._error
-        return self._outcome
-
-    def _keep(self, call: Callable[[], T]) -> None:
-        self._outcome = call()
-
-    def _run(self, begin: Callable[[], None]) -> None:
-        try:
-            begin()
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ended.set()
 
 
 _eased: set[str] = set()

@@ -1,7 +1,6 @@
 """Checks everything that a run needs around it, and says how to mend what is missing."""
 
 import importlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from featuremill._utils import hardware
+from featuremill._utils.extras import is_installed, require
 from featuremill._utils.formatting import plural
 from featuremill.errors import FeaturemillError
 from featuremill.models import registry
@@ -174,7 +174,7 @@ def _engines() -> Finding:
     found, broken = [], []
     for name in ENGINES:
         # what a platform has no build of is not there, which is no defect
-        if importlib.util.find_spec(name) is None:
+        if not is_installed(name):
             continue
         try:
             importlib.import_module(name)
@@ -241,6 +241,11 @@ def _weights(model: str) -> Finding:
 
 
 def _credentials(*, needed: bool) -> Finding:
+    if needed:
+        require("aws", "s3://")
+    if not is_installed("botocore"):
+        said = "of AWS: the extra 'aws' is not installed, and only s3:// and cloud need it"
+        return Finding("ok", "credentials", said)
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 

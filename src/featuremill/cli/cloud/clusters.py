@@ -7,15 +7,14 @@ from pathlib import Path
 import click
 
 from featuremill.cli.cloud.options import (
-    carry_out,
     connection_options,
     dry_run_option,
     interrupted,
     machine_options,
     reach,
     tell,
+    was_dry,
 )
-from featuremill.cloud.aws.plan import Plan
 from featuremill.cloud.jobs.fleets import Machines
 from featuremill.cloud.notebooks import access as ways
 from featuremill.cloud.notebooks import clusters
@@ -65,24 +64,24 @@ def cluster_up(
       featuremill cloud cluster up --notebook fruits.ipynb --idle-hours 1
     """
 
-    def steps(where: Place) -> Plan:
-        made_of = Machines(
+    def made_of(where: Place) -> Machines:
+        return Machines(
             architecture or where.output("Architecture"),
             size,
             (min_nodes, max_nodes),
             idle_hours,
             key_pair=key_pair,
         )
-        return clusters.up(where, made_of, notebooks)
 
-    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    contents = machines.read_notebooks(notebooks)
+    where, aws = reach(profile, endpoint_url, check=made_of, dry_run=dry_run)
     with interrupted(
         "A cluster that was started goes on, and costs: `featuremill cloud cluster list` shows it,"
         " `featuremill cloud cluster down` ends it."
     ):
-        answers = carry_out(steps(where), aws, dry_run=dry_run)
-    if answers is not None:
-        tell(f"cluster {answers[clusters.CLUSTER]['JobFlowId']} is ready")
+        started = clusters.up(aws, where, made_of(where), contents)
+    if not was_dry(aws):
+        tell(f"cluster {started} is ready")
         tell("`featuremill cloud notebook` opens it; `featuremill cloud cluster down` ends it")
 
 
@@ -102,10 +101,10 @@ def cluster_down(
       featuremill cloud cluster down
       featuremill cloud cluster down j-3H6EATEWWRWS
     """
-    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
-    answers = carry_out(clusters.down(where, identifier), aws, dry_run=dry_run)
-    if answers is not None:
-        tell(f"ended: {', '.join(answers[clusters.ENDED]) or 'no cluster was up'}")
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run, holds=True)
+    ended = clusters.down(aws, where, identifier)
+    if not was_dry(aws):
+        tell(f"ended: {', '.join(ended) or 'no cluster was up'}")
 
 
 @cluster.command("list")
@@ -158,17 +157,13 @@ def server_up(
       featuremill cloud server up
       featuremill cloud server up --hours 2
     """
-
-    def steps(where: Place) -> Plan:
-        return machines.up(where, hours, key_pair)
-
-    where, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
+    machines.check_hours(hours)
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
     with interrupted(
         "A machine that was started goes on, and costs: `featuremill cloud server down` ends it."
     ):
-        answers = carry_out(steps(where), aws, dry_run=dry_run)
-    if answers is not None:
-        started = answers[machines.SERVER]["Instances"][0]
+        started = machines.up(aws, where, hours, key_pair)
+    if not was_dry(aws):
         tell(f"machine {started['InstanceId']} ({started['InstanceType']}) runs")
         tell(f"it ends itself in {hours:g} hours, and with `featuremill cloud server down`")
         tell("`featuremill cloud notebook` opens it, in some five minutes")
@@ -184,10 +179,10 @@ def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) ->
     Example:
       featuremill cloud server down
     """
-    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
-    answers = carry_out(machines.down(where), aws, dry_run=dry_run)
-    if answers is not None:
-        tell(f"ended: {answers[machines.ENDED] or 'no machine was up'}")
+    where, aws = reach(profile, endpoint_url, dry_run=dry_run, holds=True)
+    ended = machines.down(aws, where)
+    if not was_dry(aws):
+        tell(f"ended: {ended or 'no machine was up'}")
 
 
 @click.command()

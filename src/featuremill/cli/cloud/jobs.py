@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    carry_out,
     connection_options,
     dry_run_option,
     interrupted,
@@ -16,14 +15,17 @@ from featuremill.cli.cloud.options import (
     reach,
     say,
     tell,
+    was_dry,
     yes_option,
 )
 from featuremill.cli.options import run_config
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, SLOT_MB
+from featuremill.cloud.aws.worker_size import serverless as executors
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs import job_cluster, serverless
 from featuremill.cloud.jobs.fleets import Machines
-from featuremill.cloud.jobs.job import Job, Submission
+from featuremill.cloud.jobs.job import Job
+from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
@@ -112,27 +114,27 @@ def submit(
       featuremill cloud submit --cluster --architecture arm64 --wait
     """
 
-    def asked(where: Place) -> Submission:
-        config = _config(context, where, name, source, run_options)
-        return _submission(where, config, name, options)
+    def asked(where: Place) -> tuple[RunConfig, JobLimits | Machines]:
+        return _config(context, where, name, source, run_options), _wanted(where, options)
 
     where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
-    submission = asked(where)
-    if dry_run:
-        carry_out([*submission.plan, *([submission.wait] if wait else [])], aws, dry_run=True)
-        return
-    project_file.check_writable(Path())
-    answers = carry_out(submission.plan, aws, dry_run=False) or {}
-    job = submission.started(answers)
-    project_file.save(job.kept_in(where), Path())
-    tell(f"submitted {job.id} on {job.where}; results: {job.destination}")
+    config, wanted = asked(where)
+    aws.here(lambda: project_file.check_writable(Path()), None)
+    if isinstance(wanted, Machines):
+        job = job_cluster.submit(aws, where, config, name, wanted, options["timeout"])
+    else:
+        job = serverless.submit(aws, where, config, name, wanted)
+    if not aws.dry:
+        project_file.save(job.kept_in(where), Path())
+        tell(f"submitted {job.id} on {job.where}; results: {job.destination}")
     if wait:
         from featuremill.cloud.jobs.wait import stay
 
         with interrupted(GOES_ON):
-            ended = stay(submission, answers, aws, where, say)
-        _show(ended)
-    else:
+            ended = stay(aws, where, job, options["timeout"])
+        if not was_dry(aws):
+            _show(ended)
+    elif not was_dry(aws):
         tell("`featuremill cloud status` tells how it is.")
 
 
@@ -153,20 +155,23 @@ def _config(
         raise
     registry.get(asked["model"])
     # so that no bucket has to be asked where it is
-    return run_config(**{**asked, "region": where.region})
+    config = run_config(**{**asked, "region": where.region})
+    # refuses what has no meaning there
+    config.words()
+    return config
 
 
-def _submission(
-    where: Place, config: RunConfig, name: str, options: Mapping[str, Any]
-) -> Submission:
+def _wanted(where: Place, options: Mapping[str, Any]) -> JobLimits | Machines:
+    """What the job may use: on EMR Serverless, or a cluster of its own."""
     timeout, slot_mb = options["timeout"], options["slot_memory"]
     max_vcpu = options["max_vcpu"]
     if max_vcpu is None:
         max_vcpu = serverless.default_vcpu(where)
-    limits = serverless.JobLimits(max_vcpu, timeout, slot_mb)
+    limits = JobLimits(max_vcpu, timeout, slot_mb)
     if not options["cluster"]:
         serverless.check_capacity(where, max_vcpu)
-        return serverless.submission(where, config, name, limits, _SECONDS)
+        executors(max_vcpu, slot_mb)
+        return limits
     machines = Machines(
         options["architecture"] or where.output("Architecture"),
         options["size"],
@@ -174,7 +179,8 @@ def _submission(
         options["idle_hours"],
         slot_mb,
     )
-    return job_cluster.submission(where, config, name, machines, timeout / 60, _SECONDS)
+    _ = machines.fleet
+    return machines
 
 
 @click.command()
@@ -244,22 +250,17 @@ def stop(
     def asked(where: Place) -> Job | None:
         return stop.known(where, identifier)
 
-    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
-    job = asked(where)
-    look = stop.look(where, job, identifier)
-    if dry_run:
-        carry_out([look, *stop.stop(job)], aws, dry_run=True)
-        return
-    answers = carry_out([look], aws, dry_run=False) or {}
-    now: Status = answers[stop.FOUND]["status"]
+    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run, holds=True)
+    now = stop.look(aws, where, asked(where), identifier)
     if now.over:
         tell(f"job {now.job.id} is over already: {now.state}")
         return
-    if not yes:
+    if not (yes or aws.dry):
         click.confirm(f"Stop job {now.job.id}, {_line(now)}?", abort=True, err=True)
     with interrupted("The job stops without this command: `featuremill cloud status` tells."):
-        carry_out(stop.stop(now.job, _SECONDS), aws, dry_run=False)
-    _show(ask(aws, where, now.job))
+        stop.stop(aws, now.job)
+    if not was_dry(aws):
+        _show(ask(aws, where, now.job))
 
 
 @click.command()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    carry_out,
     connect,
     connection_options,
     dry_run_option,
@@ -18,6 +17,7 @@ from featuremill.cli.cloud.options import (
     interrupted,
     reach,
     tell,
+    was_dry,
 )
 from featuremill.cloud.aws.regions import DEFAULT_REGION, check_region
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
@@ -28,10 +28,10 @@ from featuremill.config import DEFAULT_SAMPLE
 from featuremill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from featuremill.cloud.aws.plan import Answers, Plan
     from featuremill.cloud.jobs.job import Job
     from featuremill.cloud.pricing.bill import Bill, Currency
-    from featuremill.cloud.pricing.cost import Month
+    from featuremill.cloud.pricing.cost import Month, Spent
+    from featuremill.cloud.pricing.estimate import Question
 
 _flag = partial(click.option, is_flag=True)
 _number = partial(click.option, type=int, metavar="N", show_default=True)
@@ -94,41 +94,39 @@ def estimate(
       featuremill cloud estimate photos --last-run --max-vcpu 64
     """
     from featuremill.cloud.pricing.cost import keep
-    from featuremill.cloud.pricing.estimate import BILL
+    from featuremill.cloud.pricing.estimate import estimate as reckon
 
     place, money = (here() if Path(FILE).exists() else None), currency(options)
-    plan, region = _estimate_plan(source, place, options)
-    aws = connect(region, profile, endpoint_url)
+    question = _question(source, place, options)
+    question.check_stack(place)
+    aws = connect(question.region, profile, endpoint_url, dry_run=dry_run)
     if place is not None and (options["probe"] or options["last_run"]):
         # these read and write the stack's bucket
         place, aws = reach(profile, endpoint_url, dry_run=dry_run)
-        plan, _ = _estimate_plan(source, place, options)
+        question = _question(source, place, options)
+    instances = _machines(question) if options["cluster"] else ()
     with interrupted(
         "A probe that was submitted goes on: `featuremill cloud status --last 1` names it,"
         " `featuremill cloud stop JOB` ends it, and its copies stay in results/."
         if options["probe"]
         else "Nothing was changed."
     ):
-        answers = carry_out(plan, aws, dry_run=dry_run)
-    if answers is None:
+        bill = reckon(aws, question, place, instances if options["refresh_prices"] else None)
+    if was_dry(aws):
         return
-    for line in shown(answers[BILL], money):
+    for line in shown(bill, money):
         tell(line)
     if place is not None:
-        tell(f"kept      {keep(answers[BILL], Path())}, for `featuremill cloud cost`")
+        tell(f"kept      {keep(bill, Path())}, for `featuremill cloud cost`")
 
 
-def _estimate_plan(
-    source: str | None, place: Place | None, options: dict[str, Any]
-) -> "tuple[Plan, str]":
-    from featuremill.cloud.jobs.fleets import FAMILIES
+def _question(source: str | None, place: Place | None, options: dict[str, Any]) -> "Question":
     from featuremill.cloud.pricing.estimate import Question
-    from featuremill.cloud.pricing.estimate import estimate as plan
 
     passed_on = ("images", "cluster", "max_vcpu", "name", "sample", "model")
     region = options["region"] or (place.region if place else DEFAULT_REGION)
     stacks = place.outputs.get("Architecture") if place else None
-    question = Question(
+    return Question(
         region=check_region(region, place.allowed_regions if place else ()),
         architecture=options["architecture"] or stacks or ARCHITECTURES[0],
         source=source,
@@ -136,9 +134,13 @@ def _estimate_plan(
         speed=options["throughput"],
         **{key: options[key] for key in passed_on},
     )
-    machines = tuple(f"{family}.xlarge" for family in FAMILIES[question.architecture])
-    instances = machines if options["cluster"] else ()
-    return plan(question, place, instances if options["refresh_prices"] else None), region
+
+
+def _machines(question: "Question") -> tuple[str, ...]:
+    """EC2 machines whose prices count."""
+    from featuremill.cloud.jobs.fleets import FAMILIES
+
+    return tuple(f"{family}.xlarge" for family in FAMILIES[question.architecture])
 
 
 def _origin(options: dict[str, Any]) -> str:
@@ -243,38 +245,35 @@ def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options
       featuremill cloud cost --currency EUR --rate 0.9 --rate-date 2026-11-20
     """
     from featuremill.cloud.jobs.job import submitted_here
-    from featuremill.cloud.pricing.cost import BUDGET, MONTH
-    from featuremill.cloud.pricing.cost import cost as plan
+    from featuremill.cloud.pricing.cost import cost as ask
 
     money = currency(options)
     place, aws = reach(profile, endpoint_url, check=submitted_here, dry_run=dry_run)
     job = submitted_here(place)
-    answers = carry_out(plan(place, job, datetime.now(UTC).date()), aws, dry_run=dry_run)
-    if answers is None:
+    spent = ask(aws, place, job, datetime.now(UTC).date())
+    if was_dry(aws):
         return
     for line in (
-        *_job_lines(place, job, answers, money),
-        *_month_lines(answers[MONTH], money),
-        _budget_line(answers.get(BUDGET), money),
+        *_job_lines(place, job, spent, money),
+        *_month_lines(spent.month, money),
+        _budget_line(spent.budget, money),
         *_rate_line(money),
     ):
         tell(line)
 
 
-def _job_lines(
-    place: Place, job: "Job | None", answers: "Answers", money: "Currency"
-) -> Iterator[str]:
+def _job_lines(place: Place, job: "Job | None", spent: "Spent", money: "Currency") -> Iterator[str]:
     from featuremill.cloud.pricing import prices
     from featuremill.cloud.pricing.bill import total
-    from featuremill.cloud.pricing.cost import BILLED, billed_lines, kept
+    from featuremill.cloud.pricing.cost import billed_lines, kept
 
     if job is None:
         yield "job       none was submitted from this folder"
         return
-    if BILLED not in answers:
+    if spent.job_run is None:
         yield f"job       {job.id} ran on cluster {job.where}: see EMR and EC2 of the month"
         return
-    run = answers[BILLED]["jobRun"]
+    run = spent.job_run
     yield f"job       {job.id}, {run['state']}"
     table = prices.load(place.region)
     lines = billed_lines(run, table, place.output("Architecture"))
@@ -302,10 +301,9 @@ def _month_lines(month: "Month", money: "Currency") -> Iterator[str]:
     yield f"note      {month.note}"
 
 
-def _budget_line(answer: Any, money: "Currency") -> str:
-    if answer is None:
+def _budget_line(budget: Any, money: "Currency") -> str:
+    if budget is None:
         return "budget    the stack names none"
-    budget = answer["Budget"]
     limit = Decimal(budget["BudgetLimit"]["Amount"])
     spent = Decimal(budget.get("CalculatedSpend", {}).get("ActualSpend", {}).get("Amount", "0"))
     return (

@@ -1,4 +1,4 @@
-"""Options that the commands of ``featuremill cloud`` share, and how a plan is carried out."""
+"""Options that the commands of ``featuremill cloud`` share, and how they reach AWS."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,11 +10,9 @@ import click
 
 from featuremill._utils.paths import visible
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.dry_run import lines
-from featuremill.cloud.aws.plan import Answers, Plan
 from featuremill.cloud.jobs.fleets import FAMILIES, SIZES
 from featuremill.cloud.stack import project_file
-from featuremill.cloud.stack.confirm import confirmed, shown_first
+from featuremill.cloud.stack.confirm import answers_of, confirmed
 from featuremill.cloud.stack.project_file import Place
 
 INTERRUPTED = 130
@@ -101,6 +99,7 @@ def reach(
     check: Callable[[Place], Any] = lambda _: None,
     dry_run: bool = False,
     gone_too: bool = False,
+    holds: bool = False,
 ) -> tuple[Place, Aws]:
     """The stack of the current folder, as AWS describes it, and a connection to its account.
 
@@ -113,8 +112,8 @@ def reach(
         As for :func:`connect`.
     check : callable
         Refuses wrong options, before anything is asked of AWS.
-    dry_run : bool
-        Whether nothing may be asked.
+    dry_run, holds : bool
+        As for :func:`connect`.
     gone_too : bool
         As for :func:`~featuremill.cloud.stack.confirm.confirmed`.
 
@@ -127,13 +126,54 @@ def reach(
     """
     where = here()
     check(where)
-    aws = connect(where.region, profile, endpoint_url, where.account)
-    return (where if dry_run else confirmed(where, aws, gone_too=gone_too)), aws
+    aws = connect(
+        where.region,
+        profile,
+        endpoint_url,
+        where.account,
+        there=where,
+        dry_run=dry_run,
+        holds=holds,
+    )
+    return confirmed(where, aws, gone_too=gone_too), aws
 
 
-def connect(region: str, profile: str | None, endpoint_url: str | None, owner: str = "") -> Aws:
-    """A connection, not used yet; ``owner`` is the account whose buckets alone it takes."""
-    return Aws(region, profile, endpoint_url, owner=owner)
+def connect(
+    region: str,
+    profile: str | None,
+    endpoint_url: str | None,
+    owner: str = "",
+    *,
+    there: Place | None = None,
+    dry_run: bool = False,
+    holds: bool = False,
+) -> Aws:
+    """A connection, not used yet, or what shows its calls in place of one.
+
+    Parameters
+    ----------
+    region, profile, endpoint_url, owner
+        As for :class:`~featuremill.cloud.aws.client.Aws`.
+    there : Place, optional
+        The stack that a dry run takes to be there.
+    dry_run : bool
+        Whether nothing may be called.
+    holds : bool
+        Whether a dry run takes the account to hold one of everything.
+    """
+    if not dry_run:
+        return Aws(region, profile, endpoint_url, owner=owner, report=say)
+    from featuremill.cloud.aws.dry_run import DryRun
+
+    known = answers_of(there, holds=holds) if there else {}
+    return DryRun(region, profile, endpoint_url, owner=owner, tell=tell, holds=holds, known=known)
+
+
+def was_dry(aws: Aws) -> bool:
+    """Whether the command that ends here called nothing; it is said."""
+    if aws.dry:
+        click.echo("dry run: nothing was called")
+    return aws.dry
 
 
 @contextmanager
@@ -150,21 +190,3 @@ def interrupted(goes_on: str) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted. {goes_on}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-
-
-def carry_out(plan: Plan, aws: Aws, *, dry_run: bool) -> Answers | None:
-    """Show a plan, or run it with a line for each step.
-
-    Returns
-    -------
-    dict or None
-        Answers of the named steps; None after a dry run.
-    """
-    if dry_run:
-        for line in lines([*(shown_first() if aws.owner else ()), *plan]):
-            tell(line)
-        click.echo("dry run: nothing was called")
-        return None
-    from featuremill.cloud.aws.execute import execute
-
-    return execute(plan, aws, report=say)

@@ -6,19 +6,23 @@ from pathlib import Path
 import click
 
 from featuremill.cli.cloud.options import (
-    carry_out,
     connect,
     connection_options,
     dry_run_option,
     reach,
     tell,
+    was_dry,
 )
-from featuremill.cloud.aws.plan import Answers
 from featuremill.cloud.aws.regions import DEFAULT_REGION
 from featuremill.cloud.packaging.architecture import NAMES, get
-from featuremill.cloud.packaging.archive import Built, Recipe
-from featuremill.cloud.packaging.package import BUILT, archive_address, entry_address, package_here
-from featuremill.cloud.packaging.package import package as package_plan
+from featuremill.cloud.packaging.archive import Recipe
+from featuremill.cloud.packaging.package import (
+    Packaged,
+    archive_address,
+    entry_address,
+    package_here,
+)
+from featuremill.cloud.packaging.package import package as have
 from featuremill.cloud.stack.project_file import Place
 
 _MB = 1e6
@@ -77,9 +81,8 @@ def package(
     started = time.monotonic()
     if output is not None:
         recipe = _recipe(architecture or NAMES[0], model, weights)
-        answers = carry_out(
-            package_here(recipe, output), connect(DEFAULT_REGION, None, None), dry_run=dry_run
-        )
+        aws = connect(DEFAULT_REGION, None, None, dry_run=dry_run)
+        done = package_here(aws, recipe, output)
         where = (str(output / recipe.archive), str(output / recipe.entry))
     else:
 
@@ -88,10 +91,10 @@ def package(
 
         place, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
         recipe, bucket = asked(place), place.output("Bucket")
-        answers = carry_out(package_plan(recipe, bucket), aws, dry_run=dry_run)
+        done = have(aws, recipe, bucket)
         where = (archive_address(recipe, bucket), entry_address(recipe, bucket))
-    if answers is not None:
-        _print(answers, where, time.monotonic() - started)
+    if not was_dry(aws):
+        _print(done, where, time.monotonic() - started)
 
 
 def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
@@ -100,10 +103,10 @@ def _recipe(architecture: str, model: str, weights: Path | None) -> Recipe:
     return recipe
 
 
-def _print(answers: Answers, where: tuple[str, str], seconds: float) -> None:
+def _print(done: Packaged, where: tuple[str, str], seconds: float) -> None:
     tell(f"archive   {where[0]}")
     tell(f"entry     {where[1]}")
-    built: Built | None = answers[BUILT]
+    built = done.built
     if built is None:
         tell("size      as it was: the bucket had this very archive")
         return

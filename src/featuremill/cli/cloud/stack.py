@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    carry_out,
     connect,
     connection_options,
     dry_run_option,
@@ -15,6 +14,7 @@ from featuremill.cli.cloud.options import (
     reach,
     say,
     tell,
+    was_dry,
     yes_option,
 )
 from featuremill.cloud.aws.regions import DEFAULT_REGION, check_region
@@ -29,7 +29,6 @@ from featuremill.cloud.stack.parameters import (
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
-from featuremill.workflows.doctor import Finding
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
@@ -121,16 +120,10 @@ def deploy(
       featuremill cloud deploy --dry-run
     """
     wanted = _wanted(existing(), **options)
-    aws = connect(wanted.region, profile, endpoint_url)
-    if dry_run:
-        from featuremill.cloud.stack import deploy
-
-        steps = [*deploy.prepare(wanted), *deploy.carry_out(wanted, stopping=True)]
-        carry_out(steps, aws, dry_run=True)
-        return
-    places.check_writable(Path())
+    aws = connect(wanted.region, profile, endpoint_url, there=existing(), dry_run=dry_run)
+    aws.here(lambda: places.check_writable(Path()), None)
     place = put_up(wanted, aws, yes=yes)
-    if place is not None:
+    if place is not None and not was_dry(aws):
         for name, value in place.outputs.items():
             tell(f"{name:{_WIDTH}} {value}")
         tell(f"{places.FILE} says that this folder belongs to stack {place.stack}")
@@ -141,44 +134,41 @@ def put_up(wanted: StackOptions, aws: "Aws", *, yes: bool) -> Place | None:
     from featuremill.cloud.stack import deploy
 
     def agree(question: str) -> bool:
-        return yes or click.confirm(question, err=True)
+        return yes or aws.here(lambda: click.confirm(question, err=True), True)
 
     before = existing()
     if before is not None:
         check_signed_in(before, aws)
-    answers = carry_out(deploy.prepare(wanted, agree), aws, dry_run=False) or {}
-    changes: list[deploy.Change] | None = answers[deploy.CHANGES]
+    prepared = deploy.prepare(aws, wanted, agree)
+    changes = prepared.changes
     for change in changes or ():
         say(f"  {change}")
     if any(change.loses_data for change in changes or ()):
         say("warning: the bucket would be another one; what is in the old one stays there")
-    if changes is None:
-        say(f"stack {wanted.stack} is as it should be: nothing to change")
-        steps = deploy.finish(wanted, say)
-    elif agree(_question(len(changes), _account(answers))):
-        stopping = any(change.needs_it_stopped for change in changes)
-        steps = deploy.carry_out(wanted, lambda text: say(f"  {text}"), stopping=stopping)
-    else:
-        carry_out(deploy.discard(wanted, answers), aws, dry_run=False)
-        say("nothing was changed")
-        return None
     with interrupted(
         "CloudFormation goes on without this command: repeat it in some minutes, and it reads what"
         " was made."
     ):
-        done = carry_out(steps, aws, dry_run=False) or {}
-    place = deploy.place_of(wanted, _account(answers), done[deploy.OUTPUTS], before)
-    places.save(place, Path())
+        if changes is None:
+            say(f"stack {wanted.stack} is as it should be: nothing to change")
+            outputs = deploy.finish(aws, wanted)
+        elif agree(_question(len(changes), prepared.account)):
+            stopping = any(change.needs_it_stopped for change in changes)
+            outputs = deploy.carry_out(
+                aws, wanted, stopping=aws.here(lambda: stopping, before is not None)
+            )
+        else:
+            deploy.discard(aws, wanted, prepared.kind)
+            say("nothing was changed")
+            return None
+    place = deploy.place_of(wanted, prepared.account, outputs, before)
+    aws.here(lambda: places.save(place, Path()), None)
     return place
 
 
 def _question(changes: int, account: str) -> str:
     what = f"these {changes} changes" if changes else "changes of settings alone"
     return f"Make {what} in account {account}?"
-
-
-def _account(answers: Any) -> str:
-    return str(answers["identity"]["Account"])
 
 
 def _wanted(before: Place | None, **options: Any) -> StackOptions:
@@ -218,17 +208,12 @@ def destroy(
       featuremill cloud destroy --dry-run
     """
     from featuremill.cloud.stack import destroy as taking
-    from featuremill.cloud.stack.leftovers import FOUND
 
-    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True)
-    look = taking.survey(place)
-    steps = taking.destroy(place, keep_data=keep_data, say=lambda text: say(f"  {text}"))
-    if dry_run:
-        carry_out([*look, *steps], aws, dry_run=True)
-        return
-    seen = (carry_out(look, aws, dry_run=False) or {})[taking.SURVEY]
-    _show_losses(place, seen, keep_data=keep_data)
-    if not yes:
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True, holds=True)
+    seen = taking.survey(aws, place)
+    if not aws.dry:
+        _show_losses(place, seen, keep_data=keep_data)
+    if not (yes or aws.dry):
         typed = click.prompt(f"Type the stack's name ({place.stack}) to go on", err=True)
         if typed != place.stack:
             raise ConfigError(
@@ -236,7 +221,9 @@ def destroy(
                 "Repeat the command and type the name, or say --yes.",
             )
     with interrupted("Some of it may be gone already: the same command goes on from there."):
-        looked = (carry_out(steps, aws, dry_run=False) or {})[FOUND]
+        looked = taking.destroy(aws, place, keep_data=keep_data)
+    if was_dry(aws):
+        return
     for each in looked:
         tell(each)
     _judge(looked)
@@ -316,11 +303,8 @@ def doctor(
     region = check_region(region or (place.region if place else DEFAULT_REGION), allowed)
     if place is not None and place.region != region:
         place = None
-    plan = doctor.doctor(region, place, max_vcpu or DEFAULT_VCPU)
-    owner = place.account if place else ""
-    aws = connect(region, profile, endpoint_url, owner)
-    answers = carry_out(plan, aws, dry_run=False) or {}
-    findings: list[Finding] = answers[doctor.FINDINGS]
+    aws = connect(region, profile, endpoint_url, place.account if place else "")
+    findings = doctor.doctor(aws, region, place, max_vcpu or DEFAULT_VCPU)
     for finding in findings:
         tell(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")
         if finding.remedy:

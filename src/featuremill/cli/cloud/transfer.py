@@ -10,23 +10,22 @@ import click
 
 from featuremill.cli.cloud.options import (
     agreeing,
-    carry_out,
     connection_options,
     dry_run_option,
     reach,
     tell,
+    was_dry,
     yes_option,
 )
-from featuremill.cloud.aws.plan import Plan
-from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.transfer.upload import INPUT
+from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.transfer.upload import INPUT, check_folder
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_AT_A_TERMINAL = 0.2
 
 
 @contextmanager
-def counting(verb: str) -> Iterator[Callable[..., None]]:
+def counting(verb: str, aws: Aws) -> Iterator[Callable[..., None]]:
     """One line on standard error that is kept up to date, or some lines where it is no terminal.
 
     Yields a function of the files done, their bytes and, if it is known, how many there are.
@@ -36,7 +35,7 @@ def counting(verb: str) -> Iterator[Callable[..., None]]:
     def show(files: int, size: int, total: int | None = None) -> None:
         nonlocal due
         now = time.monotonic()
-        if now < due:
+        if now < due or aws.dry:
             return
         due = now + (_SECONDS_AT_A_TERMINAL if terminal else _SECONDS_BETWEEN_LINES)
         start, of = "\r\x1b[2K" if terminal else "", f" of {total:,}" if total is not None else ""
@@ -91,20 +90,15 @@ def upload(
       featuremill cloud upload fruits-360
     """
     from featuremill.cloud.transfer.sources import open_source
-    from featuremill.cloud.transfer.upload import UPLOADED, Uploaded
-    from featuremill.cloud.transfer.upload import upload as plan
+    from featuremill.cloud.transfer.upload import upload as bring
 
     images = open_source(source, follow_links=follow_links)
-    with counting("sent") as show:
-
-        def steps(place: Place) -> Plan:
-            return plan(place, images, to, show, agreeing(yes=yes))
-
-        place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
-        answers = carry_out(steps(place), aws, dry_run=dry_run)
-    if answers is None:
+    check_folder(to)
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    with counting("sent", aws) as show:
+        done = bring(aws, place, images, to, show, agreeing(yes=yes))
+    if was_dry(aws):
         return
-    done: Uploaded = answers[UPLOADED]
     tell(
         f"{done.files:,} files, {done.size / 1e6:,.1f} MB: {done.sent:,} sent,"
         f" {done.there:,} there already; count, sizes and checksums agree"
@@ -137,19 +131,16 @@ def fetch(
       featuremill cloud fetch
       featuremill cloud fetch out --name main
     """
-    from featuremill.cloud.transfer.fetch import FETCHED, Fetched
-    from featuremill.cloud.transfer.fetch import fetch as plan
+    from featuremill.cloud.jobs.job import check_name
+    from featuremill.cloud.transfer.fetch import fetch as bring
 
-    with counting("fetched") as show:
-
-        def steps(place: Place) -> Plan:
-            return plan(place, destination, name, show)
-
-        place, aws = reach(profile, endpoint_url, check=steps, dry_run=dry_run)
-        answers = carry_out(steps(place), aws, dry_run=dry_run)
-    if answers is None:
+    if name:
+        check_name(name)
+    place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    with counting("fetched", aws) as show:
+        done = bring(aws, place, destination, name, show)
+    if was_dry(aws):
         return
-    done: Fetched = answers[FETCHED]
     tell(
         f"{done.received:,} files, {done.size / 1e6:,.1f} MB fetched,"
         f" {done.there:,} there already, in {destination}"

@@ -1,6 +1,7 @@
 """``featuremill cloud up``: everything with one command."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,13 @@ import click
 from featuremill.cli.cloud.money import currency, currency_options, shown
 from featuremill.cli.cloud.options import (
     agreeing,
-    carry_out,
     connect,
     connection_options,
     dry_run_option,
     interrupted,
     say,
     tell,
+    was_dry,
     yes_option,
 )
 from featuremill.cli.cloud.stack import existing, put_up
@@ -30,13 +31,11 @@ from featuremill.config import DEFAULT_SAMPLE
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
-    from featuremill.cloud.aws.plan import Plan
     from featuremill.cloud.jobs.status import Status
+    from featuremill.cloud.pricing.estimate import Question
     from featuremill.cloud.stack.parameters import StackOptions
     from featuremill.cloud.transfer.bounds import Agree
     from featuremill.cloud.up import Errand
-
-_SECONDS = 10.0
 
 _GOES_ON = (
     "The job goes on without this command, and costs: the same command waits for it again,"
@@ -119,44 +118,40 @@ def up(
       featuremill cloud up photos --dry-run
     """
     from featuremill.cloud.pricing.cost import keep
-    from featuremill.cloud.pricing.estimate import BILL
-    from featuremill.cloud.stack.deploy import IDENTITY
-    from featuremill.cloud.up import dry
+    from featuremill.cloud.pricing.estimate import estimate
 
     before, money = existing(), currency(options)
-    wanted, errand, reckon = _asked(source, before, options)
-    aws = connect(wanted.region, profile, endpoint_url)
-    if dry_run:
-        carry_out([*reckon, *dry(wanted, errand)], aws, dry_run=True)
-        return
-    project_file.check_writable(Path())
-    known = carry_out(reckon, aws, dry_run=False) or {}
-    bill, account = known[BILL], str(known[IDENTITY]["Account"])
+    wanted, errand, question = _asked(source, before, options)
+    aws = connect(wanted.region, profile, endpoint_url, there=before, dry_run=dry_run)
+    aws.here(lambda: project_file.check_writable(Path()), None)
+    # before time is spent on an estimate
+    aws.step("see who is signed in")
+    account = aws.account()
+    bill = estimate(aws, question, before)
     if before is not None:
         check_account(before, account)
-    aws = replace(aws, owner=account)
-    for line in shown(bill, money):
+    aws.owner = account
+    for line in aws.here(lambda: shown(bill, money), ()):
         say(line)
-    if not yes:
+    if not (yes or aws.dry):
         click.confirm(f"Go on, in account {account}, {wanted.region}?", abort=True, err=True)
     where = _standing(wanted, before, aws)
     if where is None:
         # a new stack is part of what was agreed to, a change of one that is there is not
         where = put_up(wanted, aws, yes=yes or before is None)
     if where is not None:
-        keep(bill, Path())
+        aws.here(partial(keep, bill, Path()), None)
         _go(where, errand, aws, agreeing(yes=yes))
 
 
 def _asked(
     source: str, before: Place | None, options: dict[str, Any]
-) -> "tuple[StackOptions, Errand, Plan]":
-    """The stack, the work, and the plan of the estimate; every option is checked by one of them."""
+) -> "tuple[StackOptions, Errand, Question]":
+    """The stack, the work, and what the estimate is asked; one of them checks each option."""
     from featuremill.cloud.jobs.serverless import JobLimits, default_vcpu
     from featuremill.cloud.pricing.estimate import GIVEN, MEASURED, Question
-    from featuremill.cloud.pricing.estimate import estimate as plan
     from featuremill.cloud.transfer.sources import open_source
-    from featuremill.cloud.up import Errand, stack_for, who
+    from featuremill.cloud.up import Errand, stack_for
     from featuremill.models import registry
 
     job.check_name(options["name"])
@@ -180,7 +175,7 @@ def _asked(
     )
     limits, folder = JobLimits(max_vcpu), options["destination"]
     errand = Errand(open_source(source), options["name"], options["model"], limits, folder)
-    return wanted, errand, [who(), *plan(question, before)]
+    return wanted, errand, question
 
 
 def _architecture_of(before: Place | None) -> str:
@@ -189,33 +184,33 @@ def _architecture_of(before: Place | None) -> str:
 
 def _standing(wanted: "StackOptions", before: Place | None, aws: "Aws") -> Place | None:
     """The folder's stack, if it is there and to stay as it is: who may use it may not change it."""
-    from featuremill.cloud.stack.deploy import OUTPUTS
-    from featuremill.cloud.up import look
+    from featuremill.cloud.stack.deploy import outputs_of
 
     if before is None or wanted.parameters.keys() - {"AllowedRegions"}:
         return None
-    outputs = (carry_out([look(wanted)], aws, dry_run=False) or {})[OUTPUTS]
+    aws.step(f"look for stack {wanted.stack}")
+    outputs = outputs_of(aws, wanted.stack)
     return replace(before, outputs=outputs) if outputs else None
 
 
 def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
     """Bring everything there, run it unless that has been done, and bring the results home."""
-    from featuremill.cloud.packaging.package import STORED
-    from featuremill.cloud.transfer.fetch import FETCHED, fetch
-    from featuremill.cloud.transfer.upload import UPLOADED
+    from featuremill.cloud.transfer.fetch import fetch
     from featuremill.cloud.up import bring, under_way
 
-    with counting("sent") as show:
-        answers = carry_out(bring(where, errand, show, agree), aws, dry_run=False) or {}
-    uploaded = answers[UPLOADED]
-    say(f"{uploaded.files:,} files are there, {uploaded.sent:,} of them new")
-    for why, count in uploaded.left_out.items():
-        say(f"left out: {count:,} {why}")
-    all_there = answers[STORED] and not uploaded.sent
-    _run(where, errand, aws, under_way(aws, where, errand, all_there=all_there))
-    with counting("fetched") as show:
-        plan = fetch(where, errand.destination, errand.name, show)
-        fetched = (carry_out(plan, aws, dry_run=False) or {})[FETCHED]
+    with counting("sent", aws) as show:
+        uploaded, packaged = bring(aws, where, errand, show, agree)
+    if not aws.dry:
+        say(f"{uploaded.files:,} files are there, {uploaded.sent:,} of them new")
+        for why, count in uploaded.left_out.items():
+            say(f"left out: {count:,} {why}")
+    all_there = packaged.stored and not uploaded.sent
+    found = aws.here(lambda: under_way(aws, where, errand, all_there=all_there), None)
+    _run(where, errand, aws, found)
+    with counting("fetched", aws) as show:
+        fetched = fetch(aws, where, errand.destination, errand.name, show)
+    if was_dry(aws):
+        return
     tell(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
     tell(f"results are in {errand.destination}")
     tell("`featuremill cloud cost` tells what it cost, `destroy` takes everything down.")
@@ -223,19 +218,18 @@ def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
 
 def _run(where: Place, errand: "Errand", aws: "Aws", found: "Status | None") -> None:
     from featuremill.cloud.jobs.wait import stay
-    from featuremill.cloud.up import resumed, run
+    from featuremill.cloud.up import submit
 
-    submission, answers = run(where, errand, _SECONDS), {}
     if found is not None and found.over:
         say(f"job {found.job.id} has done it already, and nothing was sent since")
         return
     if found is not None:
-        say(f"job {found.job.id} is under way")
-        submission = resumed(submission, found.job)
+        job = found.job
+        say(f"job {job.id} is under way")
     else:
-        answers = carry_out(submission.plan, aws, dry_run=False) or {}
-        job = submission.started(answers)
-        project_file.save(job.kept_in(where), Path())
-        say(f"submitted {job.id}; results: {job.destination}")
+        job = submit(aws, where, errand)
+        if not aws.dry:
+            project_file.save(job.kept_in(where), Path())
+            say(f"submitted {job.id}; results: {job.destination}")
     with interrupted(_GOES_ON):
-        stay(submission, answers, aws, where, say)
+        stay(aws, where, job, errand.limits.timeout)

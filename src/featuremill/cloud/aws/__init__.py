@@ -1,1 +1,1 @@
-"""Calls to AWS: plans as data, what runs and prints them, remedies, and facts about regions."""
+"""Calls to AWS: the connection, the one of a dry run, remedies, and facts about regions."""

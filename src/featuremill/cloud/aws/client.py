@@ -5,11 +5,14 @@ boto3 is imported where it is used.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from featuremill._utils.extras import require
 from featuremill._utils.threads import THREADS
 from featuremill.cloud.aws import remedies
 from featuremill.errors import CloudError
@@ -17,15 +20,25 @@ from featuremill.errors import CloudError
 if TYPE_CHECKING:
     import boto3
 
-    from featuremill.cloud.aws.plan import Call
+T = TypeVar("T")
+
+Say = Callable[[str], None]
+"""Told a line for people."""
 
 Recorder = Callable[[str, str, Mapping[str, Any]], None]
 """Told service, operation and parameters of every call before it is made."""
 
+_GOES_ON = "It goes on without this command: `featuremill cloud status` tells how it is."
+_PARTS = {"ChecksumAlgorithm": "SHA256"}
+"""Sent with every part of a file: S3 refuses what arrives otherwise."""
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Aws:
-    """A connection to one account and region.
+    """A connection to one account and region, by which commands call AWS and tell what they do.
+
+    A command is a plain function of a connection. A dry run is the same function of a
+    :class:`featuremill.cloud.aws.dry_run.DryRun`, which shows what is called and calls nothing.
 
     Parameters
     ----------
@@ -39,6 +52,10 @@ class Aws:
         Told about every call.
     owner : str
         Account that every bucket must belong to, or S3 refuses the call; any if empty.
+    report : callable
+        Told about each step before it begins, and about states that are waited for.
+    sleep : callable
+        Called with the seconds between two questions.
     """
 
     region: str
@@ -46,6 +63,13 @@ class Aws:
     endpoint_url: str | None = None
     recorder: Recorder | None = None
     owner: str = ""
+    report: Say = lambda _: None
+    sleep: Callable[[float], None] = time.sleep
+    doing: str = field(default="", init=False)
+    dry: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require("aws", "AWS")
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -96,44 +120,85 @@ class Aws:
             # the latter is what boto3 says of an address that is none
             problem = f"connect to {service}: {error}"
             raise CloudError(problem, remedies.of_exception(error)) from error
-        events = client.meta.events
-        if self.owner and service == "s3":
-            events.register("provide-client-params.s3", self._own)
-        if self.recorder:
-            events.register("provide-client-params", self._record)
+        client.meta.events.register("provide-client-params", self._prepared)
         return client
 
-    def _own(self, params: Mapping[str, Any], model: Any, **_: Any) -> Mapping[str, Any]:
+    def _prepared(self, params: Mapping[str, Any], model: Any, **_: Any) -> Mapping[str, Any]:
         """A call's parameters, and whose the buckets must be: a name alone may be anybody's."""
-        known = model.input_shape.members if model.input_shape else {}
-        owned = ("ExpectedBucketOwner", "ExpectedSourceBucketOwner")
-        return {**params, **{name: self.owner for name in owned if name in known}}
-
-    def _record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        service = model.service_model.service_name
+        if self.owner and service == "s3" and model.input_shape:
+            owned = ("ExpectedBucketOwner", "ExpectedSourceBucketOwner")
+            known = model.input_shape.members
+            params = {**params, **{name: self.owner for name in owned if name in known}}
         if self.recorder:
-            service = model.service_model.service_name
             self.recorder(service, model.name, params)
+        return params
 
-    def call(self, call: Call) -> Any:
+    def step(self, why: str, *, silent: bool = False) -> None:
+        """Begin a step of a command; an error of a call in it names it.
+
+        Parameters
+        ----------
+        why : str
+            What is done, as a phrase: ``start the job``.
+        silent : bool
+            Whether it is too little to be reported; a dry run shows it all the same.
+        """
+        self.doing = why
+        if not silent:
+            self.report(why)
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        /,
+        *,
+        why: str = "",
+        forgives: tuple[str, ...] = (),
+        **parameters: Any,
+    ) -> Any:
         """Make one call.
+
+        Parameters
+        ----------
+        service, operation : str
+            As boto3 names client and method: ``emr-serverless``, ``start_job_run``.
+        why : str
+            What it is for, where that is more than the step's phrase.
+        forgives : tuple of str
+            Error codes that mean it has been done already, or that there is no such thing.
+        **parameters
+            Of the call.
 
         Returns
         -------
         dict or None
-            The answer; None where an error means that it has been done already.
+            The answer; None after an error that is forgiven.
 
         Raises
         ------
         CloudError
             With what was tried, AWS' own words and a remedy.
         """
-        client = self.client(call.service)
+        client = self.client(service)
         try:
-            return getattr(client, call.operation)(**call.parameters)
+            return getattr(client, operation)(**parameters)
         except Exception as error:
-            if error_code(error) in call.forgives:
+            if error_code(error) in forgives:
                 return None
-            raise explained(error, call.why) from error
+            raise explained(error, why or self.doing or f"{service}.{operation}") from error
+
+    def account(self) -> str:
+        """Number of the account that is signed in to.
+
+        Raises
+        ------
+        CloudError
+            As :meth:`call`.
+        """
+        why = "see who is signed in"
+        return str(self.call("sts", "get_caller_identity", why=why)["Account"])
 
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[Any]:
         """Pages of a listing.
@@ -148,6 +213,135 @@ class Aws:
             yield from client.get_paginator(operation).paginate(**parameters)
         except Exception as error:
             raise explained(error, f"{service}.{operation}") from error
+
+    def objects(self, bucket: str, prefix: str = "") -> Iterator[Mapping[str, Any]]:
+        """All objects of a bucket below a prefix, as S3 lists them.
+
+        Raises
+        ------
+        CloudError
+            As :meth:`call`.
+        """
+        for page in self.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix):
+            yield from page.get("Contents", ())
+
+    def send_file(self, file: Path, bucket: str, key: str) -> None:
+        """Send a large file in parts, several at a time, each with its checksum.
+
+        Raises
+        ------
+        CloudError
+            As :meth:`call`.
+        """
+        with open(file, "rb") as content:
+            try:
+                self.client("s3").upload_fileobj(content, bucket, key, ExtraArgs=_PARTS)
+            except Exception as error:
+                raise explained(error, f"send {file.name} to s3://{bucket}/{key}") from error
+
+    def told(self, what: str) -> str:
+        """Stands in a dry run for what only AWS can tell."""
+        return f"<{what}>"
+
+    def here(self, work: Callable[[], T], stand_in: Any) -> T:  # noqa: ARG002
+        """What work on this machine gives; a dry run does none, and takes the stand-in."""
+        return work()
+
+    def wait(
+        self,
+        service: str,
+        operation: str,
+        path: str,
+        /,
+        *,
+        done: tuple[str, ...],
+        failed: tuple[str, ...] = (),
+        reason: str = "",
+        seconds: float = 10.0,
+        limit: float = 3600.0,
+        remedy: str = _GOES_ON,
+        **parameters: Any,
+    ) -> Any:
+        """Ask until an answer says that something is over.
+
+        Parameters
+        ----------
+        service, operation
+            Of the question, as for :meth:`call`.
+        path : str
+            JMESPath of the state in its answer.
+        done, failed : tuple of str
+            States that end the waiting, well or badly.
+        reason : str
+            JMESPath of the reason for a failure.
+        seconds : float
+            Between two questions.
+        limit : float
+            Seconds after which waiting is given up.
+        remedy : str
+            What to do then; what is waited for goes on.
+        **parameters
+            Of the question.
+
+        Raises
+        ------
+        CloudError
+            If it ends badly, or takes too long.
+        """
+        import jmespath
+
+        until, last = time.monotonic() + limit, ""
+        while True:
+            answer = self.call(service, operation, **parameters)
+            state = str(jmespath.search(path, answer))
+            if state != last:
+                self.report(f"{self.doing}: {state}")
+                last = state
+            if state in done:
+                return answer
+            if state in failed:
+                why = jmespath.search(reason, answer) if reason else None
+                because = f": {why}" if why else ""
+                raise CloudError(f"{self.doing}: it ended as {state}{because}")
+            if time.monotonic() >= until:
+                raise CloudError(f"{self.doing}: still {state} after {limit:,.0f} seconds", remedy)
+            self.sleep(seconds)
+
+    def until(
+        self,
+        what: str,
+        over: Callable[[], bool],
+        seconds: float = 5.0,
+        limit: float = 1800.0,
+        remedy: str = "Look at it in the console, then repeat the command.",
+    ) -> None:
+        """Wait until something is over.
+
+        Parameters
+        ----------
+        what : str
+            What is waited for, as a clause.
+        over : callable
+            Asked again and again.
+        seconds : float
+            Between two questions.
+        limit : float
+            Seconds after which waiting is given up.
+        remedy : str
+            What to do then.
+
+        Raises
+        ------
+        CloudError
+            If it takes longer.
+        """
+        end = time.monotonic() + limit
+        while not over():
+            if time.monotonic() >= end:
+                raise CloudError(
+                    f"gave up after {limit / 60:.0f} minutes of waiting until {what}", remedy
+                )
+            self.sleep(seconds)
 
 
 def error_code(error: Exception) -> str:

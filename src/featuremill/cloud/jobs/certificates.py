@@ -12,7 +12,6 @@ import zipfile
 from pathlib import Path
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Work
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
@@ -23,30 +22,19 @@ _DAYS = 3650
 _KEY_FILE, _CHAIN, _TRUSTED = "privateKey.pem", "certificateChain.pem", "trustedCertificates.pem"
 
 
-def provide(place: Place) -> Work:
-    """Step that puts the certificate in the bucket, unless it is there.
+def provide(aws: Aws, place: Place) -> None:
+    """Put the certificate in the bucket, unless it is there.
 
     It is never replaced: nodes that join a running cluster need the one that the others have.
     """
     bucket = place.output("Bucket")
-    there = Call(
-        "s3",
-        "list_objects_v2",
-        {"Bucket": bucket, "Prefix": KEY},
-        "look for the nodes' certificate",
-        changes=False,
-    )
-
-    def put(aws: Aws, _answers: Answers) -> None:
-        if aws.call(there).get("KeyCount"):
-            return
-        parameters = {"Bucket": bucket, "Key": KEY, "Body": make(place.region), "IfNoneMatch": "*"}
-        done = ("PreconditionFailed",)
-        why = "put the nodes' certificate in the bucket"
-        aws.call(Call("s3", "put_object", parameters, why, forgives=done))
-
-    calls = ("s3.list_objects_v2", "s3.put_object if it is not there")
-    return Work(f"have a certificate for nodes at s3://{bucket}/{KEY}", put, calls=calls)
+    aws.step(f"have a certificate for nodes at s3://{bucket}/{KEY}")
+    if any(aws.objects(bucket, KEY)):
+        return
+    # made by somebody else in the meantime
+    done = ("PreconditionFailed",)
+    body = aws.here(lambda: make(place.region), b"")
+    aws.call("s3", "put_object", forgives=done, Bucket=bucket, Key=KEY, Body=body, IfNoneMatch="*")
 
 
 def make(region: str) -> bytes:

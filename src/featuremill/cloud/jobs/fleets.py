@@ -13,14 +13,14 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from featuremill.cloud.aws.plan import Call, Later
+from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.regions import RELEASE
 from featuremill.cloud.aws.worker_size import SLOT_MB, Fleet, on_nodes
 from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT
-from featuremill.cloud.packaging.shipped import CODE
+from featuremill.cloud.packaging.shipped import Code
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import ConfigError
-from featuremill.workers.launch import TASK_ATTEMPTS
+from featuremill.workers.protocol import TASK_ATTEMPTS
 
 INSTALLED = "/opt/featuremill"
 """Where the bootstrap action puts packages and entry point on every node."""
@@ -97,7 +97,12 @@ class Machines:
 
 
 def job_flow(
-    place: Place, machines: Machines, name: str, profile: str, packages: Sequence[str] = ()
+    place: Place,
+    machines: Machines,
+    name: str,
+    code: Code,
+    profile: str,
+    packages: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What every cluster has in common, as parameters of ``run_job_flow``.
 
@@ -120,7 +125,7 @@ def job_flow(
                 "Name": "install featuremill",
                 "ScriptBootstrapAction": {
                     "Path": f"s3://{bucket}/{script_key('install.sh')}",
-                    "Args": [Later(CODE, "archive"), Later(CODE, "entry"), INSTALLED, *packages],
+                    "Args": [code.archive, code.entry, INSTALLED, *packages],
                 },
             }
         ],
@@ -238,12 +243,14 @@ def script_key(name: str) -> str:
     return f"code/{name.removesuffix('.sh')}-{digest}.sh"
 
 
-def put_script(place: Place, name: str) -> Call:
-    """Step that puts a packaged script where machines fetch it."""
-    parameters = {
-        "Bucket": place.output("Bucket"),
-        "Key": script_key(name),
-        "Body": script(name),
-        "ContentType": "text/x-shellscript",
-    }
-    return Call("s3", "put_object", parameters, f"put {name} in the bucket")
+def put_script(aws: Aws, place: Place, name: str) -> None:
+    """Put a packaged script where machines fetch it."""
+    aws.step(f"put {name} in the bucket")
+    aws.call(
+        "s3",
+        "put_object",
+        Bucket=place.output("Bucket"),
+        Key=script_key(name),
+        Body=script(name),
+        ContentType="text/x-shellscript",
+    )

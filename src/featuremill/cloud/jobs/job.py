@@ -1,12 +1,11 @@
 """What a submitted job is, and what is asked of it: the arguments of ``featuremill run``."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from featuremill.cloud.aws.plan import Answers, Plan, Wait
 from featuremill.cloud.stack.project_file import FILE, Place
 from featuremill.errors import ConfigError
 
@@ -61,25 +60,6 @@ class Job:
     def started(self) -> datetime:
         """When it was submitted."""
         return datetime.fromisoformat(self.submitted)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A job about to be submitted.
-
-    Parameters
-    ----------
-    plan : sequence of Step
-        Submits it.
-    wait : Wait
-        What may follow: waits until it is over.
-    started : callable
-        Tells from the plan's answers which job it is.
-    """
-
-    plan: Plan
-    wait: Wait
-    started: Callable[[Answers], Job]
 
 
 def last_job(place: Place) -> Job:

@@ -75,12 +75,11 @@ def files(aws: Aws, place: Place, job: Job) -> list[LogFile]:
     """Logs of a job that are there: the driver's first, of each what it said of errors first."""
     bucket, prefix = place.output("Bucket"), _prefix(job)
     found = []
-    for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", ()):
-            name = entry["Key"].removeprefix(prefix)
-            whose = _whose(name, job)
-            if whose:
-                found.append(LogFile(entry["Key"], name, *whose, entry["Size"]))
+    for entry in aws.objects(bucket, prefix):
+        name = entry["Key"].removeprefix(prefix)
+        whose = _whose(name, job)
+        if whose:
+            found.append(LogFile(entry["Key"], name, *whose, entry["Size"]))
     return sorted(found, key=_order)
 
 

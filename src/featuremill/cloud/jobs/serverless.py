@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from featuremill.cloud.aws.plan import Answers, Call, Later, Wait
+from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU, DRIVER, SLOT_MB, serverless
 from featuremill.cloud.jobs import job
-from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT, Job, Submission
-from featuremill.cloud.packaging.shipped import CODE, find_code
+from featuremill.cloud.jobs.job import PYTHON, WORKER_ENVIRONMENT, Job
+from featuremill.cloud.packaging.shipped import Code, find_code
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
-from featuremill.workers.launch import TASK_ATTEMPTS
+from featuremill.workers.protocol import TASK_ATTEMPTS
 
 LOGS = "logs/serverless"
 """Where in the bucket the service puts logs."""
 DEFAULT_TIMEOUT = 240
-_STARTED = "job"
 _TIMEOUT = (5, 10_080)
 """Minutes; AWS takes no less, and a week is longer than anything here takes."""
 
@@ -57,17 +56,15 @@ class JobLimits:
             )
 
 
-def submission(
-    place: Place,
-    config: RunConfig,
-    name: str,
-    limits: JobLimits | None = None,
-    seconds: float = 10.0,
-) -> Submission:
-    """A run of this configuration, about to be submitted.
+def submit(
+    aws: Aws, place: Place, config: RunConfig, name: str, limits: JobLimits | None = None
+) -> Job:
+    """Start a run of this configuration.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     config : RunConfig
@@ -77,36 +74,13 @@ def submission(
         Of the results.
     limits : JobLimits, optional
         The most it may use.
-    seconds : float
-        Between two looks at how it is.
     """
-    limits = limits or JobLimits()
-    application = place.output("ApplicationId")
-    start = Call(
-        "emr-serverless",
-        "start_job_run",
-        _parameters(place, config, name, limits),
-        f"start the job for {config.destination}",
-        _STARTED,
-    )
-    names = {"applicationId": application, "jobRunId": Later(_STARTED, "jobRunId")}
-    wait = Wait(
-        Call("emr-serverless", "get_job_run", names, "wait for the job", changes=False),
-        "jobRun.state",
-        ("SUCCESS",),
-        ("FAILED", "CANCELLED"),
-        reason="jobRun.stateDetails",
-        seconds=seconds,
-        # what comes before the run itself is not part of its time
-        limit=60.0 * (limits.timeout + 30),
-    )
-
-    def started(answers: Answers) -> Job:
-        identifier = answers[_STARTED]["jobRunId"]
-        return job.submitted(job.SERVERLESS, application, identifier, name, config.destination)
-
-    code = find_code(place, place.output("Architecture"), config.model)
-    return Submission([code, start], wait, started)
+    code = find_code(aws, place, place.output("Architecture"), config.model)
+    aws.step(f"start the job for {config.destination}")
+    asked = parameters(place, config, name, limits or JobLimits(), code)
+    started = aws.call("emr-serverless", "start_job_run", **asked)
+    where, identifier = place.output("ApplicationId"), started["jobRunId"]
+    return job.submitted(job.SERVERLESS, where, identifier, name, config.destination)
 
 
 def check_capacity(place: Place, max_vcpu: int) -> None:
@@ -130,15 +104,16 @@ def default_vcpu(place: Place) -> int:
     return min(DEFAULT_VCPU, int(place.outputs.get("MaximumVcpu", DEFAULT_VCPU)))
 
 
-def _parameters(place: Place, config: RunConfig, name: str, limits: JobLimits) -> dict[str, Any]:
+def parameters(
+    place: Place, config: RunConfig, name: str, limits: JobLimits, code: Code
+) -> dict[str, Any]:
+    """Parameters of ``start_job_run``."""
     bucket = place.output("Bucket")
-    properties = spark_properties(limits).items()
+    properties = spark_properties(limits, code.archive).items()
     submit = {
-        "entryPoint": Later(CODE, "entry"),
+        "entryPoint": code.entry,
         "entryPointArguments": config.words(),
-        "sparkSubmitParameters": Later(
-            CODE, "archive", " ".join(f"--conf {key}={value}" for key, value in properties)
-        ),
+        "sparkSubmitParameters": " ".join(f"--conf {key}={value}" for key, value in properties),
     }
     logs = {"s3MonitoringConfiguration": {"logUri": f"s3://{bucket}/{logs_of(name)}/"}}
     return {
@@ -157,13 +132,13 @@ def _parameters(place: Place, config: RunConfig, name: str, limits: JobLimits) -
     }
 
 
-def spark_properties(limits: JobLimits) -> Mapping[str, str]:
-    """Spark's properties of a job; the archive stands as ``{}``."""
+def spark_properties(limits: JobLimits, archive: str) -> Mapping[str, str]:
+    """Spark's properties of a job that runs from an archive."""
     environment = {"PYTHONPATH": _DEPS, "PYSPARK_PYTHON": PYTHON}
     driver = {**environment, "PYSPARK_DRIVER_PYTHON": PYTHON, **WORKER_ENVIRONMENT}
     executor = {**environment, **WORKER_ENVIRONMENT}
     return {
-        "spark.archives": "{}#deps",
+        "spark.archives": f"{archive}#deps",
         **{f"spark.emr-serverless.driverEnv.{name}": value for name, value in driver.items()},
         **{f"spark.executorEnv.{name}": value for name, value in executor.items()},
         "spark.driver.cores": str(DRIVER.cores),

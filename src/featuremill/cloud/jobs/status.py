@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs.job import Job
 from featuremill.cloud.stack.project_file import Place
@@ -74,7 +73,7 @@ def status(aws: Aws, place: Place, job: Job) -> Status:
         If AWS does not say.
     """
     facts = _serverless(aws, job) if job.kind == jobs.SERVERLESS else _step(aws, job)
-    images, ledger = _progress(aws, place, job)
+    images, ledger = aws.here(lambda: _progress(aws, place, job), (None, ""))
     return Status(job, images=images, ledger=ledger, **facts)
 
 
@@ -96,14 +95,13 @@ def _job(place: Place, application: str, found: Mapping[str, Any]) -> Job:
 
 
 def _serverless(aws: Aws, job: Job) -> dict[str, Any]:
-    names = {"applicationId": job.where, "jobRunId": job.id}
-    call = Call("emr-serverless", "get_job_run", names, "ask for the job", changes=False)
-    run = aws.call(call)["jobRun"]
-    page = Call("emr-serverless", "get_dashboard_for_job_run", names, "ask for Spark's page")
-    dashboard = ""
+    names: dict[str, Any] = {"applicationId": job.where, "jobRunId": job.id}
+    run = aws.call("emr-serverless", "get_job_run", why="ask for the job", **names)["jobRun"]
+    why, dashboard = "ask for Spark's page", ""
     # before its first worker runs it has none
     with suppress(CloudError):
-        dashboard = aws.call(page).get("url", "")
+        page = aws.call("emr-serverless", "get_dashboard_for_job_run", why=why, **names)
+        dashboard = page.get("url", "")
     billed = run.get("billedResourceUtilization") or run.get("totalResourceUtilization") or {}
     return {
         "state": run["state"],
@@ -115,13 +113,11 @@ def _serverless(aws: Aws, job: Job) -> dict[str, Any]:
 
 
 def _step(aws: Aws, job: Job) -> dict[str, Any]:
-    names = {"ClusterId": job.where}
-    about = Call("emr", "describe_cluster", names, "ask for the cluster", changes=False)
-    cluster = aws.call(about)["Cluster"]
-    call = Call(
-        "emr", "describe_step", {**names, "StepId": job.id}, "ask for the job", changes=False
-    )
-    now = aws.call(call)["Step"]["Status"]
+    names: dict[str, Any] = {"ClusterId": job.where}
+    about = aws.call("emr", "describe_cluster", why="ask for the cluster", **names)
+    cluster = about["Cluster"]
+    step = aws.call("emr", "describe_step", why="ask for the job", **names, StepId=job.id)
+    now = step["Step"]["Status"]
     state = now["State"]
     if cluster["Status"]["State"].startswith("TERMINATED") and state not in (*DONE, *FAILED):
         # it cannot go on any more, whatever was last said of it

@@ -3,22 +3,17 @@
 Only real AWS shows how long that takes: unverified here.
 """
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs import job as jobs
 from featuremill.cloud.jobs.job import Job
-from featuremill.cloud.jobs.status import newest, status
+from featuremill.cloud.jobs.status import Status, newest, status
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 
-FOUND = "found"
-"""Name under which :func:`look` leaves what it found."""
-
 _LIMIT = 900.0
-_WAIT = "wait for its end"
 
 
 def known(place: Place, identifier: str = "") -> Job | None:
@@ -48,77 +43,50 @@ def known(place: Place, identifier: str = "") -> Job | None:
     return None
 
 
-def look(place: Place, job: Job | None, identifier: str = "") -> Work:
-    """Step that finds the job, and tells which it is and, under ``status``, how it is.
+def look(aws: Aws, place: Place, job: Job | None, identifier: str = "") -> Status:
+    """Find the job, and tell which it is and how it is.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place, identifier
         As for :func:`known`.
     job : Job or None
         What :func:`known` gave; else it is looked for among those of EMR Serverless.
     """
-
-    def find(aws: Aws, _answers: Answers) -> dict[str, Any]:
-        found = job or _found(aws, place, identifier)
-        return {**asdict(found), "status": status(aws, place, found)}
-
-    if job is None:
-        which = f"job {identifier}" if identifier else f"the newest job of stack {place.stack}"
-        calls: tuple[str, ...] = ("emr-serverless.list_job_runs", "emr-serverless.get_job_run")
-    else:
-        which = f"job {job.id}"
-        on_cluster = ("emr.describe_cluster", "emr.describe_step")
-        calls = on_cluster if job.kind == jobs.CLUSTER else ("emr-serverless.get_job_run",)
-    return Work(f"see how {which} is", find, FOUND, calls, changes=False)
+    which = f"job {job.id if job else identifier}".rstrip()
+    if which == "job":
+        which = f"the newest job of stack {place.stack}"
+    aws.step(f"see how {which} is")
+    return status(aws, place, job or _found(aws, place, identifier))
 
 
 def _found(aws: Aws, place: Place, identifier: str) -> Job:
     there = newest(aws, place, None if identifier else 1)
-    fitting = [job for job in there if identifier in ("", job.id)]
+    fitting = [job for job in there if aws.here(lambda: identifier, "") in ("", job.id)]
     if not fitting:
         raise CloudError(
             f"stack {place.stack} has no job {identifier}".rstrip(),
             "`featuremill cloud status --last 5` lists the newest.",
         )
-    return fitting[0]
+    # as a dry run has it, which knows no other
+    return replace(fitting[0], id=identifier or fitting[0].id)
 
 
-def stop(job: Job | None, seconds: float = 5.0) -> Plan:
-    """Plan that stops a job, and waits until it has stopped.
-
-    Parameters
-    ----------
-    job : Job or None
-        Which; None for the one of EMR Serverless that :func:`look` finds in the same plan.
-    seconds : float
-        Between two looks at how it is.
-    """
-    if job is not None and job.kind == jobs.CLUSTER:
-        end = {"JobFlowIds": [job.where]}
-        return [
-            Call("emr", "terminate_job_flows", end, "end the job's cluster"),
-            _until_over(
-                Call("emr", "describe_cluster", {"ClusterId": job.where}, _WAIT, changes=False),
-                "Cluster.Status.State",
-                ("TERMINATED", "TERMINATED_WITH_ERRORS"),
-                seconds,
-            ),
-        ]
-    names = {
-        "applicationId": job.where if job else Later(FOUND, "where"),
-        "jobRunId": job.id if job else Later(FOUND, "id"),
-    }
-    return [
-        Call("emr-serverless", "cancel_job_run", names, "cancel the job"),
-        _until_over(
-            Call("emr-serverless", "get_job_run", names, _WAIT, changes=False),
-            "jobRun.state",
-            ("CANCELLED", "SUCCESS", "FAILED"),
-            seconds,
-        ),
-    ]
-
-
-def _until_over(call: Call, path: str, over: tuple[str, ...], seconds: float) -> Wait:
-    return Wait(call, path, over, (), seconds=seconds, limit=_LIMIT)
+def stop(aws: Aws, job: Job) -> None:
+    """Stop a job, and wait until it has stopped."""
+    if job.kind == jobs.CLUSTER:
+        aws.step("end the job's cluster")
+        aws.call("emr", "terminate_job_flows", JobFlowIds=[job.where])
+        question = ("emr", "describe_cluster", "Cluster.Status.State")
+        over: tuple[str, ...] = ("TERMINATED", "TERMINATED_WITH_ERRORS")
+        names: dict[str, Any] = {"ClusterId": job.where}
+    else:
+        names = {"applicationId": job.where, "jobRunId": job.id}
+        aws.step("cancel the job")
+        aws.call("emr-serverless", "cancel_job_run", **names)
+        question = ("emr-serverless", "get_job_run", "jobRun.state")
+        over = ("CANCELLED", "SUCCESS", "FAILED")
+    aws.step("wait for its end")
+    aws.wait(*question, done=over, limit=_LIMIT, **names)

@@ -1,36 +1,29 @@
 """Staying with a job until it is over, and saying why it failed."""
 
-from dataclasses import replace
+from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.execute import Report, execute, resolve
-from featuremill.cloud.aws.plan import Answers
-from featuremill.cloud.jobs.job import Submission
+from featuremill.cloud.jobs.job import SERVERLESS, Job
 from featuremill.cloud.jobs.logs import explain
-from featuremill.cloud.jobs.status import Status, status
+from featuremill.cloud.jobs.status import DONE, FAILED, Status, status
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
+_BEFORE = 30
+"""Minutes that a job may take until it begins: they are no part of its time."""
 
-def stay(
-    submission: Submission,
-    answers: Answers,
-    aws: Aws,
-    place: Place,
-    report: Report = lambda _: None,
-) -> Status:
+
+def stay(aws: Aws, place: Place, job: Job, minutes: int) -> Status:
     """Wait until a submitted job is over.
 
     Parameters
     ----------
-    submission : Submission
-        The job.
-    answers : dict
-        What its plan answered.
     aws, place
         The connection and the stack.
-    report : callable
-        Told about each state.
+    job : Job
+        The job.
+    minutes : int
+        Longest time that it may take.
 
     Returns
     -------
@@ -42,10 +35,18 @@ def stay(
     CloudError
         If it failed, with the cause and what usually helps; or if it takes too long.
     """
-    job, wait = submission.started(answers), submission.wait
-    call = replace(wait.call, parameters=resolve(wait.call.parameters, answers))
+    if job.kind == SERVERLESS:
+        question = ("emr-serverless", "get_job_run", "jobRun.state")
+        names: dict[str, Any] = {"applicationId": job.where, "jobRunId": job.id}
+        reason = "jobRun.stateDetails"
+    else:
+        question = ("emr", "describe_step", "Step.Status.State")
+        names = {"ClusterId": job.where, "StepId": job.id}
+        reason = "Step.Status.FailureDetails.Message || Step.Status.StateChangeReason.Message"
+    aws.step("wait for the job")
+    limit = 60.0 * (minutes + _BEFORE)
     try:
-        execute([replace(wait, call=call)], aws, report)
+        aws.wait(*question, done=DONE, failed=FAILED, reason=reason, limit=limit, **names)
     except CloudError as error:
         ended = status(aws, place, job)
         if not ended.failed:

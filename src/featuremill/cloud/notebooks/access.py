@@ -7,9 +7,9 @@ import json
 import shlex
 import shutil
 from dataclasses import dataclass
+from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call
 from featuremill.cloud.notebooks import clusters, server
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place
@@ -77,14 +77,11 @@ def find(aws: Aws, place: Place, kind: str | None = None) -> Way:
 
 
 def _to_primary(aws: Aws, cluster: str) -> Way:
-    call = Call(
-        "emr",
-        "list_instances",
-        {"ClusterId": cluster, "InstanceFleetType": "MASTER", "InstanceStates": ["RUNNING"]},
-        f"look for the primary of {cluster}",
-        changes=False,
-    )
-    running = aws.call(call)["Instances"]
+    asked: dict[str, Any] = {"ClusterId": cluster, "InstanceFleetType": "MASTER"}
+    why = f"look for the primary of {cluster}"
+    running = aws.call("emr", "list_instances", why=why, **asked, InstanceStates=["RUNNING"])[
+        "Instances"
+    ]
     if not running:
         raise CloudError(
             f"the primary machine of cluster {cluster} does not run yet",

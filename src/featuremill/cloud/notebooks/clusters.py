@@ -3,25 +3,22 @@
 Only real AWS shows JupyterHub, its new password and notebooks in the bucket: unverified here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs import certificates
 from featuremill.cloud.jobs.fleets import Machines, instances, job_flow, put_script, script_key
 from featuremill.cloud.notebooks.server import put_notebooks
-from featuremill.cloud.packaging.shipped import find_code
+from featuremill.cloud.packaging.shipped import Code, find_code
 from featuremill.cloud.stack import passwords
+from featuremill.cloud.stack.leftovers import is_ours
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
-CLUSTER = "cluster"
 NAME = "notebooks"
-ENDED = "ended"
 
 _UP = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]
 _READY_SECONDS = 1800.0
@@ -57,17 +54,10 @@ def _standing(aws: Aws, place: Place) -> Iterator[RunningCluster]:
     for page in aws.pages("emr", "list_clusters", ClusterStates=_UP):
         for found in page["Clusters"]:
             # the listing has no tags: the name first, which spares a call for each stranger
-            if found["Name"].startswith(f"{place.stack}-") and _is_ours(aws, place, found["Id"]):
+            if found["Name"].startswith(f"{place.stack}-") and is_ours(aws, place, found["Id"]):
                 status = found["Status"]
                 since = status["Timeline"]["CreationDateTime"]
                 yield RunningCluster(found["Id"], found["Name"], status["State"], since)
-
-
-def _is_ours(aws: Aws, place: Place, cluster: str) -> bool:
-    parameters = {"ClusterId": cluster}
-    call = Call("emr", "describe_cluster", parameters, f"look at {cluster}", changes=False)
-    tags = aws.call(call)["Cluster"].get("Tags", [])
-    return {"Key": "featuremill", "Value": place.stack} in tags
 
 
 def for_notebooks(aws: Aws, place: Place) -> RunningCluster | None:
@@ -76,104 +66,85 @@ def for_notebooks(aws: Aws, place: Place) -> RunningCluster | None:
     return next((each for each in standing(aws, place) if each.name == named), None)
 
 
-def up(
-    place: Place, machines: Machines, notebooks: Sequence[Path] = (), seconds: float = 20.0
-) -> Plan:
-    """Plan for a cluster with JupyterHub, which ends itself when it is idle.
+def up(aws: Aws, place: Place, machines: Machines, notebooks: Mapping[str, bytes]) -> str:
+    """Start a cluster with JupyterHub, which ends itself when it is idle, and wait for it.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     machines : Machines
         What it is made of.
-    notebooks : sequence of Path
-        Notebooks to have there beside featuremill's own; one of the same name in the bucket is
-        left as it is.
-    seconds : float
-        Between two looks at whether it is ready.
+    notebooks : mapping
+        Name → content of the notebooks to have there, as
+        :func:`~featuremill.cloud.notebooks.server.read_notebooks` gives them; one of the same name
+        in the bucket is left as it is.
 
     Returns
     -------
-    sequence of Step
-        ``cluster`` answers with ``JobFlowId``.
-
-    Raises
-    ------
-    ConfigError
-        If a notebook is no file.
+    str
+        Id of the cluster.
     """
-    return [
-        Work(
-            "see that no cluster for notebooks is up",
-            lambda aws, _answers: _refuse_second(aws, place),
-            calls=("emr.list_clusters", "emr.describe_cluster"),
-            changes=False,
-        ),
-        find_code(place, machines.architecture),
-        put_script(place, "install.sh"),
-        certificates.provide(place),
-        put_script(place, "jupyterhub.sh"),
-        *put_notebooks(place, _JUPYTER, notebooks),
-        passwords.make(place, passwords.JUPYTERHUB),
-        Call("emr", "run_job_flow", _parameters(place, machines), "start a cluster", CLUSTER),
-        Wait(
-            Call(
-                "emr",
-                "describe_cluster",
-                {"ClusterId": Later(CLUSTER, "JobFlowId")},
-                "wait until the cluster is ready",
-                changes=False,
-            ),
-            "Cluster.Status.State",
-            ("WAITING",),
-            ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"),
-            reason="Cluster.Status.StateChangeReason.Message",
-            seconds=seconds,
-            limit=_READY_SECONDS,
-            remedy="It goes on, and costs: `featuremill cloud cluster list` tells how it is,"
-            " `featuremill cloud cluster down` ends it.",
-        ),
-    ]
+    aws.step("see that no cluster for notebooks is up")
+    _refuse_second(aws, place)
+    code = find_code(aws, place, machines.architecture)
+    put_script(aws, place, "install.sh")
+    certificates.provide(aws, place)
+    put_script(aws, place, "jupyterhub.sh")
+    put_notebooks(aws, place, _JUPYTER, notebooks)
+    passwords.make(aws, place, passwords.JUPYTERHUB)
+    aws.step("start a cluster")
+    cluster = aws.call("emr", "run_job_flow", **parameters(place, machines, code))["JobFlowId"]
+    aws.step("wait until the cluster is ready")
+    aws.wait(
+        "emr",
+        "describe_cluster",
+        "Cluster.Status.State",
+        done=("WAITING",),
+        failed=("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS"),
+        reason="Cluster.Status.StateChangeReason.Message",
+        seconds=20.0,
+        limit=_READY_SECONDS,
+        remedy="It goes on, and costs: `featuremill cloud cluster list` tells how it is,"
+        " `featuremill cloud cluster down` ends it.",
+        ClusterId=cluster,
+    )
+    return str(cluster)
 
 
-def down(place: Place, cluster: str | None = None) -> Plan:
-    """Plan for ending the cluster for notebooks; ``ended`` answers with the ids of what ended.
+def down(aws: Aws, place: Place, cluster: str | None = None) -> list[str]:
+    """End the cluster for notebooks; gives the ids of what ended.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     cluster : str, optional
         Another one of the stack, such as a job's own.
     """
     named = f"{place.stack}-{NAME}"
-
-    def end(aws: Aws, _answers: Answers) -> list[str]:
-        there = standing(aws, place)
-        found = [
-            one.id for one in there if (cluster is None and one.name == named) or one.id == cluster
-        ]
-        if cluster and not found:
-            raise CloudError(
-                f"cluster {cluster} is not up, or is none of stack {place.stack}",
-                "`featuremill cloud cluster list` shows those that are.",
-            )
-        if found:
-            parameters = {"JobFlowIds": found}
-            aws.call(Call("emr", "terminate_job_flows", parameters, "end the cluster"))
-        if not any(one.name == named and one.id not in found for one in there):
-            aws.call(passwords.forget(place, passwords.JUPYTERHUB))
-        return found
-
-    calls = (
-        "emr.list_clusters",
-        "emr.describe_cluster",
-        "emr.terminate_job_flows",
-        "ssm.delete_parameter unless a cluster for notebooks stays",
+    aws.step(f"end {cluster or f'the cluster for notebooks of stack {place.stack}'}")
+    there = standing(aws, place)
+    found = aws.here(
+        lambda: [
+            one.id for one in there if one.id == cluster or (not cluster and one.name == named)
+        ],
+        [cluster or there[0].id] if there else [],
     )
-    which = cluster or f"the cluster for notebooks of stack {place.stack}"
-    return [Work(f"end {which}", end, ENDED, calls)]
+    if cluster and not found:
+        raise CloudError(
+            f"cluster {cluster} is not up, or is none of stack {place.stack}",
+            "`featuremill cloud cluster list` shows those that are.",
+        )
+    if found:
+        aws.call("emr", "terminate_job_flows", why="end the cluster", JobFlowIds=found)
+    if not any(one.name == named and one.id not in found for one in there):
+        passwords.forget(aws, place, passwords.JUPYTERHUB)
+    return found
 
 
 def _refuse_second(aws: Aws, place: Place) -> None:
@@ -185,9 +156,10 @@ def _refuse_second(aws: Aws, place: Place) -> None:
         )
 
 
-def _parameters(place: Place, machines: Machines) -> dict[str, Any]:
+def parameters(place: Place, machines: Machines, code: Code) -> dict[str, Any]:
+    """Parameters of ``run_job_flow``."""
     bucket, profile = place.output("Bucket"), place.output("InstanceProfile")
-    flow = job_flow(place, machines, NAME, profile, _FIGURES)
+    flow = job_flow(place, machines, NAME, code, profile, _FIGURES)
     password = passwords.parameter(place, passwords.JUPYTERHUB)
     command = f"set -o pipefail; aws s3 cp s3://{bucket}/{script_key('jupyterhub.sh')} - | bash -s"
     step = {

@@ -13,15 +13,12 @@ from typing import Any
 from uuid import uuid4
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.jobs.fleets import put_script, script, script_key
-from featuremill.cloud.packaging.shipped import CODE, find_code
+from featuremill.cloud.packaging.shipped import Code, find_code
 from featuremill.cloud.stack import passwords
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 
-SERVER = "server"
-ENDED = "ended"
 ROLE = "server"
 
 TYPES: Mapping[str, str] = MappingProxyType({"x86_64": "t3.medium", "arm64": "t4g.medium"})
@@ -71,74 +68,82 @@ def standing(aws: Aws, place: Place) -> RunningServer | None:
     return None
 
 
-def up(place: Place, hours: float = 8.0, key_pair: str | None = None, seconds: float = 5.0) -> Plan:
-    """Plan for the machine, which ends itself after some hours; its notebooks stay.
-
-    Parameters
-    ----------
-    place : Place
-        The stack.
-    hours : float
-        After which it ends, from 0.5 to 168.
-    key_pair : str, optional
-        Name of an EC2 key pair, for SSH.
-    seconds : float
-        Between two looks at whether it runs.
-
-    Returns
-    -------
-    sequence of Step
-        ``server`` answers as ``run_instances`` does.
+def check_hours(hours: float) -> float:
+    """Refuse hours after which no machine should end.
 
     Raises
     ------
     ConfigError
-        If the hours are out of bounds.
+        If they are not from 0.5 to 168.
     """
     if not _HOURS[0] <= hours <= _HOURS[1]:
         raise ConfigError(
             f"--hours is {hours}, it must be from {_HOURS[0]:g} to {_HOURS[1]:g}",
             "The default is 8.",
         )
+    return hours
+
+
+def up(aws: Aws, place: Place, hours: float = 8.0, key_pair: str | None = None) -> Any:
+    """Start the machine, which ends itself after some hours; its notebooks stay.
+
+    Parameters
+    ----------
+    aws : Aws
+        The connection.
+    place : Place
+        The stack.
+    hours : float
+        After which it ends, from 0.5 to 168.
+    key_pair : str, optional
+        Name of an EC2 key pair, for SSH.
+
+    Returns
+    -------
+    dict
+        The machine, as ``run_instances`` answers.
+
+    Raises
+    ------
+    ConfigError
+        If the hours are out of bounds.
+    """
+    check_hours(hours)
+    aws.step("see that no machine is up")
+    _refuse_second(aws, place)
     architecture = place.output("Architecture")
-    return [
-        Work(
-            "see that no machine is up",
-            lambda aws, _answers: _refuse_second(aws, place),
-            calls=("ec2.describe_instances",),
-            changes=False,
-        ),
-        find_code(place, architecture),
-        put_script(place, "server.sh"),
-        *put_notebooks(place, _NOTEBOOKS),
-        passwords.make(place, passwords.SERVER),
-        Call(
-            "ec2",
-            "run_instances",
-            _parameters(place, architecture, hours) | ({"KeyName": key_pair} if key_pair else {}),
-            f"start a {TYPES[architecture]}",
-            SERVER,
-        ),
-        _until_running(seconds),
-    ]
+    code = find_code(aws, place, architecture)
+    put_script(aws, place, "server.sh")
+    put_notebooks(aws, place, _NOTEBOOKS, read_notebooks())
+    passwords.make(aws, place, passwords.SERVER)
+    aws.step(f"start a {TYPES[architecture]}")
+    asked = parameters(place, architecture, hours, code, key_pair)
+    machine = aws.call("ec2", "run_instances", **asked)["Instances"][0]
+    aws.step("wait until the machine runs")
+    aws.wait(
+        "ec2",
+        "describe_instances",
+        "Reservations[0].Instances[0].State.Name",
+        done=("running",),
+        failed=("shutting-down", "terminated", "stopped"),
+        reason="Reservations[0].Instances[0].StateReason.Message",
+        seconds=5.0,
+        limit=600,
+        remedy="It goes on, and costs: `featuremill cloud server down` ends it.",
+        InstanceIds=[machine["InstanceId"]],
+    )
+    return machine
 
 
-def down(place: Place) -> Plan:
-    """Plan for ending the machine; ``ended`` answers with its id or None."""
-
-    def end(aws: Aws, _answers: Answers) -> str | None:
-        found = standing(aws, place)
-        if found is None:
-            return None
-        parameters = {"InstanceIds": [found.id]}
-        aws.call(Call("ec2", "terminate_instances", parameters, f"end {found.id}"))
-        return found.id
-
-    calls = ("ec2.describe_instances", "ec2.terminate_instances")
-    return [
-        Work(f"end the machine of stack {place.stack}", end, ENDED, calls),
-        passwords.forget(place, passwords.SERVER),
-    ]
+def down(aws: Aws, place: Place) -> str | None:
+    """End the machine; gives its id, or None if none was up."""
+    aws.step(f"end the machine of stack {place.stack}")
+    found = standing(aws, place)
+    if found is not None:
+        why = f"end {found.id}"
+        aws.call("ec2", "terminate_instances", why=why, InstanceIds=[found.id])
+    passwords.forget(aws, place, passwords.SERVER)
+    return found.id if found else None
 
 
 def _refuse_second(aws: Aws, place: Place) -> None:
@@ -150,27 +155,10 @@ def _refuse_second(aws: Aws, place: Place) -> None:
         )
 
 
-def _until_running(seconds: float) -> Wait:
-    call = Call(
-        "ec2",
-        "describe_instances",
-        {"InstanceIds": [Later(SERVER, "Instances[0].InstanceId")]},
-        "wait until the machine runs",
-        changes=False,
-    )
-    return Wait(
-        call,
-        "Reservations[0].Instances[0].State.Name",
-        ("running",),
-        ("shutting-down", "terminated", "stopped"),
-        reason="Reservations[0].Instances[0].StateReason.Message",
-        seconds=seconds,
-        limit=600,
-        remedy="It goes on, and costs: `featuremill cloud server down` ends it.",
-    )
-
-
-def _parameters(place: Place, architecture: str, hours: float) -> dict[str, Any]:
+def parameters(
+    place: Place, architecture: str, hours: float, code: Code, key_pair: str | None
+) -> dict[str, Any]:
+    """Parameters of ``run_instances``."""
     tags = [
         {"Key": "featuremill", "Value": place.stack},
         {"Key": "featuremill-role", "Value": ROLE},
@@ -203,27 +191,28 @@ def _parameters(place: Place, architecture: str, hours: float) -> dict[str, Any]
         # when the credits of a burstable machine are gone it is slow, not dear
         "CreditSpecification": {"CpuCredits": "standard"},
         "InstanceInitiatedShutdownBehavior": "terminate",
-        "UserData": _first_command(place, hours),
+        "UserData": _first_command(place, hours, code.archive),
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": tags}
             for kind in ("instance", "volume", "network-interface")
         ],
+        **({"KeyName": key_pair} if key_pair else {}),
     }
 
 
-def _first_command(place: Place, hours: float) -> Later:
-    """What the machine runs first: the packaged script, with the archive that is found."""
+def _first_command(place: Place, hours: float, archive: str) -> str:
+    """What the machine runs first: the packaged script, with the archive that was found."""
     bucket = place.output("Bucket")
     words = [
         str(round(60 * hours)),
         f"s3://{bucket}/{script_key('server.sh')}",
-        "{}",
+        archive,
         bucket,
         place.region,
         passwords.parameter(place, passwords.SERVER),
         f"'{_SPARK}'",
     ]
-    return Later(CODE, "archive", f"#!/bin/bash\nset -- {' '.join(words)}\n{script('first.sh')}")
+    return f"#!/bin/bash\nset -- {' '.join(words)}\n{script('first.sh')}"
 
 
 def own_notebooks() -> list[Path]:
@@ -236,40 +225,31 @@ def own_notebooks() -> list[Path]:
     return []
 
 
-def put_notebooks(place: Place, folder: str, given: Iterable[Path] = ()) -> list[Call]:
-    """Steps that put notebooks into a folder of the bucket: those given, and our own.
-
-    Parameters
-    ----------
-    place : Place
-        Whose bucket.
-    folder : str
-        Where in it; what is there already under the same name is left as it is.
-    given : iterable of Path
-        They come before our own of the same name.
+def read_notebooks(given: Iterable[Path] = ()) -> dict[str, bytes]:
+    """Name → content of the notebooks given, and of our own that have other names.
 
     Raises
     ------
     ConfigError
         If one of those given is no file.
     """
-    wanted = {path.name: path for path in (*own_notebooks(), *given)}
-    return [_put(place, folder, path) for path in wanted.values()]
+    for notebook in given:
+        if not notebook.is_file():
+            raise ConfigError(f"--notebook {notebook} is no file", "Name an .ipynb file.")
+    return {path.name: path.read_bytes() for path in (*own_notebooks(), *given)}
 
 
-def _put(place: Place, folder: str, notebook: Path) -> Call:
-    if not notebook.is_file():
-        raise ConfigError(f"--notebook {notebook} is no file", "Name an .ipynb file.")
-    return Call(
-        "s3",
-        "put_object",
-        {
-            "Bucket": place.output("Bucket"),
-            "Key": f"{folder}/{notebook.name}",
-            "Body": notebook.read_bytes(),
+def put_notebooks(aws: Aws, place: Place, folder: str, notebooks: Mapping[str, bytes]) -> None:
+    """Put notebooks into a folder of the bucket; what is there already is left as it is."""
+    for name, content in notebooks.items():
+        aws.step(f"put {name} in the bucket, unless it is there")
+        aws.call(
+            "s3",
+            "put_object",
+            forgives=("PreconditionFailed",),
+            Bucket=place.output("Bucket"),
+            Key=f"{folder}/{name}",
+            Body=content,
             # what somebody worked on there must not be lost
-            "IfNoneMatch": "*",
-        },
-        f"put {notebook.name} in the bucket, unless it is there",
-        forgives=("PreconditionFailed",),
-    )
+            IfNoneMatch="*",
+        )

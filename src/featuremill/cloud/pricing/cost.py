@@ -5,7 +5,7 @@ unverified here, as are its figures.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,15 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call, Plan, Step, Work
 from featuremill.cloud.jobs.job import SERVERLESS, Job
 from featuremill.cloud.pricing.bill import Bill, Line, total
 from featuremill.cloud.pricing.prices import Prices
 from featuremill.cloud.stack.project_file import ESTIMATE_FILE, Place
 from featuremill.errors import CloudError
-
-BILLED, MONTH, BUDGET = "billed", "month", "budget"
-"""Names of the steps' answers."""
 
 _TAG = "featuremill"
 _QUESTION_USD = "0.01"
@@ -100,31 +96,51 @@ def kept(folder: Path) -> Kept | None:
         return None
 
 
-def cost(place: Place, job: Job | None, today: date) -> Plan:
-    """Plan that asks what a job, and what the month so far, has cost.
+@dataclass(frozen=True)
+class Spent:
+    """What AWS says of what was spent.
 
     Parameters
     ----------
+    job_run : mapping or None
+        ``jobRun`` of ``get_job_run``; of a cluster's job AWS tells no cost of its own.
+    month : Month
+        The month so far.
+    budget : mapping or None
+        ``Budget`` of ``describe_budget``, if the stack names one.
+    """
+
+    job_run: Mapping[str, Any] | None
+    month: Month
+    budget: Mapping[str, Any] | None
+
+
+def cost(aws: Aws, place: Place, job: Job | None, today: date) -> Spent:
+    """Ask what a job, and what the month so far, has cost.
+
+    Parameters
+    ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     job : Job, optional
-        On EMR Serverless; of a cluster's job AWS tells no cost of its own.
+        The job.
     today : date
         A day of the month that is meant.
     """
-    steps: list[Step] = []
+    run = budget = None
     if job is not None and job.kind == SERVERLESS:
-        asked = {"applicationId": job.where, "jobRunId": job.id}
-        why = f"ask what job {job.id} was billed"
-        steps.append(Call("emr-serverless", "get_job_run", asked, why, BILLED, changes=False))
-    why = f"ask Cost Explorer for {today:%Y-%m} so far"
-    calls = ("ce.list_cost_allocation_tags", "ce.get_cost_and_usage")
-    steps.append(Work(why, lambda aws, _: _month(aws, place, today), MONTH, calls, changes=False))
+        aws.step(f"ask what job {job.id} was billed")
+        names: dict[str, Any] = {"applicationId": job.where, "jobRunId": job.id}
+        run = aws.call("emr-serverless", "get_job_run", **names)["jobRun"]
+    aws.step(f"ask Cost Explorer for {today:%Y-%m} so far")
+    month = _month(aws, place, today)
     if name := place.outputs.get("BudgetName"):
-        budget = {"AccountId": place.account, "BudgetName": name}
-        why = "ask for the budget"
-        steps.append(Call("budgets", "describe_budget", budget, why, BUDGET, changes=False))
-    return steps
+        aws.step("ask for the budget")
+        found: dict[str, Any] = {"AccountId": place.account, "BudgetName": name}
+        budget = aws.call("budgets", "describe_budget", **found)["Budget"]
+    return Spent(run, month, budget)
 
 
 def billed_lines(
@@ -176,8 +192,12 @@ def _month(aws: Aws, place: Place, today: date) -> Month:
             f"of the whole account, by service, since tag {_TAG} is not activated for cost"
             " allocation"
         )
-    amounts = dict.fromkeys([*_SERVICES, OTHER], Decimal(0))
     pages = list(_pages(aws, asked))
+    return aws.here(lambda: _added_up(first, whose, pages), None)
+
+
+def _added_up(first: date, whose: str, pages: Sequence[Any]) -> Month:
+    amounts = dict.fromkeys([*_SERVICES, OTHER], Decimal(0))
     for result in (result for page in pages for result in page["ResultsByTime"]):
         for group in result["Groups"]:
             name = _service(group["Keys"][0])
@@ -187,10 +207,10 @@ def _month(aws: Aws, place: Place, today: date) -> Month:
 
 
 def _tag_is_active(aws: Aws) -> bool:
-    asked = {"Status": "Active", "TagKeys": [_TAG]}
     why = "ask whether costs are told apart by the stack's tag"
+    asked: dict[str, Any] = {"Status": "Active", "TagKeys": [_TAG]}
     try:
-        answer = aws.call(Call("ce", "list_cost_allocation_tags", asked, why, changes=False))
+        answer = aws.call("ce", "list_cost_allocation_tags", why=why, **asked)
     except CloudError:
         # only an organization's main account may ask, or activate one
         return False
@@ -199,10 +219,10 @@ def _tag_is_active(aws: Aws) -> bool:
 
 def _pages(aws: Aws, asked: Mapping[str, Any]) -> Iterator[Any]:
     """Answers of ``get_cost_and_usage``, for which boto3 has no paginator."""
-    more: dict[str, str] = {}
+    more: dict[str, Any] = {}
     while True:
-        call = Call("ce", "get_cost_and_usage", {**asked, **more}, "ask for the month's costs")
-        yield (answer := aws.call(call))
+        why = "ask for the month's costs"
+        yield (answer := aws.call("ce", "get_cost_and_usage", why=why, **asked, **more))
         if not answer.get("NextPageToken"):
             return
         more = {"NextPageToken": answer["NextPageToken"]}

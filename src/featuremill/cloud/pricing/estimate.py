@@ -1,13 +1,11 @@
 """What a run will take, from how many images there are and how fast a vCPU is known to be."""
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featuremill._utils import paths
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Plan, Step, Work
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.aws.worker_size import serverless as executors
 from featuremill.cloud.jobs.fleets import Machines
@@ -16,7 +14,7 @@ from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.pricing import prices, probe, throughput
 from featuremill.cloud.pricing.bill import Bill, cluster_bill, serverless_bill
 from featuremill.cloud.pricing.prices import ARM
-from featuremill.cloud.pricing.throughput import RECORD, Throughput
+from featuremill.cloud.pricing.throughput import Throughput
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer.https import is_address
 from featuremill.cloud.transfer.sources import Entry, open_source
@@ -24,13 +22,9 @@ from featuremill.config import DEFAULT_SAMPLE, RunConfig
 from featuremill.errors import ConfigError
 from featuremill.storage.ignored_files import why_no_image
 
-BILL = "bill"
-"""Name of the plan's last step, whose answer is a :class:`~.bill.Bill`."""
-
 GIVEN, MEASURED, PROBE, LAST_RUN = "--throughput", "--measure", "--probe", "--last-run"
 """Where a throughput may come from."""
 
-_COUNTED, _SPEED = "counted", "throughput"
 _DRAWN_CLASSES = 20
 
 
@@ -104,44 +98,59 @@ class Question:
         machines = Machines(self.architecture)
         _ = machines.fleet if self.cluster else executors(self.max_vcpu)
 
+    def check_stack(self, place: Place | None) -> None:
+        """Refuse to ask a stack that is missing, or of another architecture.
+
+        Raises
+        ------
+        ConfigError
+            If it is.
+        """
+        if self.origin not in (PROBE, LAST_RUN):
+            return
+        if place is None:
+            raise ConfigError(
+                f"{self.origin} asks a stack, and this folder belongs to none",
+                "Run `featuremill cloud deploy` here first, or leave it out to measure here.",
+            )
+        if place.output("Architecture") != self.architecture:
+            raise ConfigError(
+                f"{self.origin} tells of {place.output('Architecture')}, which stack"
+                f" {place.stack} is, but --architecture is {self.architecture}",
+                "Leave one of them out.",
+            )
+
 
 def estimate(
-    question: Question,
-    place: Place | None,
-    instances: tuple[str, ...] | None = None,
-    seconds: float = 10.0,
-) -> Plan:
-    """Plan for answering a question.
+    aws: Aws, question: Question, place: Place | None, instances: tuple[str, ...] | None = None
+) -> Bill:
+    """Answer a question.
 
     Parameters
     ----------
+    aws : Aws
+        A connection, which only a probe, the last run and new prices use.
     question : Question
         What is asked.
     place : Place or None
         The stack, which a probe and the last run need.
     instances : tuple of str, optional
         Ask AWS' price list first, about these EC2 machines too.
-    seconds : float
-        Between two questions whether a probe is over.
-
-    Returns
-    -------
-    sequence of Step
-        Its step ``bill`` answers with a :class:`~featuremill.cloud.pricing.bill.Bill`.
 
     Raises
     ------
     ConfigError
         If the stack is needed and missing, or of another architecture.
     """
-    asked, source = question, question.source
-    what = f"images of {source}" if source else f"{asked.images:,} images"
-    return [
-        *([] if instances is None else prices.refresh(asked.region, instances)),
-        Work(f"count {what}", lambda _aws, _: _count(asked), _COUNTED, changes=False),
-        *_speed(asked, place, seconds),
-        Work("reckon", lambda _aws, answers: _bill(asked, answers), BILL, changes=False),
-    ]
+    question.check_stack(place)
+    if instances is not None:
+        prices.refresh(aws, question.region, instances)
+    source = question.source
+    aws.step("count " + (f"images of {source}" if source else f"{question.images:,} images"))
+    images, size = aws.here(lambda: _count(question), (0, None))
+    speed = _speed(aws, question, place)
+    aws.step("reckon")
+    return aws.here(lambda: _bill(question, images, size, speed), None)
 
 
 def _count(question: Question) -> tuple[int, int | None]:
@@ -161,37 +170,22 @@ def _count(question: Question) -> tuple[int, int | None]:
     return counted, sum(sizes) * counted // max(1, len(sizes))
 
 
-def _speed(question: Question, place: Place | None, seconds: float) -> Sequence[Step]:
-    """Steps of which the last answers with the throughput."""
+def _speed(aws: Aws, question: Question, place: Place | None) -> Throughput:
     if question.origin == GIVEN:
-        known = throughput.given(question.speed or 0.0)
-        why = f"take {question.speed:g} images/s for each vCPU"
-        return [Work(why, lambda _aws, _: known, _SPEED, changes=False)]
+        aws.step(f"take {question.speed:g} images/s for each vCPU")
+        return throughput.given(question.speed or 0.0)
     if question.origin == MEASURED:
-        why = f"measure on this machine with {question.sample:,} images"
-        return [Work(why, lambda _aws, _: _measured(question), _SPEED, changes=False)]
-    if place is None:
-        raise ConfigError(
-            f"{question.origin} asks a stack, and this folder belongs to none",
-            "Run `featuremill cloud deploy` here first, or leave it out to measure here.",
-        )
-    if place.output("Architecture") != question.architecture:
-        raise ConfigError(
-            f"{question.origin} tells of {place.output('Architecture')}, which stack"
-            f" {place.stack} is, but --architecture is {question.architecture}",
-            "Leave one of them out.",
-        )
+        aws.step(f"measure on this machine with {question.sample:,} images")
+        return aws.here(lambda: _measured(question), None)
+    assert place is not None
     if question.origin == PROBE:
-        steps = probe.probe(place, JobLimits(question.max_vcpu), question.model, seconds)
+        record = probe.probe(aws, place, JobLimits(question.max_vcpu), question.model)
         least, origin = 0.0, f"a probe of {probe.PROBED} images on AWS"
     else:
-        steps = [throughput.newest_record(place, question.name)]
+        record = throughput.newest_record(aws, place, question.name)
         least, origin = throughput.LEAST_SECONDS, "the last run on AWS"
-
-    def learn(_aws: Aws, answers: Answers) -> Throughput:
-        return throughput.of_record(answers[RECORD], origin, least)
-
-    return [*steps, Work(f"learn from {origin}", learn, _SPEED, changes=False)]
+    aws.step(f"learn from {origin}")
+    return aws.here(lambda: throughput.of_record(record, origin, least), None)
 
 
 def _measured(question: Question) -> Throughput:
@@ -216,9 +210,7 @@ def _measured(question: Question) -> Throughput:
     return throughput.measured(found, usable_cores(), share, question.architecture, what)
 
 
-def _bill(question: Question, answers: Answers) -> Bill:
-    images, size = answers[_COUNTED]
-    speed: Throughput = answers[_SPEED]
+def _bill(question: Question, images: int, size: int | None, speed: Throughput) -> Bill:
     table, architecture = prices.load(question.region), question.architecture
 
     def of(images: int, size: int | None) -> Bill:

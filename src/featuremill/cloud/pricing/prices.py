@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Plan, Work
 from featuremill.cloud.aws.regions import DEFAULT_REGION
 from featuremill.errors import CloudError, ConfigError
 from featuremill.models.download import cache_dir
@@ -129,31 +128,24 @@ def load(region: str) -> Prices:
     return Prices(region, {price.item: price for price in prices})
 
 
-def refresh(region: str, instances: tuple[str, ...] = ()) -> Plan:
-    """Plan that asks AWS' price list, and keeps the answer in the user's cache.
+def refresh(aws: Aws, region: str, instances: tuple[str, ...] = ()) -> None:
+    """Ask AWS' price list, and keep the answer in the user's cache.
 
     Only real AWS shows that these questions find these products: unverified here.
 
     Parameters
     ----------
+    aws : Aws
+        A connection.
     region : str
         Whose prices are asked for.
     instances : tuple of str
         EC2 machines whose prices are wanted as well.
     """
-
-    def ask(aws: Aws, _: Answers) -> Path:
-        there = replace(aws, region=_PRICE_LIST_REGION)
-        found = [price for each in _questions(instances) for price in _asked(there, region, each)]
-        if not found:
-            raise CloudError(
-                f"AWS' price list has none of the prices of {region} that were asked for",
-                "Leave --refresh-prices out: the table that comes with featuremill is used.",
-            )
-        return _keep(region, {price.item: price for price in found})
-
-    why = f"ask AWS' price list (in {_PRICE_LIST_REGION}) for prices of {region}"
-    return [Work(why, ask, calls=("pricing.get_products",), changes=False)]
+    aws.step(f"ask AWS' price list (in {_PRICE_LIST_REGION}) for prices of {region}")
+    there = replace(aws, region=_PRICE_LIST_REGION)
+    found = [price for each in _questions(instances) for price in _asked(there, region, each)]
+    aws.here(lambda: _keep(region, {price.item: price for price in found}), None)
 
 
 def _questions(instances: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
@@ -191,7 +183,12 @@ def _listed(product: Mapping[str, Any], item: str, region: str) -> Iterator[Pric
                 yield Price(item, usd, region, day, f"AWS' price list, asked on {asked}")
 
 
-def _keep(region: str, prices: Mapping[str, Price]) -> Path:
+def _keep(region: str, prices: Mapping[str, Price]) -> None:
+    if not prices:
+        raise CloudError(
+            f"AWS' price list has none of the prices of {region} that were asked for",
+            "Leave --refresh-prices out: the table that comes with featuremill is used.",
+        )
     file = _refreshed_file(region)
     file.parent.mkdir(parents=True, exist_ok=True)
     # what was asked for earlier and not now, such as other machines, stays
@@ -200,7 +197,6 @@ def _keep(region: str, prices: Mapping[str, Price]) -> Path:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(file)
-    return file
 
 
 def _refreshed_file(region: str) -> Path:

@@ -8,19 +8,16 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Work
 from featuremill.cloud.pricing.prices import ARM
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 
 if TYPE_CHECKING:
     from featuremill.workflows.estimate.measure import Estimate
-
-RECORD = "record"
-"""Name under which :func:`newest_record` keeps a run's record."""
 
 START_SECONDS = 20.0
 """From a job's start to its first image, and after its last one: Spark, engines, the report."""
@@ -35,6 +32,7 @@ OUTPUT_BYTES = 6_000
 """Bytes of an image in all outputs: 5,150 as features, 820 in the reduced table and the CSV."""
 
 _HYPERTHREAD = 0.5
+_DRY: Mapping[str, Any] = {"ledger": {"embedded": 1}}
 _SHIPPING = f"{SHIPPING_SECONDS:.0f} s until the workers have unpacked the archive"
 
 
@@ -187,30 +185,28 @@ def of_record(record: Mapping[str, Any], origin: str, least: float = 0.0) -> Thr
     )
 
 
-def newest_record(place: Place, name: str) -> Work:
-    """Step that reads the record of the last run of a name that embedded something.
+def newest_record(aws: Aws, place: Place, name: str) -> Mapping[str, Any]:
+    """Read the record of the last run of a name that embedded something.
 
     Of those in ``results/<name>/runs``; where none did, it is the newest.
     """
     bucket, below = place.output("Bucket"), f"results/{name}/runs/"
-
-    def read(aws: Aws, _: Answers) -> Mapping[str, Any]:
-        pages = aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=below)
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        found: list[Mapping[str, Any]] = []
-        for key in sorted((key for key in keys if key.endswith(".json")), reverse=True):
-            body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-            # a file that is no record tells nothing
-            with suppress(ValueError, KeyError, TypeError):
-                found.append(json.loads(body))
-                if found[-1]["ledger"]["embedded"]:
-                    return found[-1]
-        if not found:
-            raise CloudError(
-                f"s3://{bucket}/{below} holds no record of a run",
-                "Name the results with --name, submit a job, or estimate with --probe.",
-            )
-        return found[0]
-
-    why = f"read the record of the last run in s3://{bucket}/{below}"
-    return Work(why, read, RECORD, ("s3.list_objects_v2", "s3.get_object"), changes=False)
+    aws.step(f"read the record of the last run in s3://{bucket}/{below}")
+    keys = [entry["Key"] for entry in aws.objects(bucket, below)]
+    found: list[Mapping[str, Any]] = []
+    for key in aws.here(
+        lambda: sorted((key for key in keys if key.endswith(".json")), reverse=True),
+        [f"{below}{aws.told('newest')}.json"],
+    ):
+        answer = aws.call("s3", "get_object", Bucket=bucket, Key=key)
+        # a file that is no record tells nothing
+        with suppress(ValueError, KeyError, TypeError):
+            found.append(aws.here(partial(json.load, answer["Body"]), _DRY))
+            if found[-1]["ledger"]["embedded"]:
+                return found[-1]
+    if not found:
+        raise CloudError(
+            f"s3://{bucket}/{below} holds no record of a run",
+            "Name the results with --name, submit a job, or estimate with --probe.",
+        )
+    return found[0]

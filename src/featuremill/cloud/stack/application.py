@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws, error_code
-from featuremill.cloud.aws.execute import until
-from featuremill.cloud.aws.plan import Call
 from featuremill.errors import CloudError
 
 _ACTIVE = ["SUBMITTED", "PENDING", "SCHEDULED", "QUEUED", "RUNNING", "CANCELLING"]
@@ -23,7 +21,16 @@ def active_jobs(aws: Aws, application: str) -> Iterator[Mapping[str, Any]]:
             raise
 
 
-def stop(aws: Aws, application: str, seconds: float) -> None:
+def state(aws: Aws, application: str) -> str:
+    """State of the application; ``TERMINATED`` also where there is none."""
+    missing = ("ResourceNotFoundException",)
+    answer = aws.call(
+        "emr-serverless", "get_application", forgives=missing, applicationId=application
+    )
+    return str(answer["application"]["state"]) if answer else "TERMINATED"
+
+
+def stop(aws: Aws, application: str) -> None:
     """Stop the application, and wait until it is; the next job starts it again by itself.
 
     Raises
@@ -31,20 +38,7 @@ def stop(aws: Aws, application: str, seconds: float) -> None:
     CloudError
         If it does not stop in half an hour.
     """
-    names = {"applicationId": application}
-    look = Call(
-        "emr-serverless",
-        "get_application",
-        names,
-        "look at the application",
-        changes=False,
-        forgives=("ResourceNotFoundException",),
-    )
-
-    def state() -> str:
-        answer = aws.call(look)
-        return answer["application"]["state"] if answer else "TERMINATED"
-
-    if state() in ("STARTING", "STARTED"):
-        aws.call(Call("emr-serverless", "stop_application", names, "stop the application"))
-    until("the application is stopped", lambda: state() in _AT_REST, seconds)
+    found = state(aws, application)
+    if aws.here(lambda: found, "STARTED") in ("STARTING", "STARTED"):
+        aws.call("emr-serverless", "stop_application", applicationId=application)
+    aws.until("the application is stopped", lambda: state(aws, application) in _AT_REST)

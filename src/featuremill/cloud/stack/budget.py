@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
-from featuremill.cloud.stack.events import Say, describe
+from featuremill.cloud.stack.events import describe
 from featuremill.errors import CloudError
 
 ALERTS = (50, 80, 100)
@@ -28,66 +27,50 @@ def budget_name(stack: str, region: str) -> str:
     return f"{stack}-{region}-monthly"
 
 
-def keep(stack: str, region: str, say: Say = lambda _: None) -> Plan:
-    """Plan that makes the budget as the stack's parameters say.
+def keep(aws: Aws, stack: str, region: str) -> None:
+    """Make the budget as the stack's parameters say.
 
     Where AWS refuses it, that is said: a stack without a budget is still of use.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     stack, region : str
         A stack that is deployed.
-    say : callable
-        Told where there can be no budget, and what to do about it.
     """
-
-    def make(aws: Aws, _answers: Answers) -> None:
-        found: Any = describe(aws, stack) or {}
-        given = {
-            each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())
-        }
-        name = budget_name(stack, region)
-        try:
-            # made anew, since its alerts may have another address
-            aws.call(_delete(aws, name))
-            wanted = _wanted(aws, stack, name, given)
-            aws.call(Call("budgets", "create_budget", wanted, "make the budget"))
-        except CloudError as error:
-            say(f"warning: there is no budget {name}: {error.problem}. {_REMEDY}")
-
-    calls = ("sts.get_caller_identity", "budgets.delete_budget", "budgets.create_budget")
-    return [Work(f"make the budget {budget_name(stack, region)}", make, calls=calls)]
+    name = budget_name(stack, region)
+    aws.step(f"make the budget {name}")
+    found: Any = describe(aws, stack) or {}
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())}
+    try:
+        account = aws.account()
+        # made anew, since its alerts may have another address
+        _delete(aws, name, account)
+        aws.call("budgets", "create_budget", **_wanted(account, stack, name, given))
+    except CloudError as error:
+        aws.report(f"warning: there is no budget {name}: {error.problem}. {_REMEDY}")
 
 
-def forget(stack: str, region: str, say: Say = lambda _: None) -> Plan:
-    """Plan that deletes the budget.
+def forget(aws: Aws, stack: str, region: str) -> None:
+    """Delete the budget.
 
     Where AWS refuses it, that is said, and :mod:`featuremill.cloud.stack.leftovers` looks for it.
     """
     name = budget_name(stack, region)
-
-    def delete(aws: Aws, _answers: Answers) -> None:
-        try:
-            aws.call(_delete(aws, name))
-        except CloudError as error:
-            say(f"warning: budget {name} was not deleted: {error.problem}")
-
-    calls = ("sts.get_caller_identity", "budgets.delete_budget")
-    return [Work(f"delete the budget {name}", delete, calls=calls)]
+    aws.step(f"delete the budget {name}")
+    try:
+        _delete(aws, name, aws.account())
+    except CloudError as error:
+        aws.report(f"warning: budget {name} was not deleted: {error.problem}")
 
 
-def _account(aws: Aws) -> str:
-    who = Call("sts", "get_caller_identity", {}, "see who is signed in", changes=False)
-    return str(aws.call(who)["Account"])
+def _delete(aws: Aws, name: str, account: str) -> None:
+    names = {"AccountId": account, "BudgetName": name}
+    aws.call("budgets", "delete_budget", forgives=("NotFoundException",), **names)
 
 
-def _delete(aws: Aws, name: str) -> Call:
-    parameters = {"AccountId": _account(aws), "BudgetName": name}
-    missing = ("NotFoundException",)
-    return Call("budgets", "delete_budget", parameters, "delete the budget", forgives=missing)
-
-
-def _wanted(aws: Aws, stack: str, name: str, given: Mapping[str, str]) -> dict[str, Any]:
+def _wanted(account: str, stack: str, name: str, given: Mapping[str, str]) -> dict[str, Any]:
     email = given.get("AlertEmail", "")
     alerts = [
         {
@@ -102,7 +85,7 @@ def _wanted(aws: Aws, stack: str, name: str, given: Mapping[str, str]) -> dict[s
         for percent in ALERTS
     ]
     return {
-        "AccountId": _account(aws),
+        "AccountId": account,
         "Budget": {
             "BudgetName": name,
             "BudgetType": "COST",

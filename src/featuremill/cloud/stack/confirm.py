@@ -4,17 +4,14 @@ The account is compared with the one signed in to, and what the stack's parts ar
 from CloudFormation. So a folder that was copied can name a stack, but not where data goes.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call, Plan, Work
 from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import FILE, Place
 from featuremill.errors import CloudError, ConfigError
-
-_WHO = Call("sts", "get_caller_identity", {}, "see who is signed in", changes=False)
 
 
 def confirmed(place: Place, aws: Aws, *, gone_too: bool = False) -> Place:
@@ -36,6 +33,7 @@ def confirmed(place: Place, aws: Aws, *, gone_too: bool = False) -> Place:
     CloudError
         If there is no such stack.
     """
+    aws.step("see that the stack is in this account, and what its parts are called", silent=True)
     check_signed_in(place, aws)
     stack: Any = describe(aws, place.stack)
     outputs = {each["OutputKey"]: each["OutputValue"] for each in (stack or {}).get("Outputs", ())}
@@ -52,7 +50,7 @@ def confirmed(place: Place, aws: Aws, *, gone_too: bool = False) -> Place:
 
 def check_signed_in(place: Place, aws: Aws) -> None:
     """:func:`check_account` of the account that this connection signs in to."""
-    check_account(place, str(aws.call(_WHO)["Account"]))
+    check_account(place, aws.account())
 
 
 def check_account(place: Place, signed_in: str) -> None:
@@ -72,35 +70,47 @@ def check_account(place: Place, signed_in: str) -> None:
         )
 
 
+def answers_of(place: Place, *, holds: bool) -> dict[str, Any]:
+    """What a dry run takes AWS to answer: that what the folder's file says is there.
+
+    Parameters
+    ----------
+    place : Place
+        As the file has it.
+    holds : bool
+        Whether a cluster for notebooks is up, too.
+    """
+    tags = [{"Key": "featuremill", "Value": place.stack}]
+    outputs = [{"OutputKey": name, "OutputValue": value} for name, value in place.outputs.items()]
+    stack = {
+        "StackId": f"<StackId of stack {place.stack}>",
+        "StackStatus": "UPDATE_COMPLETE",
+        "Tags": tags,
+        "Parameters": [{"ParameterKey": "<every other one>", "ParameterValue": ""}],
+        "Outputs": outputs,
+    }
+    cluster = {
+        "Id": "<Id of the cluster>",
+        "Name": f"{place.stack}-notebooks",
+        "Status": {"State": "WAITING", "Timeline": {"CreationDateTime": datetime.now(UTC)}},
+    }
+    return {
+        "get_caller_identity": {"Account": place.account},
+        "describe_stacks": {"Stacks": [stack]},
+        "describe_cluster": {"Cluster": {"Tags": tags}},
+        "list_clusters": {"Clusters": [cluster] if holds else []},
+    }
+
+
 def _check_bucket(place: Place, aws: Aws) -> None:
     """Refuse a bucket of which only the file says that it was the stack's: it would be emptied."""
-    bucket = place.output("Bucket")
-    ask = Call(
-        "s3",
-        "get_bucket_tagging",
-        {"Bucket": bucket},
-        f"see whose bucket {bucket} is",
-        changes=False,
-        forgives=("NoSuchBucket", "NoSuchTagSet"),
-    )
-    answer = aws.call(ask)
-    there = aws.call(replace(ask, operation="head_bucket", forgives=("404", "NoSuchBucket")))
-    if there is not None and {"Key": "featuremill", "Value": place.stack} not in (answer or {}).get(
-        "TagSet", ()
-    ):
+    bucket, gone = place.output("Bucket"), ("404", "NoSuchBucket", "NoSuchTagSet")
+    why = f"see whose bucket {bucket} is"
+    tags = aws.call("s3", "get_bucket_tagging", why=why, forgives=gone, Bucket=bucket) or {}
+    there = aws.call("s3", "head_bucket", why=why, forgives=gone, Bucket=bucket) is not None
+    if there and {"Key": "featuremill", "Value": place.stack} not in tags.get("TagSet", ()):
         raise CloudError(
             f"stack {place.stack} is gone, and bucket {bucket}, which {FILE} names, has no tag"
             f" featuremill={place.stack}: it may be something else's",
             f"If it is the stack's, delete it in the console; then delete {FILE}.",
         )
-
-
-def shown_first() -> Plan:
-    """What :func:`confirmed` asks, for people who want to see every call beforehand."""
-    calls = ("sts.get_caller_identity", "cloudformation.describe_stacks")
-    why = "see that the stack is in this account, and what its parts are called"
-    return [Work(why, _nothing, calls=calls, changes=False)]
-
-
-def _nothing(_aws: Aws, _answers: Mapping[str, Any]) -> None:
-    """Only shown."""

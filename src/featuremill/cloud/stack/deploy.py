@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws, error_code
-from featuremill.cloud.aws.plan import Answers, Call, Later, Plan, Wait, Work
 from featuremill.cloud.stack import application, budget
-from featuremill.cloud.stack.events import GOOD, Say, describe, events, failure, final_state, follow
-from featuremill.cloud.stack.parameters import StackOptions, template_body
+from featuremill.cloud.stack.events import GOOD, describe, events, failure, final_state, follow
+from featuremill.cloud.stack.parameters import ARCHITECTURES, StackOptions, template_body
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
-CHANGES = "changes"
-OUTPUTS = "outputs"
-IDENTITY = "identity"
-STACK = "stack"
-
+_OUTPUTS = ("Bucket", "ApplicationId", "JobRoleArn")
+"""Of the stack's outputs, those that a dry run of what follows needs."""
 _ROLLED_BACK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 _NO_CHANGES = re.compile(r"didn't contain changes|No updates are to be performed")
 
@@ -49,164 +45,121 @@ Confirm = Callable[[str], bool]
 """Asked whether to do what a sentence says."""
 
 
-def prepare(wanted: StackOptions, agree: Confirm = lambda _: False, seconds: float = 3.0) -> Plan:
-    """Plan that finds out what would change, and changes nothing yet.
+@dataclass(frozen=True)
+class Prepared:
+    """What a change set would do.
 
     Parameters
     ----------
+    account : str
+        The account it is in.
+    kind : {'CREATE', 'UPDATE'}
+        Whether the stack is new.
+    changes : list of Change or None
+        What it touches; None where the stack is as it should be.
+    """
+
+    account: str
+    kind: str
+    changes: list[Change] | None
+
+
+def prepare(aws: Aws, wanted: StackOptions, agree: Confirm = lambda _: False) -> Prepared:
+    """Find out what would change, and change nothing yet.
+
+    Parameters
+    ----------
+    aws : Aws
+        The connection.
     wanted : StackOptions
         The stack.
     agree : callable
         Asked whether to delete what is left of a creation that was rolled back.
-    seconds : float
-        Between two questions.
-
-    Returns
-    -------
-    sequence of Step
-        ``identity`` answers as STS does; ``changes`` with a list of :class:`Change`, or with None
-        where the stack is as it should be.
     """
     given = ", ".join(f"{name}={value}" for name, value in wanted.parameters.items())
-    about = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
-    return [
-        Call("sts", "get_caller_identity", {}, "see who is signed in", IDENTITY, changes=False),
-        Work(
-            f"see whether there is a stack {wanted.stack}"
-            + (f" (asked for: {given})" if given else ""),
-            lambda aws, _answers: _found(aws, wanted, agree, seconds),
-            STACK,
-            (
-                "cloudformation.describe_stacks",
-                "s3.head_bucket for a name given with --bucket",
-                "cloudformation.delete_stack if a creation was rolled back, after asking",
-            ),
-        ),
-        Call(
-            "cloudformation",
-            "create_change_set",
-            {
-                **about,
-                "ChangeSetType": Later(STACK, "type"),
-                "TemplateBody": template_body(),
-                "Parameters": Later(STACK, "parameters"),
-                "Capabilities": ["CAPABILITY_NAMED_IAM"],
-                # CloudFormation passes it on to every resource
-                "Tags": [{"Key": "featuremill", "Value": wanted.stack}],
-            },
-            "work out what would change",
-        ),
-        Wait(
-            Call(
-                "cloudformation",
-                "describe_change_set",
-                about,
-                "wait for the list of changes",
-                "change_set",
-                changes=False,
-            ),
-            "Status",
-            ("CREATE_COMPLETE", "FAILED"),
-            ("DELETE_COMPLETE", "DELETE_FAILED"),
-            reason="StatusReason",
-            seconds=seconds,
-            limit=600,
-        ),
-        Work(
-            "read the list of changes",
-            lambda aws, answers: _changes(aws, wanted, answers),
-            CHANGES,
-            ("cloudformation.describe_change_set", "cloudformation.delete_change_set if empty"),
-        ),
-    ]
+    about: dict[str, Any] = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
+    aws.step("see who is signed in")
+    account = aws.account()
+    asked_for = f" (asked for: {given})" if given else ""
+    aws.step(f"see whether there is a stack {wanted.stack}{asked_for}")
+    kind, parameters = _found(aws, wanted, agree)
+    aws.step("work out what would change")
+    aws.call(
+        "cloudformation",
+        "create_change_set",
+        **about,
+        ChangeSetType=kind,
+        TemplateBody=template_body(),
+        Parameters=parameters,
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        # CloudFormation passes it on to every resource
+        Tags=[{"Key": "featuremill", "Value": wanted.stack}],
+    )
+    aws.step("wait for the list of changes")
+    change_set = aws.wait(
+        "cloudformation",
+        "describe_change_set",
+        "Status",
+        done=("CREATE_COMPLETE", "FAILED"),
+        failed=("DELETE_COMPLETE", "DELETE_FAILED"),
+        reason="StatusReason",
+        seconds=3.0,
+        limit=600,
+        **about,
+    )
+    aws.step("read the list of changes")
+    return Prepared(account, kind, _changes(aws, wanted, kind, change_set))
 
 
-def carry_out(
-    wanted: StackOptions,
-    say: Say = lambda _: None,
-    seconds: float = 3.0,
-    *,
-    stopping: bool = False,
-) -> Plan:
-    """Plan that carries out the change set of :func:`prepare`.
+def carry_out(aws: Aws, wanted: StackOptions, *, stopping: bool = False) -> dict[str, str]:
+    """Carry out the change set of :func:`prepare`.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     wanted : StackOptions
         The same object.
-    say : callable
-        Told about each resource's states.
-    seconds : float
-        Between two questions.
     stopping : bool
         Whether the application is among what is changed, and so must be stopped before.
 
     Returns
     -------
-    sequence of Step
-        ``outputs`` answers with the stack's outputs.
+    dict
+        The stack's outputs.
     """
-
-    def look(aws: Aws, _answers: Answers) -> dict[str, Any]:
-        return {
-            "stack": (describe(aws, wanted.stack) or {}).get("StackId", wanted.stack),
-            "seen": {event.id for event in events(aws, wanted.stack)},
-        }
-
-    def watch(aws: Aws, answers: Answers) -> None:
-        before = answers["before"]
-        happened = follow(aws, before["stack"], before["seen"], say, seconds)
-        if final_state(happened) not in GOOD:
-            raise _explained(wanted, happened)
-
-    return [
-        *([_stop_application(wanted, seconds)] if stopping else ()),
-        Work(
-            "note what has happened to the stack so far",
-            look,
-            "before",
-            ("cloudformation.describe_stacks", "cloudformation.describe_stack_events"),
-            changes=False,
-        ),
-        Call(
-            "cloudformation",
-            "execute_change_set",
-            {"StackName": wanted.stack, "ChangeSetName": wanted.change_set},
-            "make these changes",
-        ),
-        Work(
-            "follow them",
-            watch,
-            calls=("cloudformation.describe_stack_events",),
-            changes=False,
-        ),
-        *finish(wanted, say),
-    ]
-
-
-def _stop_application(wanted: StackOptions, seconds: float) -> Work:
-    """Step without which AWS refuses to change an application; no job is ended by it."""
-
-    def stop(aws: Aws, _answers: Answers) -> None:
-        identifier = outputs_of(aws, wanted.stack).get("ApplicationId")
-        if identifier is None:
-            return
-        running = [job.get("name") or job["id"] for job in application.active_jobs(aws, identifier)]
-        if running:
-            raise CloudError(
-                f"the application has to be stopped to be changed, and {', '.join(running)} runs"
-                " on it",
-                "Wait for it, or end it: `featuremill cloud stop`. Then repeat the command.",
-            )
-        application.stop(aws, identifier, seconds)
-
-    calls = (
-        "cloudformation.describe_stacks",
-        "emr-serverless.list_job_runs",
-        "emr-serverless.get_application",
-        "emr-serverless.stop_application if it is started, and no job runs on it",
+    if stopping:
+        _stop_application(aws, wanted)
+    aws.step("note what has happened to the stack so far")
+    arn = str((describe(aws, wanted.stack) or {}).get("StackId", wanted.stack))
+    seen = {event.id for event in events(aws, wanted.stack)}
+    aws.step("make these changes")
+    aws.call(
+        "cloudformation",
+        "execute_change_set",
+        StackName=wanted.stack,
+        ChangeSetName=wanted.change_set,
     )
-    return Work("stop the application, where it is to change", stop, calls=calls)
+    aws.step("follow them")
+    happened = follow(aws, arn, seen, lambda text: aws.report(f"  {text}"))
+    if final_state(happened) not in GOOD:
+        raise _explained(wanted, happened)
+    return finish(aws, wanted)
+
+
+def _stop_application(aws: Aws, wanted: StackOptions) -> None:
+    """Without this AWS refuses to change an application; no job is ended by it."""
+    aws.step("stop the application, where it is to change")
+    identifier = outputs_of(aws, wanted.stack).get("ApplicationId")
+    if identifier is None:
+        return
+    running = [job.get("name") or job["id"] for job in application.active_jobs(aws, identifier)]
+    if aws.here(lambda: running, []):
+        raise CloudError(
+            f"the application has to be stopped to be changed, and {', '.join(running)} runs on it",
+            "Wait for it, or end it: `featuremill cloud stop`. Then repeat the command.",
+        )
+    application.stop(aws, identifier)
 
 
 def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
@@ -215,27 +168,24 @@ def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
-def finish(wanted: StackOptions, say: Say = lambda _: None) -> Plan:
-    """Plan for what follows the changes, or a stack without any; ``outputs`` as above."""
-
-    def outputs(aws: Aws, _answers: Answers) -> dict[str, str]:
-        return outputs_of(aws, wanted.stack)
-
-    calls = ("cloudformation.describe_stacks",)
-    return [
-        *budget.keep(wanted.stack, wanted.region, say),
-        Work("read the stack's outputs", outputs, OUTPUTS, calls, changes=False),
-    ]
+def finish(aws: Aws, wanted: StackOptions) -> dict[str, str]:
+    """Do what follows the changes, or a stack without any; gives its outputs."""
+    budget.keep(aws, wanted.stack, wanted.region)
+    aws.step("read the stack's outputs")
+    outputs = outputs_of(aws, wanted.stack)
+    told = {name: f"<{name} of stack {wanted.stack}>" for name in _OUTPUTS}
+    told["Architecture"] = wanted.architecture or ARCHITECTURES[0]
+    return aws.here(lambda: outputs, outputs or told)
 
 
-def discard(wanted: StackOptions, answers: Answers) -> list[Call]:
-    """Plan that takes back what :func:`prepare` left, where its changes are not wanted."""
-    about = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
-    forget = Call("cloudformation", "delete_change_set", about, "forget these changes")
-    if answers[STACK]["type"] == "UPDATE":
-        return [forget]
-    shell = {"StackName": wanted.stack}
-    return [forget, Call("cloudformation", "delete_stack", shell, "remove the empty stack")]
+def discard(aws: Aws, wanted: StackOptions, kind: str) -> None:
+    """Take back what :func:`prepare` left, where its changes are not wanted."""
+    aws.step("forget these changes")
+    about: dict[str, Any] = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
+    aws.call("cloudformation", "delete_change_set", **about)
+    if kind == "CREATE":
+        aws.step("remove the empty stack")
+        aws.call("cloudformation", "delete_stack", StackName=wanted.stack)
 
 
 def place_of(
@@ -249,23 +199,22 @@ def place_of(
     )
 
 
-def _found(aws: Aws, wanted: StackOptions, agree: Confirm, seconds: float) -> dict[str, Any]:
+def _found(aws: Aws, wanted: StackOptions, agree: Confirm) -> tuple[str, list[dict[str, Any]]]:
     """Whether the stack is to be created or updated, and with which parameters."""
     stack: Any = describe(aws, wanted.stack)
     if stack is not None and stack["StackStatus"] in _ROLLED_BACK:
-        _clear(aws, wanted, stack, agree, seconds)
+        _clear(aws, wanted, stack, agree)
         stack = None
     if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
         if wanted.bucket:
             _check_free(aws, wanted.bucket)
-        return {"type": "CREATE", "parameters": _listed(wanted.first_parameters())}
+        return "CREATE", _listed(wanted.first_parameters())
     _check_usable(wanted, stack)
     kept = {each["ParameterKey"] for each in stack.get("Parameters", ())}
     given = wanted.parameters
-    parameters = _listed(given) + [
+    return "UPDATE", _listed(given) + [
         {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept - set(given))
     ]
-    return {"type": "UPDATE", "parameters": parameters}
 
 
 def _listed(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -297,16 +246,9 @@ def _check_usable(wanted: StackOptions, stack: Mapping[str, Any]) -> None:
 
 
 def _check_free(aws: Aws, bucket: str) -> None:
-    head = Call(
-        "s3",
-        "head_bucket",
-        {"Bucket": bucket},
-        f"see whether the name {bucket} is free",
-        changes=False,
-        forgives=("404", "NoSuchBucket"),
-    )
+    why, gone = f"see whether the name {bucket} is free", ("404", "NoSuchBucket")
     try:
-        free = aws.call(head) is None
+        free = aws.call("s3", "head_bucket", why=why, forgives=gone, Bucket=bucket) is None
     except CloudError as error:
         # somebody else's
         if error_code(error) != "403":
@@ -319,9 +261,7 @@ def _check_free(aws: Aws, bucket: str) -> None:
         )
 
 
-def _clear(
-    aws: Aws, wanted: StackOptions, stack: Mapping[str, Any], agree: Confirm, seconds: float
-) -> None:
+def _clear(aws: Aws, wanted: StackOptions, stack: Mapping[str, Any], agree: Confirm) -> None:
     """Delete what is left of a creation that failed: a name with nothing behind it."""
     happened = events(aws, stack["StackId"])
     why = failure(happened, f"create stack {wanted.stack}")
@@ -334,22 +274,20 @@ def _clear(
             f"stack {wanted.stack} is {state}, which can only be deleted. {why.problem}",
             f"{why.remedy} Then `featuremill cloud deploy`, which asks to delete it (or --yes).",
         )
-    delete = Call(
-        "cloudformation", "delete_stack", {"StackName": stack["StackId"]}, "delete what is left"
-    )
     seen = {event.id for event in happened}
-    aws.call(delete)
-    happened = follow(aws, stack["StackId"], seen, lambda _: None, seconds)
+    delete = "delete what is left"
+    aws.call("cloudformation", "delete_stack", why=delete, StackName=stack["StackId"])
+    happened = follow(aws, stack["StackId"], seen, lambda _: None)
     if final_state(happened) not in GOOD:
         raise failure(happened, f"delete what is left of stack {wanted.stack}")
 
 
-def _changes(aws: Aws, wanted: StackOptions, answers: Answers) -> list[Change] | None:
-    about = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
-    change_set = answers["change_set"]
+def _changes(
+    aws: Aws, wanted: StackOptions, kind: str, change_set: Mapping[str, Any]
+) -> list[Change] | None:
+    about: dict[str, Any] = {"StackName": wanted.stack, "ChangeSetName": wanted.change_set}
     if change_set["Status"] == "FAILED":
-        for call in discard(wanted, answers):
-            aws.call(call)
+        discard(aws, wanted, kind)
         reason = change_set.get("StatusReason", "")
         if _NO_CHANGES.search(reason):
             return None

@@ -1,18 +1,15 @@
 """Takes a stack down: what runs, what is in the bucket, the stack; then proves it is gone."""
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from featuremill._utils.threads import each
 from featuremill.cloud.aws.client import Aws, error_code
-from featuremill.cloud.aws.execute import until
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.stack import application, budget, passwords
 from featuremill.cloud.stack.events import (
+    GOOD,
     Event,
-    Say,
     describe,
     events,
     failure,
@@ -21,6 +18,7 @@ from featuremill.cloud.stack.events import (
 )
 from featuremill.cloud.stack.leftovers import (
     ALIVE,
+    Looked,
     instances_of,
     interfaces_of,
     look_for,
@@ -28,8 +26,6 @@ from featuremill.cloud.stack.leftovers import (
 )
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
-
-SURVEY = "survey"
 
 _PAUSE = 60.0
 """Seconds after which what was attached to a network is usually released."""
@@ -58,247 +54,167 @@ class Losses:
     size: int
 
 
-def survey(place: Place) -> Plan:
-    """Plan that sees what would be lost; its step ``survey`` answers with :class:`Losses`."""
-
-    def look(aws: Aws, _answers: Answers) -> Losses:
-        jobs = tuple(
-            f"{run.get('name') or run['id']} ({run['state']})" for run in _jobs(aws, place)
-        )
-        machines = (*running_clusters(aws, place), *instances_of(aws, place))
-        sizes = [entry["Size"] for entry in _objects(aws, place)]
-        return Losses(jobs, machines, len(sizes), sum(sizes))
-
-    calls = (
-        "emr-serverless.list_job_runs",
-        "emr.list_clusters",
-        "ec2.describe_instances",
-        "s3.list_objects_v2",
-    )
-    why = f"see what stack {place.stack} holds"
-    return [Work(why, look, SURVEY, calls, changes=False)]
+def survey(aws: Aws, place: Place) -> Losses:
+    """See what would be lost."""
+    aws.step(f"see what stack {place.stack} holds")
+    jobs = tuple(f"{run.get('name') or run['id']} ({run['state']})" for run in _jobs(aws, place))
+    machines = (*running_clusters(aws, place), *instances_of(aws, place))
+    sizes = [entry["Size"] for entry in _objects(aws, place)]
+    return Losses(jobs, machines, len(sizes), sum(sizes))
 
 
-def destroy(
-    place: Place,
-    *,
-    keep_data: bool = False,
-    say: Say = lambda _: None,
-    seconds: float = 5.0,
-    pause: float = _PAUSE,
-) -> Plan:
-    """Plan for taking everything down.
+def destroy(aws: Aws, place: Place, *, keep_data: bool = False) -> list[Looked]:
+    """Take everything down.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     keep_data : bool
         Leave the bucket with everything in it.
-    say : callable
-        Told about what is being done.
-    seconds : float
-        Between two questions.
-    pause : float
-        Before the stack's deletion is tried a second time.
 
     Returns
     -------
-    sequence of Step
-        ``left`` answers with what was looked for, and whether it is gone
-        (:class:`~featuremill.cloud.stack.leftovers.Looked`).
+    list of Looked
+        What was looked for in the end, and whether it is gone.
     """
-    taking = _Taking(place, keep_data, say, seconds, pause)
+    aws.step("cancel jobs that are not over")
+    _cancel_jobs(aws, place)
+    # CloudFormation cannot delete one that is started
+    aws.step("stop the application")
+    application.stop(aws, place.output("ApplicationId"))
+    aws.step("end clusters and machines")
+    _end_machines(aws, place)
+    passwords.forget(aws, place, passwords.JUPYTERHUB)
+    passwords.forget(aws, place, passwords.SERVER)
+    budget.forget(aws, place.stack, place.region)
     bucket = place.output("Bucket")
-    empty = Work(
-        f"delete every version of every object in s3://{bucket}",
-        taking.empty,
-        calls=("s3.list_object_versions", "s3.delete_objects"),
-    )
-    remove = Call(
-        "s3",
-        "delete_bucket",
-        {"Bucket": bucket},
-        f"delete bucket {bucket}, if the stack has left it",
-        forgives=("NoSuchBucket", "404"),
-    )
-    return [
-        Work(
-            "cancel jobs that are not over",
-            taking.cancel_jobs,
-            calls=("emr-serverless.list_job_runs", "emr-serverless.cancel_job_run"),
-        ),
-        Work(
-            "stop the application",
-            taking.stop_application,
-            calls=("emr-serverless.get_application", "emr-serverless.stop_application"),
-        ),
-        Work(
-            "end clusters and machines",
-            taking.end_machines,
-            calls=(
-                "emr.list_clusters",
-                "emr.describe_cluster",
-                "emr.terminate_job_flows",
-                "ec2.describe_instances",
-                "ec2.terminate_instances",
-            ),
-        ),
-        passwords.forget(place, passwords.JUPYTERHUB),
-        passwords.forget(place, passwords.SERVER),
-        *budget.forget(place.stack, place.region, say),
-        *(() if keep_data else (empty,)),
-        Work(
-            f"delete stack {place.stack}" + (", keeping the bucket" if keep_data else ""),
-            taking.delete_stack,
-            calls=(
-                "cloudformation.describe_stacks",
-                "cloudformation.delete_stack",
-                "cloudformation.describe_stack_events",
-                "ec2.describe_network_interfaces if something holds it",
-            ),
-        ),
-        *(() if keep_data else (_again_if_written(taking, remove),)),
-        look_for(place, keep_data=keep_data),
-    ]
+    if not keep_data:
+        aws.step(f"delete every version of every object in s3://{bucket}")
+        _empty(aws, bucket)
+    aws.step(f"delete stack {place.stack}" + (", keeping the bucket" if keep_data else ""))
+    _delete_stack(aws, place, keep_data=keep_data)
+    if not keep_data:
+        aws.step(f"delete bucket {bucket}, if the stack has left it")
+        _delete_bucket(aws, bucket)
+    return look_for(aws, place, keep_data=keep_data)
 
 
-def _again_if_written(taking: "_Taking", remove: Call) -> Work:
-    """Step that deletes the bucket, also where late logs have come meanwhile."""
-
-    def gone(aws: Aws, answers: Answers) -> None:
-        try:
-            aws.call(remove)
-        except CloudError as error:
-            if error_code(error) != "BucketNotEmpty":
-                raise
-            taking.empty(aws, answers)
-            aws.call(remove)
-
-    return Work(remove.why, gone, calls=("s3.delete_bucket",))
+def _delete_bucket(aws: Aws, bucket: str) -> None:
+    """Delete the bucket, also where late logs have come meanwhile."""
+    gone = ("NoSuchBucket", "404")
+    try:
+        aws.call("s3", "delete_bucket", forgives=gone, Bucket=bucket)
+    except CloudError as error:
+        if error_code(error) != "BucketNotEmpty":
+            raise
+        _empty(aws, bucket)
+        aws.call("s3", "delete_bucket", forgives=gone, Bucket=bucket)
 
 
-@dataclass(frozen=True)
-class _Taking:
-    """One taking down."""
-
-    place: Place
-    keep_data: bool
-    say: Say
-    seconds: float
-    pause: float
-
-    def cancel_jobs(self, aws: Aws, _answers: Answers) -> None:
-        """Cancel what is not over, and wait until it is."""
-        where = self.place.output("ApplicationId")
-        for run in _jobs(aws, self.place):
+def _cancel_jobs(aws: Aws, place: Place) -> None:
+    """Cancel what is not over, and wait until it is."""
+    where = place.output("ApplicationId")
+    for run in _jobs(aws, place):
+        aws.report(f"  cancel job {run.get('name') or run['id']}")
+        if run["state"] != "CANCELLING":
             names = {"applicationId": where, "jobRunId": run["id"]}
-            self.say(f"cancel job {run.get('name') or run['id']}")
-            if run["state"] != "CANCELLING":
-                cancel = Call("emr-serverless", "cancel_job_run", names, "cancel the job")
-                aws.call(cancel)
-        until("jobs are cancelled", lambda: not [*_jobs(aws, self.place)], self.seconds)
+            aws.call("emr-serverless", "cancel_job_run", why="cancel the job", **names)
+    aws.until("jobs are cancelled", lambda: not [*_jobs(aws, place)])
 
-    def stop_application(self, aws: Aws, _answers: Answers) -> None:
-        """Stop the application: CloudFormation cannot delete one that is started."""
-        application.stop(aws, self.place.output("ApplicationId"), self.seconds)
 
-    def end_machines(self, aws: Aws, _answers: Answers) -> None:
-        """End clusters, then what machines are left beside them, and wait for both."""
-        found = running_clusters(aws, self.place)
-        if found:
-            self.say(f"end {', '.join(found)}")
-            end = Call("emr", "terminate_job_flows", {"JobFlowIds": found}, "end clusters")
-            aws.call(end)
-        seconds = self.seconds
-        until("the clusters have ended", lambda: not running_clusters(aws, self.place), seconds)
-        left = instances_of(aws, self.place)
-        if left:
-            self.say(f"end {', '.join(left)}")
-            aws.call(Call("ec2", "terminate_instances", {"InstanceIds": left}, "end machines"))
-        ending = (*ALIVE, "shutting-down")
-        until("the machines end", lambda: not instances_of(aws, self.place, ending), seconds)
+def _end_machines(aws: Aws, place: Place) -> None:
+    """End clusters, then what machines are left beside them, and wait for both."""
+    if found := running_clusters(aws, place):
+        aws.report(f"  end {', '.join(found)}")
+        aws.call("emr", "terminate_job_flows", why="end clusters", JobFlowIds=found)
+    aws.until("the clusters have ended", lambda: not running_clusters(aws, place))
+    if left := instances_of(aws, place):
+        aws.report(f"  end {', '.join(left)}")
+        aws.call("ec2", "terminate_instances", why="end machines", InstanceIds=left)
+    ending = (*ALIVE, "shutting-down")
+    aws.until("the machines end", lambda: not instances_of(aws, place, ending))
 
-    def empty(self, aws: Aws, _answers: Answers) -> None:
-        """Delete all versions and markers, a thousand at a time."""
-        bucket = self.place.output("Bucket")
-        # made in this thread: boto3 may not make clients in several at the same time
-        aws.client("s3")
 
-        def delete(batch: list[dict[str, str]]) -> int:
-            call = Call(
-                "s3",
-                "delete_objects",
-                {"Bucket": bucket, "Delete": {"Objects": batch, "Quiet": True}},
-                "delete objects",
-            )
-            errors = aws.call(call).get("Errors", [])
-            if errors:
-                first = errors[0]
-                raise CloudError(
-                    f"{len(errors):,} objects of s3://{bucket} cannot be deleted:"
-                    f" {first.get('Key')}: {first.get('Message')}",
-                    "Remove the legal hold or your own policy on the bucket, then repeat it.",
-                )
-            return len(batch)
+def _empty(aws: Aws, bucket: str) -> None:
+    """Delete all versions and markers, a thousand at a time."""
+    # made in this thread: boto3 may not make clients in several at the same time
+    aws.client("s3")
 
-        deleted = 0
-        for count in each(_versions(aws, bucket), delete, len):
-            deleted += count
-            self.say(f"{deleted:,} versions deleted")
-
-    def delete_stack(self, aws: Aws, _answers: Answers) -> None:
-        """Delete the stack; once more where something was still attached to its network."""
-        stack: Any = describe(aws, self.place.stack)
-        if stack is None:
-            self.say(f"stack {self.place.stack} is gone already")
-            return
-        if stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] not in (
-            "DELETE_IN_PROGRESS",
-            "REVIEW_IN_PROGRESS",
-        ):
+    def delete(batch: list[dict[str, str]]) -> int:
+        what = {"Objects": batch, "Quiet": True}
+        answer = aws.call("s3", "delete_objects", why="delete objects", Bucket=bucket, Delete=what)
+        errors = answer.get("Errors", [])
+        if errors:
+            first = errors[0]
             raise CloudError(
-                f"stack {self.place.stack} is {stack['StackStatus']}: somebody is changing it now",
-                "Wait until it is done, then repeat the command.",
+                f"{len(errors):,} objects of s3://{bucket} cannot be deleted:"
+                f" {first.get('Key')}: {first.get('Message')}",
+                "Remove the legal hold or your own policy on the bucket, then repeat it.",
             )
-        arn = stack["StackId"]
-        happened = self._delete(aws, arn, ())
-        if final_state(happened) != "DELETE_COMPLETE":
-            kept = tuple(
-                event.resource
-                for event in happened
-                if self.keep_data and event.failed and event.type in _BUCKET
-            )
-            self.say("something is still attached: once more in a moment")
-            time.sleep(0 if kept else self.pause)
-            happened = self._delete(aws, arn, kept)
-        if final_state(happened) != "DELETE_COMPLETE":
-            raise self._not_deleted(aws, happened)
+        return len(batch)
 
-    def _not_deleted(self, aws: Aws, happened: list[Event]) -> CloudError:
-        """Why the stack is still there, with what is in its network: workspaces of a Studio outlive
-        it, and AWS has no call that lists them.
-        """
-        why = failure(happened, f"delete stack {self.place.stack}")
-        held = interfaces_of(aws, self.place) if "VpcId" in self.place.outputs else []
-        if not held:
-            return why
-        return CloudError(f"{why.problem}. Its network still has {', '.join(held)}", why.remedy)
+    deleted = 0
+    for count in each(_versions(aws, bucket), delete, len):
+        deleted += count
+        aws.report(f"  {deleted:,} versions deleted")
 
-    def _delete(self, aws: Aws, arn: str, kept: tuple[str, ...]) -> list[Event]:
-        seen = {event.id for event in events(aws, arn)}
-        parameters: dict[str, Any] = {"StackName": arn}
-        if kept:
-            parameters["RetainResources"] = list(dict.fromkeys(kept))
-        delete = Call("cloudformation", "delete_stack", parameters, "delete the stack")
-        try:
-            aws.call(delete)
-        except CloudError as error:
-            if error_code(error) != "DependencyViolation":
-                raise
-            stack = "AWS::CloudFormation::Stack"
-            return [Event("", self.place.stack, stack, "DELETE_FAILED", error.problem)]
-        return follow(aws, arn, seen, self.say, self.seconds)
+
+def _delete_stack(aws: Aws, place: Place, *, keep_data: bool) -> None:
+    """Delete the stack; once more where something was still attached to its network."""
+    stack: Any = describe(aws, place.stack)
+    if stack is None:
+        aws.report(f"  stack {place.stack} is gone already")
+        return
+    state = stack["StackStatus"]
+    if state.endswith("_IN_PROGRESS") and state not in (
+        "DELETE_IN_PROGRESS",
+        "REVIEW_IN_PROGRESS",
+    ):
+        raise CloudError(
+            f"stack {place.stack} is {state}: somebody is changing it now",
+            "Wait until it is done, then repeat the command.",
+        )
+    arn = stack["StackId"]
+    happened = _delete(aws, place, arn, ())
+    if final_state(happened) not in GOOD:
+        kept = tuple(
+            event.resource
+            for event in happened
+            if keep_data and event.failed and event.type in _BUCKET
+        )
+        aws.report("  something is still attached: once more in a moment")
+        aws.sleep(0 if kept else _PAUSE)
+        happened = _delete(aws, place, arn, kept)
+    if final_state(happened) not in GOOD:
+        raise _not_deleted(aws, place, happened)
+
+
+def _not_deleted(aws: Aws, place: Place, happened: list[Event]) -> CloudError:
+    """Why the stack is still there, with what is in its network: workspaces of a Studio outlive
+    it, and AWS has no call that lists them.
+    """
+    why = failure(happened, f"delete stack {place.stack}")
+    held = interfaces_of(aws, place) if "VpcId" in place.outputs else []
+    if not held:
+        return why
+    return CloudError(f"{why.problem}. Its network still has {', '.join(held)}", why.remedy)
+
+
+def _delete(aws: Aws, place: Place, arn: str, kept: tuple[str, ...]) -> list[Event]:
+    seen = {event.id for event in events(aws, arn)}
+    retained: dict[str, Any] = {"RetainResources": list(dict.fromkeys(kept))} if kept else {}
+    why = "delete the stack"
+    try:
+        aws.call("cloudformation", "delete_stack", why=why, StackName=arn, **retained)
+    except CloudError as error:
+        if error_code(error) != "DependencyViolation":
+            raise
+        stack = "AWS::CloudFormation::Stack"
+        return [Event("", place.stack, stack, "DELETE_FAILED", error.problem)]
+    return follow(aws, arn, seen, lambda text: aws.report(f"  {text}"))
 
 
 def _jobs(aws: Aws, place: Place) -> Iterator[Mapping[str, Any]]:
@@ -307,8 +223,7 @@ def _jobs(aws: Aws, place: Place) -> Iterator[Mapping[str, Any]]:
 
 def _objects(aws: Aws, place: Place) -> Iterator[Mapping[str, Any]]:
     try:
-        for page in aws.pages("s3", "list_objects_v2", Bucket=place.output("Bucket")):
-            yield from page.get("Contents", ())
+        yield from aws.objects(place.output("Bucket"))
     except CloudError as error:
         if error_code(error) != "NoSuchBucket":
             raise

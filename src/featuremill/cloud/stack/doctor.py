@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.aws.regions import EU_REGIONS, RELEASE, SERVERLESS_RELEASE
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.stack.confirm import check_signed_in, confirmed
@@ -14,7 +13,6 @@ from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 from featuremill.workflows.doctor import Finding
 
-FINDINGS = "findings"
 # quota codes stand in no API model; these are read from public lists and unverified here
 _SERVERLESS_VCPU = ("emr-serverless", "L-D05C8A75")
 _EC2_VCPU = ("ec2", "L-1216C47A")
@@ -24,11 +22,15 @@ _CLUSTER_VCPU = 12
 _ARCHIVE = re.compile(r"code/featuremill-.+-(x86_64|arm64)-[0-9a-f]{12}\.tar\.gz")
 
 
-def doctor(region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU) -> Plan:
-    """Plan that checks account, region and stack; ``findings`` answers with its lines.
+def doctor(
+    aws: Aws, region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU
+) -> list[Finding]:
+    """Check account, region and stack.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     region : str
         Where things are to be.
     place : Place, optional
@@ -36,35 +38,24 @@ def doctor(region: str, place: Place | None = None, max_vcpu: int = DEFAULT_VCPU
     max_vcpu : int
         vCPUs that a job is to use at once.
     """
-
-    def check(aws: Aws, _answers: Answers) -> list[Finding]:
-        identity = _asked("identity", lambda: _identity(aws))
-        if identity.level == "fail":
-            # whatever else is asked would fail for the same reason
-            return [identity]
-        checks: list[tuple[str, Callable[[], Finding]]] = [
-            ("region", lambda: _region(aws, region)),
-            ("EMR Serverless vCPU", lambda: _serverless_quota(aws, max_vcpu)),
-            ("EC2 vCPU", lambda: _ec2_quota(aws)),
-            ("block public access", lambda: _public_access(aws)),
-            ("release", lambda: _release(aws, region)),
+    aws.step("check account, region and stack")
+    identity = _asked("identity", lambda: _identity(aws))
+    if identity.level == "fail":
+        # whatever else is asked would fail for the same reason
+        return [identity]
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("region", lambda: _region(aws, region)),
+        ("EMR Serverless vCPU", lambda: _serverless_quota(aws, max_vcpu)),
+        ("EC2 vCPU", lambda: _ec2_quota(aws)),
+        ("block public access", lambda: _public_access(aws)),
+        ("release", lambda: _release(aws, region)),
+    ]
+    if place is not None:
+        checks += [
+            ("stack", lambda: _stack(aws, place)),
+            ("archive", lambda: _archive(aws, confirmed(place, aws))),
         ]
-        if place is not None:
-            checks += [
-                ("stack", lambda: _stack(aws, place)),
-                ("archive", lambda: _archive(aws, confirmed(place, aws))),
-            ]
-        return [identity, *(_asked(what, look) for what, look in checks)]
-
-    calls = (
-        "sts.get_caller_identity",
-        "ec2.describe_regions",
-        "service-quotas.get_service_quota",
-        "emr.get_block_public_access_configuration",
-        "emr.list_release_labels",
-        *(("cloudformation.describe_stacks", "s3.list_objects_v2") if place else ()),
-    )
-    return [Work("check account, region and stack", check, FINDINGS, calls, changes=False)]
+    return [identity, *(_asked(what, look) for what, look in checks)]
 
 
 def _asked(what: str, look: Callable[[], Finding]) -> Finding:
@@ -75,12 +66,8 @@ def _asked(what: str, look: Callable[[], Finding]) -> Finding:
         return Finding("fail", what, error.problem, error.remedy)
 
 
-def _read(service: str, operation: str, why: str, **parameters: Any) -> Call:
-    return Call(service, operation, parameters, why, changes=False)
-
-
 def _identity(aws: Aws) -> Finding:
-    answer = aws.call(_read("sts", "get_caller_identity", "see who is signed in"))
+    answer = aws.call("sts", "get_caller_identity", why="see who is signed in")
     said = f"{answer['Arn']} in account {answer['Account']}"
     if answer["Arn"].endswith(":root"):
         return Finding(
@@ -93,8 +80,8 @@ def _identity(aws: Aws) -> Finding:
 
 
 def _region(aws: Aws, region: str) -> Finding:
-    look = _read("ec2", "describe_regions", "look at the regions", AllRegions=True)
-    found = {each["RegionName"]: each["OptInStatus"] for each in aws.call(look)["Regions"]}
+    there = aws.call("ec2", "describe_regions", why="look at the regions", AllRegions=True)
+    found = {each["RegionName"]: each["OptInStatus"] for each in there["Regions"]}
     if found.get(region, "not-opted-in") == "not-opted-in":
         return Finding(
             "fail",
@@ -114,15 +101,9 @@ def _region(aws: Aws, region: str) -> Finding:
 
 def _quota(aws: Aws, service: str, code: str) -> float | None:
     """Value of a quota; None where AWS does not tell it."""
-    look = Call(
-        "service-quotas",
-        "get_service_quota",
-        {"ServiceCode": service, "QuotaCode": code},
-        "ask for the quota",
-        changes=False,
-        forgives=("NoSuchResourceException", "AccessDeniedException"),
-    )
-    answer = aws.call(look)
+    unknown = ("NoSuchResourceException", "AccessDeniedException")
+    names: dict[str, Any] = {"ServiceCode": service, "QuotaCode": code}
+    answer = aws.call("service-quotas", "get_service_quota", forgives=unknown, **names)
     return float(answer["Quota"]["Value"]) if answer else None
 
 
@@ -169,8 +150,8 @@ def _ec2_quota(aws: Aws) -> Finding:
 
 
 def _public_access(aws: Aws) -> Finding:
-    look = _read("emr", "get_block_public_access_configuration", "ask what EMR blocks")
-    blocks = aws.call(look).get("BlockPublicAccessConfiguration", {})
+    answer = aws.call("emr", "get_block_public_access_configuration", why="ask what EMR blocks")
+    blocks = answer.get("BlockPublicAccessConfiguration", {})
     if blocks.get("BlockPublicSecurityGroupRules"):
         return Finding("ok", "block public access", "EMR refuses clusters open to the world")
     return Finding(
@@ -195,9 +176,9 @@ def _release(aws: Aws, region: str) -> Finding:
 
 def _labels(aws: Aws) -> Iterator[str]:
     """All labels; boto3 has no paginator for them."""
-    token: dict[str, str] = {}
+    token: dict[str, Any] = {}
     while True:
-        page = aws.call(_read("emr", "list_release_labels", "list the releases", **token))
+        page = aws.call("emr", "list_release_labels", why="list the releases", **token)
         yield from page.get("ReleaseLabels", ())
         if not page.get("NextToken"):
             return
@@ -227,8 +208,7 @@ def _stack(aws: Aws, place: Place) -> Finding:
 
 def _archive(aws: Aws, place: Place) -> Finding:
     wanted, bucket = place.output("Architecture"), place.output("Bucket")
-    pages = aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix="code/")
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    keys = [entry["Key"] for entry in aws.objects(bucket, "code/")]
     built = {match[1] for key in keys if (match := _ARCHIVE.fullmatch(key))}
     remedy = f"`featuremill cloud package --architecture {wanted}` builds it."
     if wanted in built:

@@ -1,16 +1,11 @@
 """What CloudFormation reports while it works, and why it gave up."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Call
+from featuremill.cloud.aws.client import Aws, Say
 from featuremill.errors import CloudError
-
-Say = Callable[[str], None]
-"""Told a line for people."""
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE")
 LIMIT = 3600.0
@@ -112,7 +107,7 @@ def _newest_first(aws: Aws, stack: str) -> Iterator[Event]:
             )
 
 
-def follow(aws: Aws, stack: str, seen: set[str], say: Say, seconds: float) -> list[Event]:
+def follow(aws: Aws, stack: str, seen: set[str], say: Say) -> list[Event]:
     """Tell each resource's states, each once, until the stack itself is done.
 
     Parameters
@@ -125,8 +120,6 @@ def follow(aws: Aws, stack: str, seen: set[str], say: Say, seconds: float) -> li
         Ids of the events from before.
     say : callable
         Told about each state.
-    seconds : float
-        Between two questions.
 
     Returns
     -------
@@ -134,21 +127,19 @@ def follow(aws: Aws, stack: str, seen: set[str], say: Say, seconds: float) -> li
         The new ones, the oldest first; the last one of the stack itself tells how it ended.
     """
     told: set[tuple[str, str]] = set()
-    until = time.monotonic() + LIMIT
-    while True:
-        new = [event for event in events(aws, stack) if event.id not in seen]
+    new: list[Event] = []
+
+    def over() -> bool:
+        new[:] = [event for event in events(aws, stack) if event.id not in seen]
         for event in new:
             if (event.resource, event.state) not in told:
                 told.add((event.resource, event.state))
                 say(str(event))
-        if final_state(new):
-            return new
-        if time.monotonic() >= until:
-            raise CloudError(
-                f"CloudFormation has not finished after {LIMIT / 60:.0f} minutes",
-                "It goes on without this command; repeat the command later.",
-            )
-        time.sleep(seconds)
+        return bool(final_state(new))
+
+    remedy = "It goes on without this command; repeat the command later."
+    aws.until("CloudFormation has finished", over, 3.0, LIMIT, remedy)
+    return aws.here(lambda: new, [Event("", stack, _STACK, GOOD[0], "")])
 
 
 def final_state(happened: list[Event]) -> str:
@@ -184,15 +175,11 @@ def failure(happened: list[Event], doing: str) -> CloudError:
 
 def describe(aws: Aws, stack: str) -> dict[str, object] | None:
     """A stack as it is, or None where there is none of this name."""
-    call = Call(
-        "cloudformation",
-        "describe_stacks",
-        {"StackName": stack},
-        f"look at stack {stack}",
-        changes=False,
-        # its words for a stack that does not exist
-        forgives=("ValidationError",),
+    # its words for a stack that does not exist
+    missing = ("ValidationError",)
+    why = f"look at stack {stack}"
+    answer = aws.call(
+        "cloudformation", "describe_stacks", why=why, forgives=missing, StackName=stack
     )
-    answer = aws.call(call)
     found: dict[str, object] | None = answer["Stacks"][0] if answer else None
     return None if found is None or found["StackStatus"] == "DELETE_COMPLETE" else found

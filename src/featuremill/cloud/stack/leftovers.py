@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Work
-from featuremill.cloud.stack import passwords
+from featuremill.cloud.stack import application, passwords
 from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
-
-FOUND = "left"
-"""Name under which the step leaves its list of :class:`Looked`."""
 
 ALIVE = ("pending", "running", "stopping", "stopped")
 """States of machines that are still to be ended."""
@@ -43,82 +39,77 @@ class Looked:
         return f"{self.state:8} {self.what:24} {self.name}" + (f": {self.why}" if self.why else "")
 
 
-Presence = Callable[[Aws], bool]
-"""Whether a thing is there."""
+_Question = tuple[str, str, str, tuple[str, ...]]
+"""Service, operation, parameter that takes the name, and the codes that mean that it is gone."""
+
+_GONE = ("NoSuchEntity",)
+_ROLE: _Question = ("iam", "get_role", "RoleName", _GONE)
+_PROFILE: _Question = ("iam", "get_instance_profile", "InstanceProfileName", _GONE)
+_INVALID = ("InvalidRequestException",)
+_PASSWORD: _Question = ("ssm", "get_parameter", "Name", ("ParameterNotFound",))
+# kind, output of the stack that names it, how it is asked for
+_QUESTIONS: tuple[tuple[str, str, _Question], ...] = (
+    ("bucket", "Bucket", ("s3", "head_bucket", "Bucket", ("404", "NoSuchBucket"))),
+    ("job role", "JobRoleArn", _ROLE),
+    ("EMR service role", "ServiceRole", _ROLE),
+    ("cluster profile", "InstanceProfile", _PROFILE),
+    ("job cluster profile", "JobInstanceProfile", _PROFILE),
+    ("server profile", "ServerInstanceProfile", _PROFILE),
+    ("operator policy", "OperatorPolicyArn", ("iam", "get_policy", "PolicyArn", _GONE)),
+    (
+        "security configuration",
+        "SecurityConfiguration",
+        ("emr", "describe_security_configuration", "Name", _INVALID),
+    ),
+)
+# the same of what EC2 lists: operation, name of the filter, where the answer has it
+_FILTERS: tuple[tuple[str, str, str, str, str], ...] = (
+    *(
+        ("security group", each, "describe_security_groups", "group-id", "SecurityGroups")
+        for each in ("PrimarySecurityGroup", "CoreSecurityGroup", "ServerSecurityGroup")
+    ),
+    ("network", "VpcId", "describe_vpcs", "vpc-id", "Vpcs"),
+)
 
 
-def look_for(place: Place, *, keep_data: bool) -> Work:
-    """Step that looks for everything; ``left`` answers with a list of :class:`Looked`."""
-
-    def look(aws: Aws, _answers: Answers) -> list[Looked]:
-        return [
-            _looked(aws, what, name, there, kept=keep_data and what == "bucket")
-            for what, name, there in _questions(place)
-        ]
-
-    calls = (
-        "cloudformation.describe_stacks",
-        "s3.head_bucket",
-        "emr-serverless.get_application",
-        "iam.get_role",
-        "iam.get_instance_profile",
-        "iam.get_policy",
-        "logs.describe_log_groups",
-        "emr.describe_security_configuration",
-        "budgets.describe_budget",
-        "ec2.describe_security_groups",
-        "ec2.describe_vpcs",
-        "emr.list_clusters",
-        "emr.describe_cluster",
-        "ec2.describe_instances",
-        "ec2.describe_volumes",
-        "ssm.get_parameter",
-    )
-    return Work("look for anything that is left", look, FOUND, calls, changes=False)
+def look_for(aws: Aws, place: Place, *, keep_data: bool) -> list[Looked]:
+    """Look for everything that the stack's outputs name, and what runs beside the stack."""
+    aws.step("look for anything that is left")
+    return [
+        _looked(what, name, there, kept=keep_data and what == "bucket")
+        for what, name, there in _questions(aws, place)
+    ]
 
 
-def _looked(aws: Aws, what: str, name: str, there: Presence, *, kept: bool) -> Looked:
+def _looked(what: str, name: str, there: Callable[[], bool], *, kept: bool) -> Looked:
     try:
-        found = there(aws)
+        found = there()
     except CloudError as error:
         return Looked(what, name, "unknown", error.problem)
-    if kept:
-        return Looked(what, name, "kept" if found else "gone")
-    return Looked(what, name, "left" if found else "gone")
+    return Looked(what, name, ("kept" if kept else "left") if found else "gone")
 
 
-def _questions(place: Place) -> Iterator[tuple[str, str, Presence]]:
-    """Everything that the stack's outputs name, and what runs beside the stack."""
-    known = place.outputs
-    yield "stack", place.stack, lambda aws: describe(aws, place.stack) is not None
-    asked: tuple[tuple[str, str, Callable[[str], Presence]], ...] = (
-        ("bucket", "Bucket", _bucket),
-        ("EMR Serverless", "ApplicationId", _application),
-        ("job role", "JobRoleArn", _role),
-        ("EMR service role", "ServiceRole", _role),
-        ("cluster profile", "InstanceProfile", _profile),
-        ("job cluster profile", "JobInstanceProfile", _profile),
-        ("server profile", "ServerInstanceProfile", _profile),
-        ("operator policy", "OperatorPolicyArn", _policy),
-        ("log group", "LogGroup", _log_group),
-        ("security configuration", "SecurityConfiguration", _security_configuration),
-        ("security group", "PrimarySecurityGroup", _security_group),
-        ("security group", "CoreSecurityGroup", _security_group),
-        ("security group", "ServerSecurityGroup", _security_group),
-        ("network", "VpcId", _network),
-    )
-    for what, output, question in asked:
+def _questions(aws: Aws, place: Place) -> Iterator[tuple[str, str, Callable[[], bool]]]:
+    known, tag = place.outputs, f"featuremill={place.stack}"
+    yield "stack", place.stack, lambda: describe(aws, place.stack) is not None
+    for what, output, question in _QUESTIONS:
         if output in known:
-            yield what, known[output], question(known[output])
+            yield what, known[output], partial(_is_there, aws, known[output], *question)
+    if "ApplicationId" in known:
+        yield "EMR Serverless", known["ApplicationId"], lambda: _application(aws, place)
+    for what, output, *listing in _FILTERS:
+        if output in known:
+            yield what, known[output], partial(_is_listed, aws, known[output], *listing)
+    if "LogGroup" in known:
+        yield "log group", known["LogGroup"], lambda: _log_group(aws, known["LogGroup"])
     if "BudgetName" in known:
-        yield "budget", known["BudgetName"], _budget(place.account, known["BudgetName"])
-    tag = f"featuremill={place.stack}"
-    yield "clusters", tag, lambda aws: bool(running_clusters(aws, place))
-    yield "machines", tag, lambda aws: bool(instances_of(aws, place))
-    yield "disks", tag, lambda aws: _volumes(aws, place)
+        yield "budget", known["BudgetName"], lambda: _budget(aws, place)
+    yield "clusters", tag, lambda: bool(running_clusters(aws, place))
+    yield "machines", tag, lambda: bool(instances_of(aws, place))
+    yield "disks", tag, lambda: _volumes(aws, place)
     for each in (passwords.JUPYTERHUB, passwords.SERVER):
         name = passwords.parameter(place, each)
-        yield "password", name, _password(name)
+        yield "password", name, partial(_is_there, aws, name, *_PASSWORD)
 
 
 def running_clusters(aws: Aws, place: Place) -> list[str]:
@@ -128,13 +119,14 @@ def running_clusters(aws: Aws, place: Place) -> list[str]:
         for page in aws.pages("emr", "list_clusters", ClusterStates=_CLUSTERS)
         for cluster in page["Clusters"]
     ]
-    return [each for each in found if _is_ours(aws, place, each)]
+    return [each for each in found if is_ours(aws, place, each)]
 
 
-def _is_ours(aws: Aws, place: Place, cluster: str) -> bool:
-    look = _read("emr", "describe_cluster", f"look at {cluster}", ClusterId=cluster)
-    tags = aws.call(look)["Cluster"].get("Tags", [])
-    return {"Key": "featuremill", "Value": place.stack} in tags
+def is_ours(aws: Aws, place: Place, cluster: str) -> bool:
+    """Whether a cluster has the tag of the stack."""
+    why = f"look at {cluster}"
+    found = aws.call("emr", "describe_cluster", why=why, ClusterId=cluster)["Cluster"]
+    return {"Key": "featuremill", "Value": place.stack} in found.get("Tags", [])
 
 
 def instances_of(aws: Aws, place: Place, states: tuple[str, ...] = ALIVE) -> list[str]:
@@ -167,98 +159,28 @@ def _volumes(aws: Aws, place: Place) -> bool:
     return any(page["Volumes"] for page in pages)
 
 
-def _read(
-    service: str, operation: str, why: str, *, forgives: tuple[str, ...] = (), **parameters: Any
-) -> Call:
-    return Call(service, operation, parameters, why, changes=False, forgives=forgives)
+def _is_there(
+    aws: Aws, value: str, service: str, operation: str, parameter: str, gone: tuple[str, ...]
+) -> bool:
+    # roles are asked for by the name at the end of what may be an ARN
+    name = value.rpartition("/")[2] if parameter == "RoleName" else value
+    return aws.call(service, operation, forgives=gone, **{parameter: name}) is not None
 
 
-def _bucket(name: str) -> Presence:
-    missing = ("404", "NoSuchBucket")
-    look = _read("s3", "head_bucket", "look for the bucket", forgives=missing, Bucket=name)
-    return lambda aws: aws.call(look) is not None
+def _is_listed(aws: Aws, value: str, operation: str, name: str, where: str) -> bool:
+    return bool(aws.call("ec2", operation, Filters=[{"Name": name, "Values": [value]}])[where])
 
 
-def _application(identifier: str) -> Presence:
-    look = _read(
-        "emr-serverless",
-        "get_application",
-        "look for the application",
-        forgives=("ResourceNotFoundException",),
-        applicationId=identifier,
-    )
-
-    def there(aws: Aws) -> bool:
-        answer = aws.call(look)
-        return answer is not None and answer["application"]["state"] != "TERMINATED"
-
-    return there
+def _application(aws: Aws, place: Place) -> bool:
+    return application.state(aws, place.outputs["ApplicationId"]) != "TERMINATED"
 
 
-def _role(arn: str) -> Presence:
-    name, missing = arn.rpartition("/")[2], ("NoSuchEntity",)
-    look = _read("iam", "get_role", "look for the role", forgives=missing, RoleName=name)
-    return lambda aws: aws.call(look) is not None
+def _log_group(aws: Aws, name: str) -> bool:
+    found = aws.call("logs", "describe_log_groups", logGroupNamePrefix=name)["logGroups"]
+    return any(each["logGroupName"] == name for each in found)
 
 
-def _profile(name: str) -> Presence:
-    look = _read(
-        "iam",
-        "get_instance_profile",
-        "look for the profile",
-        forgives=("NoSuchEntity",),
-        InstanceProfileName=name,
-    )
-    return lambda aws: aws.call(look) is not None
-
-
-def _policy(arn: str) -> Presence:
-    missing = ("NoSuchEntity",)
-    look = _read("iam", "get_policy", "look for the policy", forgives=missing, PolicyArn=arn)
-    return lambda aws: aws.call(look) is not None
-
-
-def _log_group(name: str) -> Presence:
-    look = _read("logs", "describe_log_groups", "look for the log group", logGroupNamePrefix=name)
-    return lambda aws: any(each["logGroupName"] == name for each in aws.call(look)["logGroups"])
-
-
-def _security_configuration(name: str) -> Presence:
-    look = _read(
-        "emr",
-        "describe_security_configuration",
-        "look for the security configuration",
-        forgives=("InvalidRequestException",),
-        Name=name,
-    )
-    return lambda aws: aws.call(look) is not None
-
-
-def _security_group(identifier: str) -> Presence:
-    filters = [{"Name": "group-id", "Values": [identifier]}]
-    look = _read("ec2", "describe_security_groups", "look for the group", Filters=filters)
-    return lambda aws: bool(aws.call(look)["SecurityGroups"])
-
-
-def _network(identifier: str) -> Presence:
-    filters = [{"Name": "vpc-id", "Values": [identifier]}]
-    look = _read("ec2", "describe_vpcs", "look for the network", Filters=filters)
-    return lambda aws: bool(aws.call(look)["Vpcs"])
-
-
-def _budget(account: str, name: str) -> Presence:
-    look = _read(
-        "budgets",
-        "describe_budget",
-        "look for the budget",
-        forgives=("NotFoundException",),
-        AccountId=account,
-        BudgetName=name,
-    )
-    return lambda aws: aws.call(look) is not None
-
-
-def _password(name: str) -> Presence:
-    missing = ("ParameterNotFound",)
-    look = _read("ssm", "get_parameter", "look for the password", forgives=missing, Name=name)
-    return lambda aws: aws.call(look) is not None
+def _budget(aws: Aws, place: Place) -> bool:
+    names = {"AccountId": place.account, "BudgetName": place.outputs["BudgetName"]}
+    gone = ("NotFoundException",)
+    return aws.call("budgets", "describe_budget", forgives=gone, **names) is not None

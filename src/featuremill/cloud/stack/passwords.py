@@ -4,9 +4,9 @@ A standard parameter with AWS's own key costs nothing.
 """
 
 import secrets
+from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Work
 from featuremill.cloud.stack.project_file import Place
 
 JUPYTERHUB = "jupyterhub"
@@ -18,16 +18,12 @@ def parameter(place: Place, what: str) -> str:
     return f"/featuremill/{place.stack}/{what}"
 
 
-def make(place: Place, what: str) -> Work:
-    """Step that makes a password and stores it; no plan and no message ever holds it."""
+def make(aws: Aws, place: Place, what: str) -> None:
+    """Make a password and store it; no message ever holds it."""
     name = parameter(place, what)
-
-    def put(aws: Aws, _answers: Answers) -> None:
-        value = secrets.token_urlsafe(24)
-        parameters = {"Name": name, "Type": "SecureString", "Value": value, "Overwrite": True}
-        aws.call(Call("ssm", "put_parameter", parameters, f"store a password as {name}"))
-
-    return Work(f"make a password and store it as {name}", put, calls=("ssm.put_parameter",))
+    aws.step(f"make a password and store it as {name}")
+    value = secrets.token_urlsafe(24)
+    aws.call("ssm", "put_parameter", Name=name, Type="SecureString", Value=value, Overwrite=True)
 
 
 def read(aws: Aws, place: Place, what: str) -> str:
@@ -38,18 +34,14 @@ def read(aws: Aws, place: Place, what: str) -> str:
     CloudError
         If there is none, or it may not be read.
     """
-    parameters = {"Name": parameter(place, what), "WithDecryption": True}
-    call = Call("ssm", "get_parameter", parameters, "read the password", changes=False)
-    return str(aws.call(call)["Parameter"]["Value"])
-
-
-def forget(place: Place, what: str) -> Call:
-    """Step that deletes a password."""
-    name = parameter(place, what)
-    return Call(
-        "ssm",
-        "delete_parameter",
-        {"Name": name},
-        f"delete the password {name}",
-        forgives=("ParameterNotFound",),
+    asked: dict[str, Any] = {"Name": parameter(place, what), "WithDecryption": True}
+    return str(
+        aws.call("ssm", "get_parameter", why="read the password", **asked)["Parameter"]["Value"]
     )
+
+
+def forget(aws: Aws, place: Place, what: str) -> None:
+    """Delete a password."""
+    name, missing = parameter(place, what), ("ParameterNotFound",)
+    aws.step(f"delete the password {name}")
+    aws.call("ssm", "delete_parameter", forgives=missing, Name=name)

@@ -3,23 +3,20 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from featuremill._utils.threads import each
 from featuremill.cloud.aws.client import Aws, explained
-from featuremill.cloud.aws.plan import Answers, Plan, Work
 from featuremill.cloud.jobs.job import check_name
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, DestinationError, StorageError
 
 RESULTS = "results"
-FETCHED = "fetched"
-"""Name under which the plan's last step leaves its :class:`Fetched`."""
 
 _GO_ON = "What was fetched is kept: the same command goes on from there."
 _BLOCK = 1 << 20
@@ -59,15 +56,18 @@ class Fetched:
 
 
 def fetch(
+    aws: Aws,
     place: Place,
     destination: Path,
     name: str = "",
     progress: Progress = lambda _done, _bytes, _all: None,
-) -> Plan:
-    """Plan for bringing results to disk.
+) -> Fetched:
+    """Bring results to disk.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     destination : Path
@@ -76,43 +76,52 @@ def fetch(
         Of the results; all of them if empty.
     progress : callable
         Told after each file.
-
-    Returns
-    -------
-    sequence of Step
-        Its step ``fetched`` answers with :class:`Fetched`.
     """
     bucket = place.output("Bucket")
     folder = f"{RESULTS}/{check_name(name)}" if name else RESULTS
-
-    def look(aws: Aws, _answers: Answers) -> list[Result]:
-        return _listed(aws, bucket, folder, destination)
-
-    def receive(aws: Aws, answers: Answers) -> Fetched:
-        results, outcome = answers["results"], Fetched()
-        # made in this thread: boto3 may not make clients in several at the same time
-        aws.client("s3")
-        one = partial(_received, aws, bucket, destination)
-        # the logs of tables last, which make their files count
-        for logs in (False, True):
-            part = [result for result in results if ("_delta_log/" in result.name) is logs]
-            for size in each(part, one, lambda _: _BLOCK):
-                outcome.received += size is not None
-                outcome.there += size is None
-                outcome.size += size or 0
-                progress(outcome.received + outcome.there, outcome.size, len(results))
-        return outcome
-
-    why, calls = f"see what is in s3://{bucket}/{folder}", ("s3.list_objects_v2",)
-    return [
-        Work(why, look, "results", calls, changes=False),
-        Work(f"write to {destination} what is not there yet", receive, FETCHED, ("s3.get_object",)),
-    ]
+    aws.step(f"see what is in s3://{bucket}/{folder}")
+    results = listed(aws, bucket, folder, destination)
+    aws.step(f"write to {destination} what is not there yet")
+    return receive(aws, bucket, destination, results, progress)
 
 
-def _listed(aws: Aws, bucket: str, folder: str, destination: Path) -> list[Result]:
-    """Everything to fetch."""
+def receive(
+    aws: Aws,
+    bucket: str,
+    destination: Path,
+    results: list[Result],
+    progress: Progress = lambda _done, _bytes, _all: None,
+) -> Fetched:
+    """Write to disk what is not there yet of what was listed."""
+    outcome = Fetched()
+    # made in this thread: boto3 may not make clients in several at the same time
+    aws.client("s3")
+    one = partial(_received, aws, bucket, destination)
+    # the logs of tables last, which make their files count
+    for logs in (False, True):
+        part = [result for result in results if ("_delta_log/" in result.name) is logs]
+        for size in each(part, one, lambda _: _BLOCK):
+            outcome.received += size is not None
+            outcome.there += size is None
+            outcome.size += size or 0
+            progress(outcome.received + outcome.there, outcome.size, len(results))
+    return outcome
+
+
+def listed(aws: Aws, bucket: str, folder: str, destination: Path) -> list[Result]:
+    """Everything to fetch.
+
+    Raises
+    ------
+    CloudError
+        If there is nothing.
+    DestinationError
+        If a name cannot be that of a file.
+    """
     prefix = f"{folder}/"
+    there = [*aws.objects(bucket, prefix)]
+    told, now = {"ETag": aws.told("ETag"), "Size": 0}, datetime.now(UTC)
+    stand_in: Mapping[str, Any] = {"Key": f"{prefix}<each file>", "LastModified": now, **told}
     results = [
         Result(
             entry["Key"].removeprefix(prefix),
@@ -121,8 +130,7 @@ def _listed(aws: Aws, bucket: str, folder: str, destination: Path) -> list[Resul
             entry["ETag"].strip('"'),
             entry["LastModified"],
         )
-        for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix)
-        for entry in page.get("Contents", ())
+        for entry in aws.here(lambda: there, [stand_in])
         if not entry["Key"].endswith("/")
     ]
     if not results:
@@ -156,40 +164,47 @@ def _received(aws: Aws, bucket: str, destination: Path, result: Result) -> int |
     path = destination / result.name
     if _unchanged(path, result):
         return None
-    begun = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with begun.open("wb") as file:
-            _receive(aws, bucket, result, file)
-        modified = result.modified.timestamp()
-        os.utime(begun, (modified, modified))
-        begun.replace(path)
+        # the version that was listed, or none: results may be rewritten meanwhile
+        version: dict[str, Any] = {
+            "Bucket": bucket,
+            "Key": result.key,
+            "IfMatch": f'"{result.etag}"',
+        }
+        why = f"fetch {result.name}"
+        answer = aws.call("s3", "get_object", why=why, **version, ChecksumMode="ENABLED")
+        aws.here(lambda: _write(answer["Body"], path, result), None)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}",
             f"Make room or name another folder. {_GO_ON}",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            begun.unlink(missing_ok=True)
+    except CloudError as error:
+        raise CloudError(error.problem, f"{error.remedy} {_GO_ON}".strip()) from error.__cause__
     return result.size
 
 
-def _receive(aws: Aws, bucket: str, result: Result, file: BinaryIO) -> None:
-    # the version that was listed, or none: results may be rewritten meanwhile
-    version = {"Bucket": bucket, "Key": result.key, "IfMatch": f'"{result.etag}"'}
+def _write(body: Any, path: Path, result: Result) -> None:
+    """Write a file, which is there whole or not at all."""
+    begun = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
     try:
-        answer = aws.client("s3").get_object(**version, ChecksumMode="ENABLED")
-        with contextlib.closing(answer["Body"]) as body:
-            for block in body.iter_chunks(_BLOCK):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with begun.open("wb") as file, contextlib.closing(body):
+            for block in _blocks(body, result):
                 file.write(block)
-    except OSError:
-        raise
+        modified = result.modified.timestamp()
+        os.utime(begun, (modified, modified))
+        begun.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            begun.unlink(missing_ok=True)
+
+
+def _blocks(body: Any, result: Result) -> Iterator[bytes]:
+    try:
+        yield from body.iter_chunks(_BLOCK)
     except Exception as error:
-        failed = explained(error, f"fetch {result.name}")
-        if isinstance(failed, CloudError):
-            raise CloudError(failed.problem, f"{failed.remedy} {_GO_ON}".strip()) from error
-        raise
+        raise explained(error, f"fetch {result.name}") from error
 
 
 def _unchanged(path: Path, result: Result) -> bool:

@@ -6,22 +6,22 @@ What is there already is not sent again, so the same command goes on after an in
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from featuremill._utils.threads import each
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.aws.plan import Answers, Call, Plan, Work
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.sources import Entry, Found, Source
 from featuremill.errors import CloudError, ConfigError, FeaturemillError, SourceError
 
 INPUT = "input"
-UPLOADED = "uploaded"
-"""Name under which the plan's last step leaves its :class:`Uploaded`."""
 
+_EACH = Entry("<each file>", 0, bytes)
+"""Stands in a dry run for what the source holds."""
 _GO_ON = "What was sent is kept: the same command goes on from there."
 
 Progress = Callable[[int, int], None]
@@ -69,16 +69,19 @@ class Uploaded:
 
 
 def upload(
+    aws: Aws,
     place: Place,
     source: Source,
     to: str = INPUT,
     progress: Progress = lambda _files, _bytes: None,
     agree: Agree = lambda _: False,
-) -> Plan:
-    """Plan for bringing a source into the bucket.
+) -> Uploaded:
+    """Bring a source into the bucket.
 
     Parameters
     ----------
+    aws : Aws
+        The connection.
     place : Place
         The stack.
     source : Source
@@ -89,36 +92,16 @@ def upload(
         Told after each file.
     agree : callable
         Asked whether to go on, where an archive unpacks to more than is usual.
-
-    Returns
-    -------
-    sequence of Step
-        Its step ``uploaded`` answers with :class:`Uploaded`.
     """
-    bucket, folder = place.output("Bucket"), _checked_folder(to)
+    bucket, folder = place.output("Bucket"), check_folder(to)
     where = f"s3://{bucket}/{folder}"
-
-    def look(aws: Aws, _answers: Answers) -> Listing:
-        return listing(aws, bucket, folder)
-
-    def send(aws: Aws, answers: Answers) -> tuple[Uploaded, Listing]:
-        return _Sending(aws, bucket, folder, answers["there"]).all_of(source, progress, agree)
-
-    def check(aws: Aws, answers: Answers) -> Uploaded:
-        outcome, expected = answers["sent"]
-        return _verified(where, outcome, expected, listing(aws, bucket, folder))
-
-    missing = f"send what is missing there of {source.title}"
-    looks, sends = (
-        ("s3.list_objects_v2",),
-        ("s3.put_object", "s3.head_object where an ETag is no MD5"),
-    )
-    checks = f"check count, sizes and checksums in {where}"
-    return [
-        Work(f"see what is in {where}", look, "there", looks, changes=False),
-        Work(missing, send, "sent", sends),
-        Work(checks, check, UPLOADED, looks, changes=False),
-    ]
+    aws.step(f"see what is in {where}")
+    there = listing(aws, bucket, folder)
+    aws.step(f"send what is missing there of {source.title}")
+    outcome, expected = send(aws, bucket, folder, there, source, progress, agree)
+    aws.step(f"check count, sizes and checksums in {where}")
+    now = listing(aws, bucket, folder)
+    return aws.here(lambda: verified(where, outcome, expected, now), outcome)
 
 
 def listing(aws: Aws, bucket: str, folder: str) -> Listing:
@@ -126,12 +109,18 @@ def listing(aws: Aws, bucket: str, folder: str) -> Listing:
     prefix = f"{folder}/"
     return {
         entry["Key"].removeprefix(prefix): Kept(entry["Size"], entry["ETag"].strip('"'))
-        for page in aws.pages("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix)
-        for entry in page.get("Contents", ())
+        for entry in aws.objects(bucket, prefix)
     }
 
 
-def _checked_folder(to: str) -> str:
+def check_folder(to: str) -> str:
+    """The folder of the bucket, without slashes around it; refused where no job may read.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither ``input`` nor below it.
+    """
     parts = to.strip("/").split("/")
     if parts[0] != INPUT or {"", ".", ".."} & set(parts):
         raise ConfigError(
@@ -141,73 +130,74 @@ def _checked_folder(to: str) -> str:
     return "/".join(parts)
 
 
-@dataclass
-class _Sending:
-    """One upload while it runs."""
+def send(
+    aws: Aws,
+    bucket: str,
+    folder: str,
+    there: Listing,
+    source: Source,
+    progress: Progress = lambda _files, _bytes: None,
+    agree: Agree = lambda _: False,
+) -> tuple[Uploaded, Listing]:
+    """Send all of a source that is not there, and tell what must be in the bucket afterwards."""
+    outcome, expected = Uploaded(), Listing()
+    # made in this thread: boto3 may not make clients in several at the same time
+    aws.client("s3")
+    begun: set[str] = set()
 
-    aws: Aws
-    bucket: str
-    folder: str
-    there: Mapping[str, Kept]
+    def again(entry: Entry) -> bool:
+        """Whether an archive holds a name twice, of which the later one counts."""
+        known = entry.name in begun
+        begun.add(entry.name)
+        return known
 
-    def all_of(self, source: Source, progress: Progress, agree: Agree) -> tuple[Uploaded, Listing]:
-        """Send everything, and tell what must be in the bucket afterwards."""
-        outcome, expected = Uploaded(), Listing()
-        # made in this thread: boto3 may not make clients in several at the same time
-        self.aws.client("s3")
-        begun: set[str] = set()
+    one = partial(_sent, aws, bucket, folder, there)
+    try:
+        found = aws.here(lambda: source.entries(agree), iter([_EACH]))
+        for name, kept, sent in each(_wanted(found, outcome), one, lambda entry: entry.size, again):
+            expected[name] = kept
+            outcome.sent += sent
+            outcome.there += not sent
+            outcome.size += kept.size
+            progress(outcome.files, outcome.size)
+    except FeaturemillError as error:
+        if isinstance(error, SourceError) and not outcome.files:
+            raise
+        done = f"{error.problem} (after {outcome.files:,} files)"
+        raise CloudError(done, f"{error.remedy} {_GO_ON}".strip()) from error
+    if not expected:
+        reasons = (f"{count:,} {why}" for why, count in outcome.left_out.items())
+        left_out = ", ".join(reasons) or "it is empty"
+        raise SourceError(
+            f"{source.title} holds no file to send: {left_out}", "Name the folder of images."
+        )
+    return outcome, expected
 
-        def again(entry: Entry) -> bool:
-            """Whether an archive holds a name twice, of which the later one counts."""
-            known = entry.name in begun
-            begun.add(entry.name)
-            return known
 
-        try:
-            jobs = _wanted(source.entries(agree), outcome)
-            for name, kept, sent in each(jobs, self._one, lambda entry: entry.size, again):
-                expected[name] = kept
-                outcome.sent += sent
-                outcome.there += not sent
-                outcome.size += kept.size
-                progress(outcome.files, outcome.size)
-        except FeaturemillError as error:
-            if isinstance(error, SourceError) and not outcome.files:
-                raise
-            done = f"{error.problem} (after {outcome.files:,} files)"
-            raise CloudError(done, f"{error.remedy} {_GO_ON}".strip()) from error
-        if not expected:
-            reasons = (f"{count:,} {why}" for why, count in outcome.left_out.items())
-            left_out = ", ".join(reasons) or "it is empty"
-            raise SourceError(
-                f"{source.title} holds no file to send: {left_out}", "Name the folder of images."
-            )
-        return outcome, expected
+def _sent(
+    aws: Aws, bucket: str, folder: str, there: Listing, entry: Entry
+) -> tuple[str, Kept, bool]:
+    """Send a file unless it is there; tells its name, what is there now, whether it was sent.
 
-    def _one(self, entry: Entry) -> tuple[str, Kept, bool]:
-        """Send a file unless it is there; tells its name, what is there now, whether it was sent.
+    boto3 sends the SHA-256 along, and S3 refuses what it does not fit.
+    """
+    data, kept = entry.read(), there.get(entry.name)
+    place: dict[str, Any] = {"Bucket": bucket, "Key": f"{folder}/{entry.name}"}
+    if kept and kept.size == len(data) and _is(aws, place, kept, data):
+        return entry.name, kept, False
+    why = f"send {entry.name!r}"
+    sent = aws.call("s3", "put_object", why=why, **place, Body=data, ChecksumAlgorithm="SHA256")
+    return entry.name, Kept(len(data), sent["ETag"].strip('"')), True
 
-        boto3 sends the SHA-256 along, and S3 refuses what it does not fit.
-        """
-        data = entry.read()
-        kept = self.there.get(entry.name)
-        if kept and kept.size == len(data) and self._is(entry.name, kept, data):
-            return entry.name, kept, False
-        put = {**self._object(entry.name), "Body": data, "ChecksumAlgorithm": "SHA256"}
-        sent = self.aws.call(Call("s3", "put_object", put, f"send {entry.name!r}"))
-        return entry.name, Kept(len(data), sent["ETag"].strip('"')), True
 
-    def _is(self, name: str, kept: Kept, data: bytes | bytearray) -> bool:
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == kept.etag:
-            return True
-        # with a key of one's own, or sent in parts, the ETag is no MD5
-        head = {**self._object(name), "ChecksumMode": "ENABLED"}
-        found = self.aws.call(Call("s3", "head_object", head, f"compare {name!r}", changes=False))
-        sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        return bool(found.get("ChecksumSHA256") == sha256)
-
-    def _object(self, name: str) -> dict[str, Any]:
-        return {"Bucket": self.bucket, "Key": f"{self.folder}/{name}"}
+def _is(aws: Aws, place: dict[str, Any], kept: Kept, data: bytes | bytearray) -> bool:
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() == kept.etag:
+        return True
+    # with a key of one's own, or sent in parts, the ETag is no MD5
+    why = f"compare {place['Key']!r}"
+    found = aws.call("s3", "head_object", why=why, **place, ChecksumMode="ENABLED")
+    sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return bool(found.get("ChecksumSHA256") == sha256)
 
 
 def _wanted(found: Iterable[Found], outcome: Uploaded) -> Iterator[Entry]:
@@ -218,7 +208,14 @@ def _wanted(found: Iterable[Found], outcome: Uploaded) -> Iterator[Entry]:
             outcome.left_out[one.why] += 1
 
 
-def _verified(where: str, outcome: Uploaded, expected: Listing, now: Listing) -> Uploaded:
+def verified(where: str, outcome: Uploaded, expected: Listing, now: Listing) -> Uploaded:
+    """What came of it, after a look at what is in the bucket now.
+
+    Raises
+    ------
+    CloudError
+        If anything of it is missing or another.
+    """
     wrong = [name for name, kept in expected.items() if now.get(name) != kept]
     if wrong:
         some = ", ".join(wrong[:3])

@@ -4,12 +4,12 @@ Every figure comes from what the run left or from the dated table of prices; wha
 left out, or said to be unknown.
 """
 
-import importlib.util
 import io
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from featuremill._utils.extras import require
 from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError
 
@@ -133,8 +133,4 @@ def _check(output: str, language: str) -> None:
         raise ConfigError(
             f"output {output!r} does not end in {_KIND}", "Give a name such as deck.pptx."
         )
-    if importlib.util.find_spec("pptx") is None:
-        raise ConfigError(
-            "python-pptx, which writes slides, is not installed",
-            "Install it: pip install 'featuremill[slides]'",
-        )
+    require("slides", "a presentation")

@@ -34,7 +34,8 @@ from featuremill.errors import ConfigError
 from featuremill.report.gather import MOST_POINTS, REPORT
 from featuremill.storage import Store, open_store
 from featuremill.storage.listing import Listing, Reference, Rejection, Selection, pack
-from featuremill.workers.spark import slots, spark_session
+from featuremill.workers.protocol import Opening, Workers
+from featuremill.workers.spark import spark_workers
 from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count
 from featuremill.workflows.run.pipeline import Run
@@ -144,10 +145,10 @@ def estimate(
         progress.doing("starting Spark and running a sample")
         # as in a run: while Spark starts
         threading.Thread(target=job.network.ready_for, args=(job.fast_precision,)).start()
-        with signals.deferred(), spark_session(config.master, spark) as session:
+        with signals.deferred(), spark_workers(config.master, spark) as workers:
             started = time.perf_counter()
-            _require_local(session.sparkContext.master)
-            trial = _try(session, job, chosen, peak, progress)
+            _require_local(workers.master)
+            trial = _try(workers, job, chosen, peak, progress)
             tried = time.perf_counter()
         stopped = time.perf_counter()
     start = (prepared - begun) + (started - listed) + (stopped - tried)
@@ -208,20 +209,21 @@ class _Trial:
 
 
 def _try(
-    spark: "SparkSession",
+    workers: Workers,
     job: PreparedRun,
     chosen: Sequence[Reference | Rejection],
     peak: Peak,
     progress: Progress,
 ) -> _Trial:
-    folder, count = Path(job.config.destination), slots(spark)
+    folder, count = Path(job.config.destination), workers.slots
+    opening = Opening.of(workers)
     few = chosen[: SAMPLE_PER_SLOT * count]
     progress.say(f"embedding {len(few)} images")
-    first = Run(_job(job, folder / "first", few), Progress()).finish(spark).record
+    first = Run(_job(job, folder / "first", few), Progress()).finish(opening).record
     peak_bytes = peak.bytes
     progress.say(f"embedding a sample of {len(chosen):,} images")
     destination = folder / "sample"
-    sample = Run(_job(job, destination, chosen), Progress()).finish(spark).record
+    sample = Run(_job(job, destination, chosen), Progress()).finish(opening).record
     sample_bytes = _sizes(destination)
     held = peak.restart()
     rows = sample.ledger.embedded
@@ -232,7 +234,7 @@ def _try(
         each = sample.worker_seconds / (count * len(chosen))
         largest = largest_task(job.listing.selected, each, count)
         _multiply(again, wanted, max(largest, wanted // _MOST_FILES))
-        multiplied = Run(again, Progress()).finish(spark).record
+        multiplied = Run(again, Progress()).finish(opening).record
         images = len(chosen) * wanted // rows
     else:
         multiplied, images = sample, len(chosen)

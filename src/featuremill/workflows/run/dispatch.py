@@ -1,7 +1,7 @@
 """Chunks to workers and receipts back: the driver's side of extraction.
 
-Images are decoded in the worker itself at a task's first attempt. If a worker dies, Spark tries
-the task again, and from then on every image is decoded in a child process that can be lost
+Images are decoded in the worker itself at a task's first attempt. If a worker dies, its task is
+tried again, and from then on every image is decoded in a child process that can be lost
 alone. Should even that not do, the chunk is halved until the image that kills is found.
 """
 
@@ -9,22 +9,16 @@ import pickle
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from featuremill.errors import PrecisionError, WorkerError
 from featuremill.images.sandbox import InChild, InProcess
 from featuremill.models.engines import Engine, open_engine
 from featuremill.models.network import Network
 from featuremill.storage.listing import Reference, Rejection, pack, unpack
-from featuremill.workers.failures import WorkerDiedError
-from featuremill.workers.spark import Attempt, map_tasks, slots, tasks_failed
+from featuremill.workers.protocol import Attempt, Shared, WorkerDiedError, Workers
 from featuremill.workflows.run.chunks import split
 from featuremill.workflows.run.decoder_time import most_excess
 from featuremill.workflows.run.task import SCHEMA_FINGERPRINT, Receipt, Task, run_task
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
-    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class EmbeddingWork:
     """What a worker needs to embed references; small and picklable, the network a broadcast."""
 
     task: Task
-    network: "Broadcast[Network]"
+    network: Shared[Network]
     precision: str
     engine: str
     image_timeout: float
@@ -69,9 +63,9 @@ class Deaths:
         """Deaths in all chunks so far."""
         return sum(self._of_group.copy().values())
 
-    def note(self, spark: "SparkSession", group: str) -> None:
-        """Take over what Spark knows of a chunk's job group."""
-        self._of_group[group] = tasks_failed(spark, group)
+    def note(self, workers: Workers, group: str) -> None:
+        """Take over what is known of a chunk's tasks."""
+        self._of_group[group] = workers.deaths(group)
 
     def check(self) -> None:
         """Raise WorkerError if there are too many."""
@@ -113,7 +107,7 @@ class EmbedReferences:
 
 
 def embed_chunk(
-    spark: "SparkSession",
+    workers: Workers,
     work: EmbeddingWork,
     number: int,
     references: Sequence[Reference],
@@ -129,8 +123,8 @@ def embed_chunk(
     """
     fatal: list[Rejection] = []
     function = EmbedReferences(work, number, False)
-    receipts = _embed(spark, function, list(references), group, deaths, fatal)
-    deaths.note(spark, group)
+    receipts = _embed(workers, function, list(references), group, deaths, fatal)
+    deaths.note(workers, group)
     for receipt in receipts:
         if receipt.schema != SCHEMA_FINGERPRINT:
             raise WorkerError(
@@ -143,7 +137,7 @@ def embed_chunk(
 
 
 def _embed(
-    spark: "SparkSession",
+    workers: Workers,
     function: EmbedReferences,
     references: list[Reference],
     group: str,
@@ -152,12 +146,12 @@ def _embed(
 ) -> list[Receipt]:
     if not references:
         return []
-    payloads = [pack(share) for share in split(references, slots(spark))]
+    payloads = [pack(share) for share in split(references, workers.slots)]
     try:
-        answers = map_tasks(spark, payloads, function, group)
+        answers = workers.map(payloads, function, group)
         return [pickle.loads(answer) for answer in answers]
     except WorkerDiedError:
-        deaths.note(spark, group)
+        deaths.note(workers, group)
         deaths.check()
         if len(references) == 1:
             fatal.append(Rejection(references[0], "worker", "the worker died on this image"))
@@ -167,5 +161,5 @@ def _embed(
     return [
         receipt
         for half in (references[:middle], references[middle:])
-        for receipt in _embed(spark, isolated, half, group, deaths, fatal)
+        for receipt in _embed(workers, isolated, half, group, deaths, fatal)
     ]

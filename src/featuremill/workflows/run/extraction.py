@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -27,24 +26,13 @@ from featuremill.errors import LedgerError, StorageError, TooManyRejectsError
 from featuremill.images.decode import Limits
 from featuremill.models.network import Network
 from featuremill.storage.listing import Reference, Rejection
-from featuremill.workers.spark import (
-    Background,
-    cancel,
-    is_submitted,
-    slots,
-    tasks_done,
-    wait_for_tasks,
-)
+from featuremill.workers.protocol import Background, Shared, Workers
 from featuremill.workflows.run.chunks import Chunk, Cutter, task_count
 from featuremill.workflows.run.decoder_time import Decoding
 from featuremill.workflows.run.dispatch import Deaths, EmbeddingWork, embed_chunk
 from featuremill.workflows.run.prepare import PreparedRun, write_network
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT, Verdict, examine
 from featuremill.workflows.run.task import Receipt, Task, rejected_rows
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
-    from pyspark.sql import SparkSession
 
 ToEmbed = tuple[Reference | Rejection, bool]
 """What is to be embedded, and whether it replaces rows of an older version."""
@@ -65,7 +53,7 @@ _KILL_SECONDS = 5.0
 class Extraction:
     """One run's way from the listing to the features table."""
 
-    _spark: "SparkSession"
+    _workers: Workers
 
     def __init__(self, job: PreparedRun, record: RunRecord, progress: Progress) -> None:
         self._job = job
@@ -84,7 +72,7 @@ class Extraction:
     def find_new(self) -> bool:
         """Look for the first image that is not known yet; tells whether there is one.
 
-        Only if there is does Spark have to be started. Meanwhile the network is made ready.
+        Only if there is are workers needed. Meanwhile the network is made ready.
         """
         if self._table.exists():
             self._known = known_images(self._table, self._job.model_id, self._job.listing.selects)
@@ -103,7 +91,7 @@ class Extraction:
         pool.shutdown(wait=False)
         return True
 
-    def run(self, spark: "SparkSession") -> None:
+    def run(self, workers: Workers) -> None:
         """Embed and commit all that was found new.
 
         Raises
@@ -115,9 +103,9 @@ class Extraction:
         """
         if self._ready is None:
             return
-        job, self._spark = self._job, spark
-        head = list(itertools.islice(self._found, SAMPLE_PER_SLOT * slots(spark)))
-        network = spark.sparkContext.broadcast(self._ready.result())
+        job, self._workers = self._job, workers
+        head = list(itertools.islice(self._found, SAMPLE_PER_SLOT * workers.slots))
+        network = workers.broadcast(self._ready.result())
         try:
             work = self._work(network)
             verdict = self._examine(work, [item for item, _ in head])
@@ -130,7 +118,7 @@ class Extraction:
             self._embed(work, itertools.chain(head, self._found))
         finally:
             self._cancel()
-            # Java may be gone, which is then the failure under way
+            # Spark's Java may be gone, which is then the failure under way
             with suppress(Exception):
                 network.destroy()
 
@@ -168,7 +156,7 @@ class Extraction:
             else:
                 yield item, found is not None
 
-    def _work(self, network: "Broadcast[Network]") -> EmbeddingWork:
+    def _work(self, network: Shared[Network]) -> EmbeddingWork:
         job, config = self._job, self._job.config
         limits = Limits(config.max_bytes, config.max_pixels)
         task = Task(
@@ -193,8 +181,8 @@ class Extraction:
         self._progress.doing("examining what the workers can do")
         with self._record.timed("probe"):
             wanted = self._job.config.precision
-            call = partial(examine, self._spark, work, wanted, sample)
-            verdict: Verdict = Background(call).result()
+            call = partial(examine, self._workers, work, wanted, sample)
+            verdict: Verdict = self._workers.background(call).result()
         if verdict.smallest_cosine is not None:
             self._record.parity = {
                 "precision": verdict.tried,
@@ -221,9 +209,9 @@ class Extraction:
             group = self._group(chunk)
             call = partial(
                 embed_chunk,
-                *(self._spark, work, chunk.number, chunk.references, group, self._deaths),
+                *(self._workers, work, chunk.number, chunk.references, group, self._deaths),
             )
-            self._in_flight.append((chunk, Background(call)))
+            self._in_flight.append((chunk, self._workers.background(call)))
             self._let_it_begin()
         while self._in_flight:
             self._commit_oldest()
@@ -235,9 +223,9 @@ class Extraction:
         self._record.images_per_second = round(processed / self._elapsed(), 1)
 
     def _let_it_begin(self) -> None:
-        """Wait until Spark has the newest chunk's job: it serves them in the order they come."""
+        """Wait until the workers have the newest chunk: they serve them in the order they come."""
         chunk, background = self._in_flight[-1]
-        while not is_submitted(self._spark, self._group(chunk)):
+        while not self._workers.is_submitted(self._group(chunk)):
             if background.wait(_SUBMISSION_SECONDS):
                 return
 
@@ -245,11 +233,11 @@ class Extraction:
         """End what is still under way after a failure; after a good run nothing is."""
         groups = [self._group(chunk) for chunk, _ in self._in_flight]
         for group in groups:
-            cancel(self._spark, group)
+            self._workers.cancel(group)
         for _, background in self._in_flight:
             background.join(_CANCEL_SECONDS)
-        # a session that goes on kills their workers a little later: till then they may write
-        wait_for_tasks(self._spark, groups, _KILL_SECONDS)
+        # a Spark that goes on kills their workers a little later: till then they may write
+        self._workers.wait(groups, _KILL_SECONDS)
 
     def _commit_oldest(self) -> None:
         chunk, background = self._in_flight[0]
@@ -332,8 +320,8 @@ class Extraction:
 
     def _shares_done(self) -> Iterator[tuple[Chunk, float]]:
         for chunk, _ in self._in_flight:
-            tasks = task_count(len(chunk.references), slots(self._spark))
-            yield chunk, min(1.0, tasks_done(self._spark, self._group(chunk)) / max(1, tasks))
+            tasks = task_count(len(chunk.references), self._workers.slots)
+            yield chunk, min(1.0, self._workers.tasks_done(self._group(chunk)) / max(1, tasks))
 
     def _group(self, chunk: Chunk) -> str:
         return f"{self._job.run}-{chunk.number}"

@@ -20,8 +20,8 @@ from featuremill.dataset.source_aliases import other_name
 from featuremill.errors import FeaturemillError, InputError
 from featuremill.pca.components import PCA
 from featuremill.report.gather import REPORT, write_report
-from featuremill.workers.memory import shortage
-from featuremill.workers.spark import spark_session
+from featuremill.workers.protocol import Opening
+from featuremill.workers.spark import spark_opening
 from featuremill.workflows.run.extraction import Extraction, too_many_rejects
 from featuremill.workflows.run.prepare import PreparedRun, prepare, write_network
 from featuremill.workflows.run.reduction import Reduction
@@ -70,7 +70,8 @@ def run(
         from there.
     """
     progress = progress or Progress()
-    return Run(prepare(config, progress, own_session=spark is None), progress).finish(spark)
+    job = prepare(config, progress, own_session=spark is None)
+    return Run(job, progress).finish(spark_opening(config.master, spark))
 
 
 class Run:
@@ -93,8 +94,14 @@ class Run:
         self._extraction = Extraction(job, self.record, progress)
         self._reduction = Reduction(job, self.record, progress)
 
-    def finish(self, spark: "SparkSession | None" = None) -> RunResult:
-        """Embed what is new, reduce, and write all outputs."""
+    def finish(self, opening: Opening) -> RunResult:
+        """Embed what is new, reduce, and write all outputs.
+
+        Parameters
+        ----------
+        opening : Opening
+            Of the workers, which are asked for only if there is work.
+        """
         with signals.deferred(), _held(self.job, self.record, self._progress):
             self._reduction.find_kept()
             self._warn_of_another_name()
@@ -102,7 +109,7 @@ class Run:
             pca = None if new else self._reduction.standing()
             stands = pca is not None
             if new or (self.job.config.reduce and not stands):
-                pca = self._work(spark, new=new)
+                pca = self._work(opening, new=new)
             with self.record.timed("write"):
                 self._write(pca, stands=stands)
             self.record.status = "finished"
@@ -124,20 +131,20 @@ class Run:
                 self._account()
         return new
 
-    def _work(self, spark: "SparkSession | None", *, new: bool) -> PCA | None:
+    def _work(self, opening: Opening, *, new: bool) -> PCA | None:
         """The part that needs workers; returns the PCA, if there is to be one."""
-        config, progress = self.job.config, self._progress
-        if spark is None:
-            progress.say(f"starting Spark on {config.master}{shortage(config.master)}")
-            progress.doing("starting Spark")
-        with spark_session(config.master, spark) as session:
+        progress = self._progress
+        if opening.starting:
+            progress.say(opening.starting)
+            progress.doing(opening.starting)
+        with opening.start() as workers:
             if new:
                 with self.record.timed("extract"):
-                    self._extraction.run(session)
+                    self._extraction.run(workers)
                     self._account()
             with self.record.timed("reduce"):
                 progress.doing("reducing the features")
-                return self._reduction.reduce(session)
+                return self._reduction.reduce(workers)
 
     def _write(self, pca: PCA | None, *, stands: bool) -> None:
         job = self.job

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from featuremill._utils.extras import require
 from featuremill._utils.progress import Progress
 from featuremill.config import RunConfig
 from featuremill.dataset.ledger import new_run_id
@@ -69,9 +70,11 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Prep
         _require_output(destination, source, _open(config, config.pca_from))
     spec = registry.get(config.model)
     config.check_components(spec.n_features)
+    if config.engine == "onnxruntime":
+        require("onnxruntime", "--engine onnxruntime")
     if own_session:
-        check_java()
         check_pyspark()
+        check_java()
         check_memory(config.master)
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,12 +23,9 @@ from featuremill.models.engines import (
 )
 from featuremill.models.network import BOUNDS
 from featuremill.storage.listing import Reference, pack, unpack
-from featuremill.workers.spark import Attempt, map_tasks, slots
+from featuremill.workers.protocol import Attempt, Workers
 from featuremill.workflows.run.dispatch import EmbeddingWork
 from featuremill.workflows.run.task import Picture, decode, fetch
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 SAMPLE_PER_SLOT = 2 * BATCH
 
@@ -140,7 +136,7 @@ def _timed(engine: Engine, pixels: Pixels) -> tuple[FeatureBatch, float]:
 
 
 def examine(
-    spark: "SparkSession", work: EmbeddingWork, wanted: str, sample: Sequence[Reference]
+    workers: Workers, work: EmbeddingWork, wanted: str, sample: Sequence[Reference]
 ) -> Verdict:
     """Decide the precision of a run.
 
@@ -159,9 +155,9 @@ def examine(
         If ``mixed`` or ``bf16`` was asked for and a worker refuses it, or ``mixed`` misses the
         contract on these images.
     """
-    count = slots(spark)
+    count = workers.slots
     payloads = [pack(sample[slot::count][:SAMPLE_PER_SLOT]) for slot in range(count)]
-    answers = [Answer(**json.loads(a)) for a in map_tasks(spark, payloads, Examine(work), "probe")]
+    answers = [Answer(**json.loads(a)) for a in workers.map(payloads, Examine(work), "probe")]
     smallest, compared = _evidence(answers)
     verdict = Verdict(
         precision=work.precision,

@@ -1,7 +1,7 @@
 """The PCA of a run: the one that stands, one fitted to all features, or one kept and extended."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress
@@ -13,11 +13,8 @@ from featuremill.pca import incremental, reduce, saved
 from featuremill.pca.components import PCA, Moments
 from featuremill.pca.drift import Beyond, Drift
 from featuremill.pca.incremental import KeptPca
-from featuremill.workers.spark import Background
+from featuremill.workers.protocol import Workers
 from featuremill.workflows.run.prepare import PreparedRun
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 class Reduction:
@@ -82,19 +79,19 @@ class Reduction:
         config = self._job.config
         return config.n_components or (DEFAULT_COMPONENTS if config.variance is None else None)
 
-    def reduce(self, spark: "SparkSession") -> PCA | None:
+    def reduce(self, workers: Workers) -> PCA | None:
         """Fit a PCA to all features, or extend the one that is kept; None where there is none."""
         if not self._job.config.reduce:
             return None
-        return self._fit(spark) if self._kept is None else self._extend(spark, self._kept)
+        return self._fit(workers) if self._kept is None else self._extend(workers, self._kept)
 
-    def _extend(self, spark: "SparkSession", kept: KeptPca) -> PCA:
+    def _extend(self, workers: Workers, kept: KeptPca) -> PCA:
         """Project what is new by the kept PCA, and tell how far it is from what that is of."""
         job = self._job
-        measure = partial(incremental.measure_drift, spark, job.destination, kept, job.model_id)
-        found: Drift | None = Background(measure).result()
-        extend = partial(incremental.extend, spark, job.destination, kept, job.model_id, job.run)
-        Background(extend).result()
+        measure = partial(incremental.measure_drift, workers, job.destination, kept, job.model_id)
+        found: Drift | None = workers.background(measure).result()
+        extend = partial(incremental.extend, workers, job.destination, kept, job.model_id, job.run)
+        workers.background(extend).result()
         self._progress.say(
             f"the PCA of run {kept.description['run']} is kept:"
             f" {plural(kept.pca.n_components_, 'component')},"
@@ -123,11 +120,12 @@ class Reduction:
         else:
             self._progress.say(f"drift: {found}")
 
-    def _fit(self, spark: "SparkSession") -> PCA | None:
+    def _fit(self, workers: Workers) -> PCA | None:
         job, config = self._job, self._job.config
         rows = reduce.RowSelection(job.model_id)
-        sums = partial(reduce.compute_moments, spark, job.destination, rows, job.network.n_features)
-        moments: Moments = Background(sums).result()
+        n_features = job.network.n_features
+        sums = partial(reduce.compute_moments, workers, job.destination, rows, n_features)
+        moments: Moments = workers.background(sums).result()
         if moments.n < 2:
             self._warn(f"no PCA: it needs 2 images with features, there are {moments.n}")
             return None
@@ -145,7 +143,8 @@ class Reduction:
                 f"{plural(pca.n_components_, 'component')} instead of"
                 f" {pca.n_components_requested_}: {plural(moments.n, 'image')} hold no more"
             )
-        Background(partial(reduce.project, spark, job.destination, rows, pca, job.run)).result()
+        project = partial(reduce.project, workers, job.destination, rows, pca, job.run)
+        workers.background(project).result()
         held = pca.description()["variance_held"]
         hold = "holds" if pca.n_components_ == 1 else "hold"
         components = plural(pca.n_components_, "component")
