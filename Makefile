@@ -29,7 +29,7 @@ help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job on it, say where the report is
-	@$(with_java) .venv/bin/featuremill run demo/images demo/out \
+	@.venv/bin/featuremill run demo/images demo/out \
 		--model embedded --components 20
 
 test: lint lint-cloud .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5

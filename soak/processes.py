@@ -10,6 +10,7 @@ import psutil
 GONE_AFTER_SECONDS = 60.0
 """What a killed run leaves behind has to end by itself within this time."""
 
+_LOCAL_WORKER = "featuremill.workers.process"
 _POLL_SECONDS = 0.05
 
 
@@ -32,21 +33,23 @@ def executors(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [each for each in processes if "CoarseGrainedExecutorBackend" in _command(each)]
 
 
-def python(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The Python processes that Spark started."""
-    return [each for each in processes if "pyspark.daemon" in _command(each)]
-
-
 def daemons(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """The Python processes from which Spark forks its workers."""
-    pids = {each.pid for each in python(processes)}
-    return [each for each in python(processes) if _parent(each) not in pids]
+    pids = {each.pid for each in _pythons(processes)}
+    return [each for each in _pythons(processes) if _parent(each) not in pids]
 
 
 def workers(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The Python processes that run tasks."""
-    pids = {each.pid for each in python(processes)}
-    return [each for each in python(processes) if _parent(each) in pids]
+    """The Python processes that run tasks: Spark's, or those of a run without Spark."""
+    processes = list(processes)
+    pids = {each.pid for each in _pythons(processes)}
+    of_spark = [each for each in _pythons(processes) if _parent(each) in pids]
+    return of_spark + [each for each in processes if _LOCAL_WORKER in _command(each)]
+
+
+def _pythons(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The Python processes that Spark started."""
+    return [each for each in processes if "pyspark.daemon" in _command(each)]
 
 
 def strike(process: psutil.Process, number: int = signal.SIGKILL) -> bool:

@@ -3,11 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from featuremill import RunConfig
+    from featuremill.workflows.run.pipeline import RunResult
 
 # A busy machine is no defect: a test that hangs is ended by its timeout.
 settings.register_profile("patient", deadline=None)
@@ -17,7 +22,9 @@ settings.load_profile("patient")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what starts Java or a browser."""
     for item in items:
-        if {"spark", "chromium"}.intersection(getattr(item, "fixturenames", ())):
+        on = getattr(item, "callspec", None)
+        names = {*getattr(item, "fixturenames", ()), on and on.params.get("workers")}
+        if {"spark", "chromium"} & names:
             item.add_marker("slow")
 
 
@@ -101,6 +108,38 @@ def spark() -> Iterator[SharedSpark]:
     yield shared
     SharedSpark.of_all_tests = None
     shared.stop()
+
+
+@dataclass(frozen=True)
+class WorkersOfATest:
+    """One kind of workers: processes of this machine, or the Spark of all tests."""
+
+    spark: SharedSpark | None
+
+    @property
+    def words(self) -> list[str]:
+        """How the command line asks for two of them."""
+        return ["--master", "local[2]"] if self.spark else ["--workers", "2"]
+
+    def run(self, config: "RunConfig") -> "RunResult":
+        """Run with two of them."""
+        from featuremill.workflows.run.pipeline import run
+
+        if self.spark:
+            return run(config, spark=self.spark)  # type: ignore[arg-type]
+        return run(replace(config, workers=2))
+
+    def lend(self, file: str) -> None:
+        """Let them import a module of the tests; processes import from where this one does."""
+        if self.spark:
+            self.spark.sparkContext.addPyFile(file)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", params=["local", "spark"])
+def workers(request: pytest.FixtureRequest) -> WorkersOfATest:
+    """Workers of each kind, for what has to hold with both."""
+    on_spark = request.param == "spark"
+    return WorkersOfATest(request.getfixturevalue("spark") if on_spark else None)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from featuremill import RejectLimit
 from featuremill._utils import paths
 from featuremill.errors import TooManyRejectsError
 from featuremill.workflows.run.dispatch import EmbeddingWork
-from featuremill.workflows.run.pipeline import RunResult, run
+from featuremill.workflows.run.pipeline import RunResult
 from outputs import features, offline, uncommitted
 
 pytestmark = pytest.mark.slow
@@ -35,10 +35,10 @@ def corpus(tmp_path_factory) -> tuple[Path, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def result(spark, corpus, tmp_path_factory) -> RunResult:
+def result(workers, corpus, tmp_path_factory) -> RunResult:
     folder, _ = corpus
     dest = tmp_path_factory.mktemp("nasty") / "results"
-    return run(offline(folder, dest, max_rejects=ANY_NUMBER), spark=spark)
+    return workers.run(offline(folder, dest, max_rejects=ANY_NUMBER))
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,12 @@ def test_the_list_of_rejects_is_for_people(result, rows):
         assert (listed[path]["stage"], listed[path]["reason"]) == (row["stage"], row["reason"])
 
 
-def test_running_again_tries_only_what_may_have_changed(spark, result, corpus, rows):
+def test_running_again_tries_only_what_may_have_changed(workers, result, corpus, rows):
     folder, expected = corpus
     stages = list(expected.values())
-    again = run(
-        offline(folder, Path(result.destination), max_rejects=ANY_NUMBER, reduce=False),
-        spark=spark,
-    ).record.ledger
+    dest = Path(result.destination)
+    config = offline(folder, dest, max_rejects=ANY_NUMBER, reduce=False)
+    again = workers.run(config).record.ledger
     retried = stages.count("list") + stages.count("fetch") + stages.count("limit")
     assert again.embedded == 0
     assert again.rejected == retried
@@ -119,9 +118,9 @@ def twenty(tmp_path) -> Path:
 
 
 @pytest.fixture
-def workers_use(spark, monkeypatch) -> Callable[[Callable[..., EmbeddingWork]], None]:
+def workers_use(workers, monkeypatch) -> Callable[[Callable[..., EmbeddingWork]], None]:
     """Lets the workers do other work than they should."""
-    spark.sparkContext.addPyFile(poison.__file__)
+    workers.lend(poison.__file__)
 
     def use(work: Callable[..., EmbeddingWork]) -> None:
         monkeypatch.setattr("featuremill.workflows.run.extraction.EmbeddingWork", work)
@@ -153,14 +152,14 @@ def only(poisonous: Path, reason: str) -> dict[str, str | None]:
     ],
 )
 def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
-    spark, twenty, tmp_path, workers_use, decoder, reason
+    workers, twenty, tmp_path, workers_use, decoder, reason
 ):
     poisonous = twenty / "05.jpg"
     poisonous.write_bytes(poisonous.read_bytes() + poison.POISON)
     workers_use(partial(EmbeddingWork, decoder=decoder))
     dest = tmp_path / "results"
 
-    result = run(offline(twenty, dest, reduce=False, image_timeout=2.0), spark=spark)
+    result = workers.run(offline(twenty, dest, reduce=False, image_timeout=2.0))
 
     assert outcomes(dest) == only(poisonous, reason)
     assert (result.record.ledger.embedded, result.record.ledger.rejected) == (19, 1)
@@ -168,7 +167,7 @@ def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(
 
 
 @pytest.mark.spark35
-def test_an_image_on_which_the_worker_dies_is_found_by_halving(spark, tmp_path, workers_use):
+def test_an_image_on_which_the_worker_dies_is_found_by_halving(workers, tmp_path, workers_use):
     source, dest = tmp_path / "pictures", tmp_path / "results"
     source.mkdir()
     (source / "plain.jpg").write_bytes(encoded("JPEG"))
@@ -177,7 +176,7 @@ def test_an_image_on_which_the_worker_dies_is_found_by_halving(spark, tmp_path, 
     workers_use(poison.DeadlyWork)
 
     config = offline(source, dest, reduce=False, max_rejects=ANY_NUMBER)
-    result = run(config, spark=spark)
+    result = workers.run(config)
 
     assert outcomes(dest) == only(poisonous, "worker: the worker died on this image")
     assert result.record.rejects == {"worker: the worker died on this image": 1}
@@ -187,26 +186,26 @@ def test_an_image_on_which_the_worker_dies_is_found_by_halving(spark, tmp_path, 
 # How many are too many
 
 
-def test_too_many_rejects_fail_the_run_after_everything_is_written(spark, twenty, tmp_path):
+def test_too_many_rejects_fail_the_run_after_everything_is_written(workers, twenty, tmp_path):
     for name in ("03.jpg", "11.jpg"):
         (twenty / name).write_bytes(b"spoilt")
     dest = tmp_path / "results"
 
     with pytest.raises(TooManyRejectsError, match=r"2 of 20 images .* is 5%"):
-        run(offline(twenty, dest), spark=spark)
+        workers.run(offline(twenty, dest))
 
     assert len(features(dest)) == 20
     assert {path.name for path in dest.iterdir()} >= {"reduced", "csv", "report.html"}
     assert (dest / "rejects.csv").read_text().count("\n") == 3
 
 
-def test_a_number_of_rejects_is_allowed_and_no_more(spark, twenty, tmp_path):
+def test_a_number_of_rejects_is_allowed_and_no_more(workers, twenty, tmp_path):
     (twenty / "03.jpg").write_bytes(b"spoilt")
     dest = tmp_path / "results"
     allowed = offline(twenty, dest, reduce=False, max_rejects=RejectLimit(count=1))
-    assert run(allowed, spark=spark).record.ledger.rejected == 1
+    assert workers.run(allowed).record.ledger.rejected == 1
 
     (twenty / "11.jpg").write_bytes(b"spoilt")
     (twenty / "12.jpg").write_bytes(b"spoilt")
     with pytest.raises(TooManyRejectsError, match="3 of 20"):
-        run(allowed, spark=spark)
+        workers.run(allowed)

@@ -148,10 +148,11 @@ def test_a_misspelt_model_is_answered_with_the_right_name():
 
 
 def assert_refused(result: Result, problem: str, remedy: str) -> None:
-    """Exit code 2, and two lines: what is wrong, and what to do."""
+    """Exit code 2, and after what went on two lines: what is wrong, and what to do."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
-    first, _, rest = result.stderr.partition("\n")
+    said = re.sub(r"(?m)^ *[\d.]+ s  .*\n", "", result.stderr)
+    first, _, rest = said.partition("\n")
     assert first.startswith("error: ")
     assert problem in first
     assert remedy in rest
@@ -254,7 +255,7 @@ def test_a_destination_with_features_of_another_model(spark, source, tmp_path):
 def test_a_machine_without_java(source, tmp_path, monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "")
-    refused = featuremill("run", source, tmp_path / "results", *OFFLINE)
+    refused = featuremill("run", source, tmp_path / "results", *OFFLINE, "--master", "local[*]")
     assert_refused(refused, "no Java was found", "openjdk-17-jre-headless")
     assert not (tmp_path / "results").exists()
 
@@ -265,7 +266,7 @@ def test_a_java_too_old_for_spark(source, tmp_path, monkeypatch):
     java.write_text("""#!/bin/sh\necho 'openjdk version "11.0.2" 2019-01-15' >&2\n""")
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
-    refused = featuremill("run", source, tmp_path / "results", *OFFLINE)
+    refused = featuremill("run", source, tmp_path / "results", *OFFLINE, "--master", "local[*]")
     assert_refused(refused, "is Java 11, Spark needs 17 to 21", "openjdk-17-jre-headless")
     assert not (tmp_path / "results").exists()
 

@@ -48,6 +48,12 @@ def config(**options) -> RunConfig:
         ({"image_timeout": math.nan}, "--image-timeout is nan, it must be", "default is 60"),
         ({"master": "nonsense"}, "--master is 'nonsense'", "local[2]"),
         ({"master": "local[0]"}, "--master is 'local[0]'", "local[2]"),
+        ({"workers": 0}, "--workers is 0, it must be at least 1", "Leave --workers out"),
+        (
+            {"workers": 2, "master": "local[2]"},
+            "--master local[2] and --workers 2 were both given",
+            "Give one of them",
+        ),
         ({"classes": "apple"}, "classes is the text 'apple'", "Give a tuple"),
         ({"n_components": 2.5}, "n_components is 2.5", "Give a number"),
         ({"master": "sc://host"}, "--master is sc://host: Spark Connect", "local[*]"),

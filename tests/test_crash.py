@@ -44,10 +44,10 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(spark, source, tmp_path_factory) -> pd.DataFrame:
+def undisturbed(source, tmp_path_factory) -> pd.DataFrame:
     """The features table of a run that nothing happened to."""
     dest = tmp_path_factory.mktemp("undisturbed") / "results"
-    run(offline(source, dest, reduce=False), spark=spark)
+    run(offline(source, dest, reduce=False, workers=2))
     return features(dest)
 
 
@@ -69,16 +69,16 @@ def assert_as_undisturbed(dest: Path, undisturbed: pd.DataFrame) -> None:
     assert list(dest.glob("run.lock*")) == []
 
 
-def struck(source: Path, dest: Path, *strikes: Strike, cluster=None) -> Outcome:
+def struck(source: Path, dest: Path, words: list[str], *strikes: Strike, cluster=None) -> Outcome:
     """A run from the command line, struck when the moments come, as far as they come."""
     arguments = [str(CHUNK), "run", source, dest, "--model", "embedded", "--precision", "fp32"]
-    arguments += ["--no-reduce", *(["--master", cluster.master] if cluster else [])]
+    arguments += ["--no-reduce", *words]
     return trial.run(list(map(str, arguments)), dest, strikes, random.Random(1), cluster=cluster)
 
 
-def killed(source: Path, dest: Path, *strikes: Strike, cluster=None) -> Outcome:
+def killed(source: Path, dest: Path, words: list[str], *strikes: Strike) -> Outcome:
     """A run from the command line, struck when the moments come, and they all come."""
-    outcome = struck(source, dest, *strikes, cluster=cluster)
+    outcome = struck(source, dest, words, *strikes)
     assert outcome.done == list(strikes), outcome.said
     assert processes.left(outcome.processes) == []
     return outcome
@@ -88,10 +88,12 @@ def killed(source: Path, dest: Path, *strikes: Strike, cluster=None) -> Outcome:
 
 
 def test_a_killed_driver_costs_at_most_the_two_chunks_in_flight(
-    spark, source, undisturbed, tmp_path
+    workers, source, undisturbed, tmp_path
 ):
     dest = tmp_path / "results"
-    outcome = killed(source, dest, Strike("kill the driver", Moment(FIRST_COMMITS, 4)))
+    outcome = killed(
+        source, dest, workers.words, Strike("kill the driver", Moment(FIRST_COMMITS, 4))
+    )
     assert outcome.code == -9
     committed = len(features(dest))
     in_vain = sum(pq.read_metadata(dest / name).num_rows for name in uncommitted(dest))
@@ -100,39 +102,42 @@ def test_a_killed_driver_costs_at_most_the_two_chunks_in_flight(
     # as one leaves that is killed while it writes the report
     (dest / ".report.html.0123456789abcdef.tmp").write_bytes(b"half of")
 
-    ledger = run(offline(source, dest, reduce=False), spark=spark).record.ledger
+    ledger = workers.run(offline(source, dest, reduce=False)).record.ledger
 
     assert (ledger.already_done, ledger.embedded) == (committed, 112 - committed)
     assert_as_undisturbed(dest, undisturbed)
 
 
 def test_without_its_java_a_run_ends_with_a_message_and_goes_on_next_time(
-    spark, source, undisturbed, tmp_path
+    source, undisturbed, tmp_path
 ):
     dest = tmp_path / "results"
-    outcome = killed(source, dest, Strike("kill Java", Moment(SOME_FILE, 5)))
+    outcome = killed(
+        source, dest, ["--master", "local[2]"], Strike("kill Java", Moment(SOME_FILE, 5))
+    )
     assert outcome.code == 1
     assert "Spark's Java process died" in outcome.said
     assert "the same command goes on" in outcome.said
     assert "Traceback" not in outcome.said
     assert uncommitted(dest) == set()
 
-    run(offline(source, dest, reduce=False), spark=spark)
+    # what was begun on Spark goes on without it
+    run(offline(source, dest, reduce=False, workers=2))
 
     assert_as_undisturbed(dest, undisturbed)
 
 
 def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_next_time(
-    spark, source, undisturbed, tmp_path
+    workers, source, undisturbed, tmp_path
 ):
     dest = tmp_path / "results"
     again = Strike(CTRL_C, Moment("", 0, 20))
-    outcome = killed(source, dest, Strike(CTRL_C, Moment(FIRST_COMMITS, 2)), again)
+    outcome = killed(source, dest, workers.words, Strike(CTRL_C, Moment(FIRST_COMMITS, 2)), again)
     assert outcome.code == 130
     assert "interrupted. What was committed is kept: the same command goes on" in outcome.said
     assert "Traceback" not in outcome.said
 
-    run(offline(source, dest, reduce=False), spark=spark)
+    workers.run(offline(source, dest, reduce=False))
 
     assert_as_undisturbed(dest, undisturbed)
 
@@ -140,7 +145,7 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_next_time(
 # Parts of a run that are killed
 
 
-def test_workers_killed_again_and_again_cost_nothing(spark, source, undisturbed, tmp_path):
+def test_workers_killed_again_and_again_cost_nothing(workers, source, undisturbed, tmp_path):
     dest = tmp_path / "results"
     struck = []
 
@@ -149,7 +154,7 @@ def test_workers_killed_again_and_again_cost_nothing(spark, source, undisturbed,
         struck.append(processes.strike(random.Random(len(struck)).choice(found)))
 
     with meanwhile(dest, *[(Moment(SOME_FILE, n), kill_one) for n in (1, 4, 7)]):
-        record = run(offline(source, dest, n_components=3), spark=spark).record
+        record = workers.run(offline(source, dest, n_components=3)).record
 
     assert struck == [True] * 3
     assert (record.status, record.ledger.embedded) == ("finished", 112)
@@ -170,7 +175,7 @@ def test_a_cluster_that_tries_slow_tasks_twice_and_loses_an_executor_loses_no_im
     for attempt in range(3):
         dest = tmp_path / f"results-{attempt}"
         with standalone_cluster() as cluster:
-            outcome = struck(source, dest, *strikes, cluster=cluster)
+            outcome = struck(source, dest, ["--master", cluster.master], *strikes, cluster=cluster)
         assert outcome.code == 0, outcome.said
         assert_as_undisturbed(dest, undisturbed)
         if outcome.done == list(strikes):
@@ -198,14 +203,15 @@ def disk(request, tmp_path) -> Iterator[tuple[Path, Callable[[], object], Callab
 
 
 def limit_files(size: int) -> None:
-    """Let Spark's Python processes write no file beyond a size."""
-    for process in processes.python(psutil.Process().children(recursive=True)):
+    """Let the workers write no file beyond a size, nor those that come after them."""
+    found = psutil.Process().children(recursive=True)
+    for process in [*processes.daemons(found), *processes.workers(found)]:
         _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
 def test_a_disk_that_fails_half_way_ends_the_run_and_the_next_one_goes_on(
-    spark, source, undisturbed, disk
+    workers, source, undisturbed, disk
 ):
     folder, make_fail, repair = disk
     dest = folder / "results"
@@ -213,13 +219,13 @@ def test_a_disk_that_fails_half_way_ends_the_run_and_the_next_one_goes_on(
         meanwhile(dest, (Moment(FIRST_COMMITS, 2), make_fail)),
         pytest.raises(FeaturemillError) as failure,
     ):
-        run(offline(source, dest, reduce=False), spark=spark)
+        workers.run(offline(source, dest, reduce=False))
     assert "cannot write" in failure.value.problem or "could not be committed" in str(failure.value)
     repair()
     committed = len(features(dest))
     assert committed >= CHUNK
 
-    ledger = run(offline(source, dest, reduce=False), spark=spark).record.ledger
+    ledger = workers.run(offline(source, dest, reduce=False)).record.ledger
 
     assert (ledger.already_done, ledger.embedded) == (committed, 112 - committed)
     assert_as_undisturbed(dest, undisturbed)

@@ -17,7 +17,6 @@ from featuremill.images.sandbox import Decoder
 from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import Decoding, most_excess
 from featuremill.workflows.run.dispatch import EmbeddingWork
-from featuremill.workflows.run.pipeline import run
 from featuremill.workflows.run.task import Raw, decode
 from outputs import features, offline
 
@@ -78,14 +77,14 @@ def test_a_run_stops_where_all_tasks_together_took_more():
     assert most_excess(60) == 600
 
 
-def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypatch):
+def test_hanging_images_end_a_run_and_the_next_goes_on(workers, tmp_path, monkeypatch):
     """Each stays below what one image may take; together they would take the night."""
     source, dest = tmp_path / "pictures", tmp_path / "results"
     source.mkdir()
     for number in range(12):
         data = encoded("JPEG", picture().rotate(20 * number))
         (source / f"{number:02}.jpg").write_bytes(data + poison.POISON * (number > 1))
-    spark.sparkContext.addPyFile(poison.__file__)
+    workers.lend(poison.__file__)
     monkeypatch.setattr(
         "featuremill.workflows.run.extraction.EmbeddingWork",
         partial(EmbeddingWork, decoder="poison:hang"),
@@ -93,14 +92,14 @@ def test_hanging_images_end_a_run_and_the_next_goes_on(spark, tmp_path, monkeypa
     monkeypatch.setattr("featuremill.workflows.run.decoder_time._TIMEOUTS", 0)
     config = offline(source, dest, reduce=False, image_timeout=1.5, max_rejects="100%")
     with pytest.raises(WorkerError, match="longer to decode"):
-        run(config, spark=spark)
+        workers.run(config)
     assert 0 < len(features(dest)) < 12
     monkeypatch.setattr("featuremill.workflows.run.decoder_time._TIMEOUTS", 1_000)
-    run(config, spark=spark)
+    workers.run(config)
     assert len(features(dest)) == 12
 
 
-def test_a_run_warns_of_images_without_contrast(spark, tmp_path):
+def test_a_run_warns_of_images_without_contrast(workers, tmp_path):
     source, dest = tmp_path / "pictures", tmp_path / "results"
     source.mkdir()
     for number in range(6):
@@ -109,7 +108,7 @@ def test_a_run_warns_of_images_without_contrast(spark, tmp_path):
     dark = np.asarray(picture("L")).astype(np.uint16)
     (source / "dark.png").write_bytes(encoded("PNG", Image.fromarray(dark * 8)))
 
-    record = run(offline(source, dest, reduce=False), spark=spark).record
+    record = workers.run(offline(source, dest, reduce=False)).record
     [warning] = [text for text in record.warnings if "sixteenth" in text]
     assert warning.startswith("2 of 8 images use under a sixteenth of the range")
     # so that none need be erased from the records of runs

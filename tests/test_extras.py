@@ -108,7 +108,7 @@ def test_a_command_that_lacks_its_extra_says_in_one_line_how_to_have_it(
     before = set(tmp_path.iterdir())
     shown = without(modules_of(extra), COMMAND, *arguments, folder=tmp_path)
     assert shown.returncode == 2, shown.stderr
-    problem, remedy = shown.stderr.splitlines()
+    *_, problem, remedy = shown.stderr.splitlines()
     assert problem.startswith("error: ")
     assert what in problem
     assert remedy == f"  Install the extra {extra!r}: {install_command(extra)}"

@@ -29,7 +29,6 @@ from featuremill.storage import open_store
 from featuremill.storage.base import LOOP
 from featuremill.workflows.check import CheckConfig, check
 from featuremill.workflows.run.dispatch import EmbeddingWork
-from featuremill.workflows.run.pipeline import run
 from made_results import MadeResult
 from outputs import everything_in, features, offline
 from soak.costly import COSTLY
@@ -201,8 +200,8 @@ SCRIPT = "<script>alert(1)<"
 
 
 @pytest.fixture
-def workers_die_on_poison(spark, monkeypatch):
-    spark.sparkContext.addPyFile(poison.__file__)
+def workers_die_on_poison(workers, monkeypatch):
+    workers.lend(poison.__file__)
     monkeypatch.setattr(
         "featuremill.workflows.run.extraction.EmbeddingWork",
         partial(EmbeddingWork, decoder="poison:segfault"),
@@ -227,11 +226,11 @@ def hostile(tmp_path) -> Path:
     return source
 
 
-def test_a_source_that_means_harm_does_none(spark, hostile, workers_die_on_poison):
+def test_a_source_that_means_harm_does_none(workers, hostile, workers_die_on_poison):
     dest = hostile.parent / "out"
     before = everything_in(hostile)
-    result = run(
-        offline(hostile, dest, n_components=2, max_rejects="100%", image_timeout=5), spark=spark
+    result = workers.run(
+        offline(hostile, dest, n_components=2, max_rejects="100%", image_timeout=5)
     )
 
     assert everything_in(hostile) == before
@@ -260,12 +259,12 @@ def test_a_source_that_means_harm_does_none(spark, hostile, workers_die_on_poiso
 
 @pytest.mark.spark35
 def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
-    spark, hostile, workers_die_on_poison
+    workers, hostile, workers_die_on_poison
 ):
     dest = hostile.parent / "out"
     config = offline(hostile, dest, reduce=False, max_rejects="100%", max_worker_deaths=0)
     with pytest.raises(WorkerError, match=r"died \d times, --max-worker-deaths is 0") as stopped:
-        run(config, spark=spark)
+        workers.run(config)
     assert "the same command goes on from there" in stopped.value.remedy
     assert len(features(dest)) > 0
 

@@ -419,7 +419,7 @@ def test_a_model_of_another_name_is_refused_before_its_weights_are_fetched(
     monkeypatch.setattr("featuremill.models.registry.load", lambda *_: pytest.fail("loaded"))
     config = RunConfig(str(source), growing.store.url, model="mobilenetv2", **options)
     with pytest.raises(DestinationError, match="of embedded, not of mobilenetv2") as refused:
-        prepare(config, Progress(), own_session=False)
+        prepare(config, Progress())
     assert remedy in refused.value.remedy
 
 

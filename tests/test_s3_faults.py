@@ -33,12 +33,12 @@ from featuremill.errors import SourceError, StorageError
 from featuremill.storage import Store, open_store, s3_clients
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.s3 import S3Store
-from featuremill.workflows.run.pipeline import RunResult, run
+from featuremill.workflows.run.pipeline import RunResult
 from outputs import MODEL
 from stand_in import REGION, maker_of_buckets, s3_server
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from conftest import WorkersOfATest
 
 CONTENT = bytes(range(256)) * 16
 PLAIN, ODD = "in/a b+c%é.jpg", "in/a//b.jpg"
@@ -586,9 +586,9 @@ def many_pictures(new_bucket: Callable[[], str], client: Any, pictures: Path) ->
     return bucket
 
 
-def embedded(source: str, destination: str, endpoint: str, spark: "SparkSession") -> RunResult:
+def embedded(source: str, destination: str, endpoint: str, workers: "WorkersOfATest") -> RunResult:
     options = {"reduce": False, "model": MODEL, "precision": "fp32", "endpoint_url": endpoint}
-    return run(RunConfig(source, destination, **options), spark=spark)  # type: ignore[arg-type]
+    return workers.run(RunConfig(source, destination, **options))  # type: ignore[arg-type]
 
 
 def rows(destination: Store) -> dict[str, tuple[str, list[float]]]:
@@ -612,10 +612,10 @@ class TestARun:
         server: str,
         proxy: FaultyServer,
         tmp_path: Path,
-        spark: "SparkSession",
+        workers: "WorkersOfATest",
     ) -> None:
         source, folder = f"s3://{many_pictures}/pictures", str(tmp_path / "undisturbed")
-        assert embedded(source, folder, server, spark).record.ledger.embedded == 300
+        assert embedded(source, folder, server, workers).record.ledger.embedded == 300
         expected = rows(open_store(folder))
         gone, changed, other = sorted(expected)[7], sorted(expected)[77], sorted(expected)[78]
         proxy.plan(
@@ -630,7 +630,7 @@ class TestARun:
             Fault("reset", "PUT", "_delta_log|run.lock", first=1, arrives=True),
             seed=7,
         )
-        result = embedded(source, f"s3://{many_pictures}/out", proxy.url, spark)
+        result = embedded(source, f"s3://{many_pictures}/out", proxy.url, workers)
         assert {"answer", "reset", "cut", "short", "other"} <= set(proxy.faults())
         ledger = result.record.ledger
         assert result.record.rejects == {"fetch: gone since it was listed": 1}
@@ -645,10 +645,10 @@ class TestARun:
             np.testing.assert_allclose(found[path][1], features, atol=1e-5)
 
     def test_in_which_nothing_may_be_read_stops_before_it_rejects_everything(
-        self, many_pictures: str, proxy: FaultyServer, tmp_path: Path, spark: "SparkSession"
+        self, many_pictures: str, proxy: FaultyServer, tmp_path: Path, workers: "WorkersOfATest"
     ) -> None:
         source = f"s3://{many_pictures}/pictures"
         proxy.plan(Fault("answer", name="pictures/", status=403, code="AccessDenied"))
         with pytest.raises(StorageError, match=r"none of .* AccessDenied.*\n.*s3:GetObject"):
-            embedded(source, str(tmp_path / "out"), proxy.url, spark)
+            embedded(source, str(tmp_path / "out"), proxy.url, workers)
         assert not list(tmp_path.rglob("*.parquet"))

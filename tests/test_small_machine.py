@@ -14,6 +14,8 @@ from featuremill.errors import ConfigError
 from featuremill.images.decode import Decoded, Limits
 from featuremill.images.sandbox import InChild
 from featuremill.workers import memory as sizing
+from featuremill.workers.local import LocalWorkers
+from featuremill.workers.memory import PROCESSES
 from featuremill.workers.protocol import Attempt
 from featuremill.workers.spark import SparkWorkers
 
@@ -75,6 +77,14 @@ def test_every_core_is_taken_that_the_memory_is_enough_for(
     assert sizing.local_tasks("spark://host:7077") is None
 
 
+def test_without_java_more_processes_fit(this_machine: Callable[[int, int], None]) -> None:
+    this_machine(16, 3_000_000_000)
+    assert PROCESSES.tasks() > sizing.local_tasks("local[*]")
+    assert f"{PROCESSES.tasks()} of 16 cores" in PROCESSES.shortage(PROCESSES.tasks())
+    this_machine(2, 500_000_000)
+    assert PROCESSES.tasks() == 1
+
+
 def test_java_gets_less_on_a_small_machine_and_its_default_on_others(
     this_machine: Callable[[int, int], None],
 ) -> None:
@@ -128,10 +138,12 @@ def score_as_pixels(data: bytes, limits: Limits, target: object) -> Decoded:
 
 
 @ONLY_LINUX
-def test_without_memory_a_decoder_dies_first_then_a_worker_and_not_the_driver(spark) -> None:
-    spark.sparkContext.addPyFile(__file__)
+def test_without_memory_a_decoder_dies_first_then_a_worker_and_not_the_driver(workers) -> None:
+    workers.lend(__file__)
     driver = int(OWN_SCORE.read_text())
-    [worker] = map(int, SparkWorkers(spark).map([b""], own_score, "score"))
+    with LocalWorkers(1) as here:
+        them = SparkWorkers(workers.spark) if workers.spark else here
+        [worker] = map(int, them.map([b""], own_score, "score"))
     with InChild(Limits(), decoder=f"{__name__}:score_as_pixels") as decoder:
         child = decoder.decode(b"").height
     assert driver < worker < child
@@ -140,7 +152,13 @@ def test_without_memory_a_decoder_dies_first_then_a_worker_and_not_the_driver(sp
 # The whole job
 
 
-def test_a_run_of_500_images_fits_into_2_gb(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "enough"),
+    [(["--workers", "2"], 1_400_000_000), (["--master", "local[2]"], 2_000_000_000)],
+)
+def test_a_run_of_500_images_fits_into_2_gb_and_less_without_java(
+    pictures: Path, tmp_path: Path, words: list[str], enough: int
+) -> None:
     from benchmarks.measure import run_measured
 
     source = tmp_path / "pictures"
@@ -150,7 +168,7 @@ def test_a_run_of_500_images_fits_into_2_gb(pictures: Path, tmp_path: Path) -> N
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(picture, copy)
     command = [Path(sys.executable).parent / "featuremill", "run", source, tmp_path / "out"]
-    options = ["--model", "embedded", "--master", "local[2]"]
+    options = ["--model", "embedded", *words]
     measured = run_measured([*command, *options], samples_per_second=4)
     assert "540 embedded + 0 rejected" in measured.output
-    assert measured.peak_bytes < 2_000_000_000
+    assert measured.peak_bytes < enough

@@ -109,13 +109,14 @@ def running(destination: Path, name: str) -> Iterator[Run]:
         run.kill()
 
 
+@pytest.mark.parametrize("words", [["--workers", "1"], ["--master", "local[1]"]])
 def test_of_two_runs_started_together_one_works_and_the_other_is_told_who_holds_it(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, words: list[str]
 ) -> None:
     destination = tmp_path / "results"
     start = "from featuremill.cli import main; main()"
     command = [sys.executable, "-c", start, "run", str(pictures), str(destination)]
-    command += ["--model", MODEL, "--precision", "fp32", "--no-reduce", "--master", "local[1]"]
+    command += ["--model", MODEL, "--precision", "fp32", "--no-reduce", *words]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

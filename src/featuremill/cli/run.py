@@ -34,10 +34,14 @@ def run(spark: Any, /, **options: Any) -> None:
       featuremill run s3://fruits/training s3://fruits/results --variance 0.9
     """
     from featuremill.cli.console import ConsoleProgress
-    from featuremill.workflows.run.pipeline import run as run_pipeline
 
+    config = run_config(**options)
     with ConsoleProgress() as progress:
-        result = run_pipeline(run_config(**options), spark=spark, progress=progress)
+        progress.say(f"reading {config.source}, writing {config.destination}")
+        progress.doing("loading the libraries")
+        from featuremill.workflows.run.pipeline import run as run_pipeline
+
+        result = run_pipeline(config, spark=spark, progress=progress)
     print_result(result)
 
 
@@ -67,10 +71,14 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
       featuremill estimate photos --sample 4000 --precision fp32 --json
     """
     from featuremill.cli.console import ConsoleProgress
-    from featuremill.workflows.estimate.measure import estimate as predict
 
+    config = run_config(destination="", **options)
     with ConsoleProgress() as progress:
-        predicted = predict(run_config(destination="", **options), sample=sample, progress=progress)
+        progress.say(f"reading {config.source}")
+        progress.doing("loading the libraries")
+        from featuremill.workflows.estimate.measure import estimate as predict
+
+        predicted = predict(config, sample=sample, progress=progress)
     if as_json:
         click.echo(json.dumps(asdict(predicted)))
     else:
@@ -162,9 +170,12 @@ def transform(spark: Any, /, source: str, destination: str, output: str, **optio
       featuremill transform s3://fruits/test s3://fruits/results -o s3://fruits/test-results
     """
     from featuremill.cli.console import ConsoleProgress
-    from featuremill.workflows.transform import transform as run_transform
 
     with ConsoleProgress() as progress:
+        progress.say(f"reading {source}, writing {output}")
+        progress.doing("loading the libraries")
+        from featuremill.workflows.transform import transform as run_transform
+
         result = run_transform(
             source,
             destination,

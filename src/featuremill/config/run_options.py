@@ -164,10 +164,20 @@ class RunConfig:
         metavar="N",
         bound=at_least(0, "The default is 100."),
     )
-    master: str = _option(
-        "local[*]",
+    workers: int | None = _option(
+        None,
+        "--workers",
+        "Processes of this machine to work with.  [default: one for each core, or as many as fit"
+        " the memory]",
+        kind=int,
+        metavar="N",
+        bound=Bound("at least 1", lambda count: count >= 1, "Leave --workers out for the default."),
+        not_on_cluster="Leave it out: the cluster's own Spark is used.",
+    )
+    master: str | None = _option(
+        None,
         "--master",
-        "Spark master; local[*] runs a task for each core, or as many as fit the memory.",
+        "Work on Spark, which needs Java: local[*], local[2], spark://host:7077 or yarn.",
         not_on_cluster="Leave it out: the cluster's own Spark is used.",
     )
     endpoint_url: str | None = _option(
@@ -257,6 +267,14 @@ class RunConfig:
                 )
 
     def _check_master(self) -> None:
+        if self.master is None:
+            return
+        if self.workers is not None:
+            raise ConfigError(
+                f"--master {self.master} and --workers {self.workers} were both given",
+                "Give one of them: on Spark the master says how many tasks run at once, as in"
+                " local[2].",
+            )
         local = re.fullmatch(r"local(\[(\*|[1-9]\d*)(,[1-9]\d*)?\])?", self.master)
         if local is None and not self.master.startswith(_MASTERS):
             raise ConfigError(

@@ -75,6 +75,9 @@ class RunRecord:
     chunks: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
+    workers: Mapping[str, Any] = field(default_factory=dict)
+    """Who did the work: ``description``, ``slots``, and Spark's ``master`` or None; empty where
+    there was none to do."""
     worker_cpu_seconds: float = 0.0
     worker_seconds: float = 0.0
     """Time that tasks took, all added up: what goes beyond their CPU time was spent waiting."""
@@ -93,6 +96,13 @@ class RunRecord:
     warnings: list[str] = field(default_factory=list)
     hardware: Mapping[str, Any] = field(default_factory=hardware)
     versions: Mapping[str, str] = field(default_factory=versions)
+
+    @property
+    def was_here(self) -> bool:
+        """Whether the workers were on the machine of the driver."""
+        # older records have only what was asked for
+        master = self.workers.get("master") if self.workers else self.config.get("master")
+        return master is None or str(master).startswith("local")
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -182,7 +182,7 @@ def _facts(
         timings=measured.seconds,
         images_per_second=measured.images_per_second,
         worker_hours=measured.worker_seconds / 3600,
-        hardware={_SAID.get(name, name): str(value) for name, value in measured.hardware.items()},
+        hardware=_machine(measured),
         versions=record.versions,
         warnings=[shown.text(warning) for warning in record.warnings],
         model=_model_facts(record, measured),
@@ -197,6 +197,12 @@ def _facts(
         spectrum=None if pca is None else pca.spectrum_,
         k=0 if pca is None else pca.n_components_,
     )
+
+
+def _machine(record: RunRecord) -> dict[str, str]:
+    said = {_SAID.get(name, name): str(value) for name, value in record.hardware.items()}
+    workers = record.workers.get("description")
+    return {**said, "workers": str(workers)} if workers else said
 
 
 def _fitted(destination: Store, record: RunRecord) -> PCA | None:

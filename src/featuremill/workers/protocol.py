@@ -67,6 +67,10 @@ class Workers(Protocol):
     def description(self) -> str:
         """Who they are, for people."""
 
+    @property
+    def master(self) -> str | None:
+        """Of the Spark that they belong to; None where they are processes of this machine."""
+
     def broadcast(self, value: T) -> Shared[T]:
         """Hand a picklable value to all workers at once."""
 

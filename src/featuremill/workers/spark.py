@@ -15,11 +15,11 @@ from featuremill._utils import signals
 from featuremill._utils.extras import require
 from featuremill._utils.hardware import die_first
 from featuremill.errors import ConfigError
-from featuremill.workers.environment import own_environment
+from featuremill.workers.environment import check_pyspark, own_environment
 from featuremill.workers.failures import AnswersLostError, is_gone, translated
 from featuremill.workers.java import check_java
 from featuremill.workers.launch import end, forget, is_alive, last_words, launch
-from featuremill.workers.memory import shortage
+from featuremill.workers.memory import check_memory, shortage
 from featuremill.workers.protocol import (
     WORKERS_DIE_FIRST,
     Attempt,
@@ -44,7 +44,9 @@ _ANSWER = "task int, tasks int, answer binary"
 
 
 @contextmanager
-def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterator["SparkSession"]:
+def spark_session(
+    master: str | None, existing: "SparkSession | None" = None
+) -> Iterator["SparkSession"]:
     """The session handed in, else the one this process has, else our own that ends with the block.
 
     Raises
@@ -56,10 +58,12 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
         would be loaded, or the master does not answer.
     """
     require("spark", "Spark")
-    existing = _usable(existing) if existing is not None else _running_session()
+    existing = _usable(existing) if existing is not None else running_session()
     if existing is not None:
         yield existing
         return
+    if master is None:
+        raise ConfigError("the session of this process has ended", "Name a --master.")
     check_java()
     # PySpark looks for a session again whenever it has to name one
     with own_environment(master):
@@ -78,14 +82,25 @@ def spark_session(master: str, existing: "SparkSession | None" = None) -> Iterat
             end(spark)
 
 
-def spark_opening(master: str, existing: "SparkSession | None" = None) -> Opening:
-    """How a run comes by :func:`spark_workers`."""
-    starting = f"starting Spark on {master}{shortage(master)}" if existing is None else ""
+def check_spark(master: str) -> None:
+    """Refuse a master whose Spark cannot be started here; see ``check_workers``."""
+    check_pyspark()
+    check_java()
+    check_memory(master)
+
+
+def spark_opening(master: str | None, existing: "SparkSession | None" = None) -> Opening:
+    """How a run comes by :func:`spark_workers`; without a master a session has to be there."""
+    starting = ""
+    if existing is None and master is not None:
+        starting = f"starting Spark on {master}{shortage(master)}"
     return Opening(partial(spark_workers, master, existing), starting)
 
 
 @contextmanager
-def spark_workers(master: str, existing: "SparkSession | None" = None) -> Iterator["SparkWorkers"]:
+def spark_workers(
+    master: str | None, existing: "SparkSession | None" = None
+) -> Iterator["SparkWorkers"]:
     """The workers of :func:`spark_session`."""
     with spark_session(master, existing) as session:
         yield SparkWorkers(session)
@@ -104,7 +119,8 @@ def _usable(session: "SparkSession") -> "SparkSession":
     return session
 
 
-def _running_session() -> "SparkSession | None":
+def running_session() -> "SparkSession | None":
+    """The session that this process has, if its Java is there."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -146,14 +162,14 @@ class SparkWorkers:
         return slots(self._spark)
 
     @property
-    def master(self) -> str:
-        """The master of the session."""
-        return self._spark.sparkContext.master or ""
-
-    @property
     def description(self) -> str:
         """See :class:`Workers`."""
         return f"Spark {self._spark.version} on {self.master}"
+
+    @property
+    def master(self) -> str | None:
+        """See :class:`Workers`."""
+        return self._spark.sparkContext.master
 
     def broadcast(self, value: T) -> "Broadcast[T]":
         """See :class:`Workers`."""

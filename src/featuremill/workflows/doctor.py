@@ -15,7 +15,7 @@ from typing import Literal
 from featuremill._utils import hardware
 from featuremill._utils.extras import is_installed, require
 from featuremill._utils.formatting import plural
-from featuremill.errors import FeaturemillError
+from featuremill.errors import FeaturemillError, JavaError
 from featuremill.models import registry
 from featuremill.models.download import cache_dir
 from featuremill.models.engines import ENGINES, native_bf16
@@ -23,7 +23,7 @@ from featuremill.storage import Store, open_store
 from featuremill.storage.destination import require_apart, require_folder, require_readable
 from featuremill.workers.environment import check_pyspark, unused
 from featuremill.workers.java import check_java
-from featuremill.workers.memory import check_memory, memory_needed, tasks_that_fit
+from featuremill.workers.memory import PROCESSES
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def _python() -> Finding:
 
 
 def _java() -> Finding:
-    return Finding("ok", "java", f"{check_java()}")
+    try:
+        return Finding("ok", "java", f"{check_java()}, needed only for --master")
+    except JavaError as error:
+        return Finding("warn", "java", f"{error.problem}; only --master needs it", error.remedy)
 
 
 def _spark() -> Finding:
@@ -136,17 +139,17 @@ def _cores() -> Finding:
 
 def _memory() -> Finding:
     usable, cores = hardware.usable_memory(), hardware.usable_cores()
-    needed = memory_needed(cores)
+    needed = PROCESSES.of(cores)
     wanting = f"{plural(cores, 'task')} at once {'wants' if cores == 1 else 'want'}"
     said = f"{usable / 1e9:.1f} GB usable, {wanting} {needed / 1e9:.1f} GB"
     if usable >= needed:
         return Finding("ok", "memory", said)
-    fitting = tasks_that_fit(usable)
-    check_memory(f"local[{fitting}]")
+    fitting = PROCESSES.tasks()
+    PROCESSES.check(fitting)
     return Finding(
         "warn",
         "memory",
-        f"{said}; --master local[*] means {fitting} here",
+        f"{said}; {plural(fitting, 'task')} at once {'fits' if fitting == 1 else 'fit'}",
         "For more at once, give the machine or container more memory.",
     )
 

@@ -120,7 +120,7 @@ def _steps(words: Words, facts: Facts) -> list[dict[str, str]]:
         wanted.append("variance")
         values["k"] = words.number(components_needed(facts.pca.spectrum_, _ENOUGH))
         values["share"] = words.percent(_ENOUGH, 0)
-    if str(record.config.get("master", "")).startswith("local"):
+    if record.was_here:
         wanted.append("cloud")
     wanted += ["look", "duplicates", "export", "check"]
     return [

@@ -81,7 +81,7 @@ def cost_of(record: RunRecord, images: int, image_bytes: int, region: str | None
     table = load(where)
     # tasks of a cluster run on vCPUs; on one machine, and where the usual speed is from, on cores
     is_usual = record.worker_seconds < LEAST_SECONDS
-    on_cores = is_usual or str(record.config.get("master", "")).startswith("local")
+    on_cores = is_usual or record.was_here
     share = vcpu_share(X86, 1.0) if on_cores else 1.0
     known = Cost(
         region=where,

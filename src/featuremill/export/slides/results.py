@@ -6,13 +6,14 @@ from typing import Any, Final
 import numpy as np
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
+from featuremill.dataset.ledger import RunRecord
 from featuremill.export.slides import charts
 from featuremill.export.slides.box import BODY, TITLE, Box
 from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts, Points, Told
 from featuremill.export.slides.theme import Ink, put_at
-from featuremill.export.slides.wording import shortened
+from featuremill.export.slides.wording import Words, shortened
 from featuremill.pca.components import PCA, VARIANCE_MARKS, components_needed
 from featuremill.search.neighbors import mistakes
 
@@ -102,7 +103,7 @@ def _machine(deck: Deck, facts: Facts) -> list[str]:
         "glance.machine",
         cpu=hardware.get("cpu", "?"),
         cores=hardware.get("cores", "?"),
-        master=record.config.get("master", "?"),
+        workers=_workers(words, record),
         run=record.run,
     )
     if record.parity is None:
@@ -111,6 +112,13 @@ def _machine(deck: Deck, facts: Facts) -> list[str]:
     compared = words.number(record.parity["compared"])
     precision = record.parity["precision"]
     return [said, words("glance.parity", precision=precision, cosine=cosine, compared=compared)]
+
+
+def _workers(words: Words, record: RunRecord) -> str:
+    workers = record.workers or {"master": record.config.get("master"), "slots": 0}
+    if workers["master"] is not None:
+        return words("glance.spark", master=workers["master"])
+    return words("glance.processes", slots=workers["slots"])
 
 
 def classes(deck: Deck, facts: Facts) -> None:

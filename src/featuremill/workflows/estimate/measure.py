@@ -34,11 +34,12 @@ from featuremill.errors import ConfigError
 from featuremill.report.gather import MOST_POINTS, REPORT
 from featuremill.storage import Store, open_store
 from featuremill.storage.listing import Listing, Reference, Rejection, Selection, pack
+from featuremill.workers.memory import local_tasks
+from featuremill.workers.opening import opening
 from featuremill.workers.protocol import Opening, Workers
-from featuremill.workers.spark import spark_workers
 from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
 from featuremill.workflows.run.chunks import task_count
-from featuremill.workflows.run.pipeline import Run
+from featuremill.workflows.run.pipeline import Run, modules_of_tasks
 from featuremill.workflows.run.prepare import PreparedRun, prepare
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 
@@ -126,15 +127,17 @@ def estimate(
         raise ConfigError(
             f"--sample is {sample}, it must be at least 1", f"The default is {DEFAULT_SAMPLE}."
         )
-    if spark is None:
-        _require_local(config.master)
+    if spark is None and config.master is not None and local_tasks(config.master) is None:
+        raise _not_here(f"--master is {config.master}")
     progress = progress or Progress()
     begun = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="featuremill-estimate-") as folder,
         peak_memory() as peak,
+        opening(config, spark, modules_of_tasks(config.engine), progress) as workers_to_be,
     ):
-        job = prepare(replace(config, destination=folder), progress, own_session=spark is None)
+        job = prepare(replace(config, destination=folder), progress)
+        progress.doing(f"listing {config.source}")
         prepared = time.perf_counter()
         try:
             chosen, image_bytes = choose(job.listing, sample)
@@ -142,12 +145,13 @@ def estimate(
             job.listing.close()
         listed = time.perf_counter()
         progress.say(f"{job.listing.selected:,} images listed")
-        progress.doing("starting Spark and running a sample")
-        # as in a run: while Spark starts
+        progress.doing("running a sample")
+        # as in a run: while workers start
         threading.Thread(target=job.network.ready_for, args=(job.fast_precision,)).start()
-        with signals.deferred(), spark_workers(config.master, spark) as workers:
+        with signals.deferred(), workers_to_be.start() as workers:
             started = time.perf_counter()
-            _require_local(workers.master)
+            if workers.master is not None and local_tasks(workers.master) is None:
+                raise _not_here(f"the workers are {workers.description}")
             trial = _try(workers, job, chosen, peak, progress)
             tried = time.perf_counter()
         stopped = time.perf_counter()
@@ -216,14 +220,14 @@ def _try(
     progress: Progress,
 ) -> _Trial:
     folder, count = Path(job.config.destination), workers.slots
-    opening = Opening.of(workers)
+    there = Opening.of(workers)
     few = chosen[: SAMPLE_PER_SLOT * count]
     progress.say(f"embedding {len(few)} images")
-    first = Run(_job(job, folder / "first", few), Progress()).finish(opening).record
+    first = Run(_job(job, folder / "first", few), Progress()).finish(there).record
     peak_bytes = peak.bytes
     progress.say(f"embedding a sample of {len(chosen):,} images")
     destination = folder / "sample"
-    sample = Run(_job(job, destination, chosen), Progress()).finish(opening).record
+    sample = Run(_job(job, destination, chosen), Progress()).finish(there).record
     sample_bytes = _sizes(destination)
     held = peak.restart()
     rows = sample.ledger.embedded
@@ -234,7 +238,7 @@ def _try(
         each = sample.worker_seconds / (count * len(chosen))
         largest = largest_task(job.listing.selected, each, count)
         _multiply(again, wanted, max(largest, wanted // _MOST_FILES))
-        multiplied = Run(again, Progress()).finish(opening).record
+        multiplied = Run(again, Progress()).finish(there).record
         images = len(chosen) * wanted // rows
     else:
         multiplied, images = sample, len(chosen)
@@ -383,9 +387,8 @@ def _sizes(destination: Path) -> dict[str, int]:
     }
 
 
-def _require_local(master: str | None) -> None:
-    if not (master or "").startswith("local"):
-        raise ConfigError(
-            f"--master is {master}, but an estimate measures this machine only",
-            "Name a local master such as local[*] or local[2].",
-        )
+def _not_here(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what}, but an estimate measures this machine only",
+        "Leave --master out, or name a local one such as local[*] or local[2].",
+    )

@@ -72,7 +72,7 @@ class Deaths:
         if self.total > self._limit:
             raise WorkerError(
                 f"worker processes died {self.total} times, --max-worker-deaths is {self._limit}",
-                "Look at memory first: fewer cores (--master 'local[1]') or a larger machine. If"
+                "Look at memory first: fewer tasks at once (--workers 1) or a larger machine. If"
                 " images crash their decoder, raise --max-worker-deaths: they become rejects."
                 " What was committed is kept; the same command goes on from there.",
             )

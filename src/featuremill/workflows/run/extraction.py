@@ -15,6 +15,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress
 from featuremill.dataset import tables
 from featuremill.dataset.exclusions import REASON, Forgotten, read_all_forgotten
@@ -178,7 +179,8 @@ class Extraction:
 
     def _examine(self, work: EmbeddingWork, head: list[Reference | Rejection]) -> Verdict:
         sample = [item for item in head if isinstance(item, Reference)]
-        self._progress.doing("examining what the workers can do")
+        what = "checking precision" if work.precision != "fp32" else "measuring the speed"
+        self._progress.doing(f"{what} on {plural(len(sample), 'image')}")
         with self._record.timed("probe"):
             wanted = self._job.config.precision
             call = partial(examine, self._workers, work, wanted, sample)

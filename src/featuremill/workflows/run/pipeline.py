@@ -18,10 +18,11 @@ from featuremill.dataset.ledger import RunRecord
 from featuremill.dataset.lock import confirm, hold, lost
 from featuremill.dataset.source_aliases import other_name
 from featuremill.errors import FeaturemillError, InputError
+from featuremill.models.engines import library
 from featuremill.pca.components import PCA
 from featuremill.report.gather import REPORT, write_report
+from featuremill.workers.opening import opening
 from featuremill.workers.protocol import Opening
-from featuremill.workers.spark import spark_opening
 from featuremill.workflows.run.extraction import Extraction, too_many_rejects
 from featuremill.workflows.run.prepare import PreparedRun, prepare, write_network
 from featuremill.workflows.run.reduction import Reduction
@@ -70,8 +71,13 @@ def run(
         from there.
     """
     progress = progress or Progress()
-    job = prepare(config, progress, own_session=spark is None)
-    return Run(job, progress).finish(spark_opening(config.master, spark))
+    with opening(config, spark, modules_of_tasks(config.engine), progress) as workers:
+        return Run(prepare(config, progress), progress).finish(workers)
+
+
+def modules_of_tasks(engine: str) -> list[str]:
+    """What a worker imports for the tasks of a run, the longest to load first."""
+    return [library(engine), "featuremill.workflows.run.probe", "featuremill.pca.reduce"]
 
 
 class Run:
@@ -125,6 +131,7 @@ class Run:
             self._warn(other.warning(self.job.source.url))
 
     def _find_new(self) -> bool:
+        self._progress.doing(f"listing {self.job.source.url}")
         with self.record.timed("extract"):
             new = self._extraction.find_new()
             if not new:
@@ -138,6 +145,11 @@ class Run:
             progress.say(opening.starting)
             progress.doing(opening.starting)
         with opening.start() as workers:
+            self.record.workers = {
+                "description": workers.description,
+                "slots": workers.slots,
+                "master": workers.master,
+            }
             if new:
                 with self.record.timed("extract"):
                     self._extraction.run(workers)

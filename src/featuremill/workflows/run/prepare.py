@@ -20,9 +20,6 @@ from featuremill.pca.incremental import find_kept
 from featuremill.storage import Store, open_store
 from featuremill.storage.destination import require_apart, require_folder, require_readable
 from featuremill.storage.listing import Listing, Selection
-from featuremill.workers.environment import check_pyspark
-from featuremill.workers.java import check_java
-from featuremill.workers.memory import check_memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class PreparedRun:
         return "mixed" if can_mix else "fp32"
 
 
-def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> PreparedRun:
+def prepare(config: RunConfig, progress: Progress) -> PreparedRun:
     """Check a configuration against the world; nothing is written.
 
     Raises
@@ -61,6 +58,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Prep
     InputError
         With the value, the bound and the remedy of what is wrong.
     """
+    progress.doing("looking at the source and the destination")
     source = _open(config, config.source)
     destination = _open(config, config.destination)
     require_readable(destination)
@@ -72,10 +70,6 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Prep
     config.check_components(spec.n_features)
     if config.engine == "onnxruntime":
         require("onnxruntime", "--engine onnxruntime")
-    if own_session:
-        check_pyspark()
-        check_java()
-        check_memory(config.master)
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
     try:
         _require_images(source, listing)
@@ -84,6 +78,7 @@ def prepare(config: RunConfig, progress: Progress, *, own_session: bool) -> Prep
         except StorageError as error:
             raise DestinationError(error.problem, error.remedy) from error
         _require_model(config, held)
+        progress.doing(f"loading {config.model}")
         weights = Path(config.weights) if config.weights else None
         network = registry.load(config.model, weights, download_progress(progress))
         try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from featuremill.errors import PrecisionError
 from featuremill.images.raw_pixels import Pixels
-from featuremill.images.sandbox import InChild
+from featuremill.images.sandbox import InChild, InProcess
 from featuremill.models.engines import (
     BATCH,
     Engine,
@@ -72,7 +72,7 @@ class Examine:
 
     work: EmbeddingWork
 
-    def __call__(self, payload: bytes, _: Attempt) -> bytes:
+    def __call__(self, payload: bytes, attempt: Attempt) -> bytes:
         """Answer, as JSON, what this worker can do."""
         references = [item for item in unpack(payload) if isinstance(item, Reference)]
         exact = self._open("fp32")
@@ -81,10 +81,10 @@ class Examine:
             fast = self._open(self.work.precision)
         except PrecisionError as error:
             refusal, fast = error.problem, exact
-        every_pixel, decoding = self._decoded(references, None)
+        every_pixel, decoding = self._decoded(references, None, attempt)
         pixels = every_pixel
         if not self.work.task.every_pixel:
-            smaller, decoding = self._decoded(references, self.work.task.target)
+            smaller, decoding = self._decoded(references, self.work.task.target, attempt)
             pixels = every_pixel if np.array_equal(smaller, every_pixel) else smaller
         features, embedding = _timed(fast, pixels)
         expected, in_fp32 = features, embedding
@@ -106,14 +106,15 @@ class Examine:
         return open_engine(self.work.network.value, precision, self.work.engine)
 
     def _decoded(
-        self, references: list[Reference], target: tuple[int, int] | None
+        self, references: list[Reference], target: tuple[int, int] | None, attempt: Attempt
     ) -> tuple[Pixels, float]:
         """Pixels (n, H, W, 3) of the images that can be decoded, and seconds for one of them."""
         task, work = self.work.task, self.work
         pixels: list[Pixels] = []
         moments: list[float] = []
-        # a child, so that an image that kills its decoder cannot end the probe
-        with InChild(task.limits, work.image_timeout, work.decoder, target) as decoder:
+        # as in a task: in a child once a worker has died, so that no image can end the probe
+        make_decoder = InChild if attempt.number > 0 else InProcess
+        with make_decoder(task.limits, work.image_timeout, work.decoder, target) as decoder:
             for item in decode(
                 fetch(references, task.source, task.limits), decoder, task.preprocessing
             ):
