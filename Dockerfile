@@ -22,15 +22,19 @@ ENV PATH=/opt/featuremill/bin:$PATH \
 
 # As in the Makefile: Spark comes as source, and what builds it is pinned too.
 WORKDIR /opt/source
-COPY requirements/build.lock requirements/notebook.lock requirements/
+COPY requirements/build.lock requirements/assets.lock requirements/notebook.lock requirements/
 RUN python -m venv /opt/featuremill \
     && pip install --only-binary :all: --require-hashes -r requirements/build.lock \
     && pip install --no-build-isolation --require-hashes -r requirements/notebook.lock
 
-COPY LICENSE README.md pyproject.toml ./
+COPY LICENSE README.md hatch_build.py pyproject.toml ./
 COPY notebooks/featuremill.ipynb notebooks/featuremill.fr.ipynb notebooks/
 COPY src src
-RUN pip install --no-build-isolation --no-deps .
+# Plotly only while this is built, which packs its script.
+RUN pip install --only-binary :all: --no-deps --target /tmp/assets \
+        --require-hashes -r requirements/assets.lock \
+    && PYTHONPATH=/tmp/assets pip install --no-build-isolation --no-deps . \
+    && rm -r /tmp/assets
 COPY scripts/start-jupyter.sh scripts/
 
 USER featuremill

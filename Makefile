@@ -58,6 +58,8 @@ lock: .venv/.stamp ## resolve all lock files again, and check that what the clus
 	$(resolve) pyproject.toml --extra all --group dev --output-file requirements/dev.lock
 	$(resolve) pyproject.toml --constraints requirements/dev.lock \
 		--output-file requirements/base.lock
+	$(resolve) --no-deps --group assets --constraints requirements/dev.lock \
+		--output-file requirements/assets.lock
 	$(resolve) --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 	$(resolve) --group spark35 --output-file requirements/spark35.lock
 	$(resolve) --group checkov --output-file requirements/checkov.lock
@@ -98,26 +100,37 @@ build: .venv/.stamp ## build the wheel and the source archive into dist/
 	@$(python) -m hatchling build
 
 clean: ## remove what make itself made
-	@test ! -e .venv/.stamp || rm -rf .venv
+	@test ! -e .venv/.base -a ! -e .venv/.stamp || rm -rf .venv
 	@test ! -e .spark35/.stamp || rm -rf .spark35
 	@test ! -e .checkov/.stamp || rm -rf .checkov
 	@test ! -e .train/.stamp || rm -rf .train
+	@rm -f src/featuremill/report/script/plotly.min.js
 	@rm -rf demo/images demo/.stamp demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 	@test ! -d demo || rmdir demo
 
-demo/.stamp: | .venv/.stamp
+demo/.stamp: | .venv/.base
 	@rm -rf demo/images
 	@.venv/bin/featuremill synth demo/images --classes 12 --per-class 50 --seed 1
 	@touch $@
 
-# Spark comes as source: what builds it is pinned too, so pip may not fetch a build environment.
-.venv/.stamp: requirements/build.lock requirements/dev.lock pyproject.toml
+# What the main job on one machine needs. What builds it is pinned too, so pip may not fetch a build
+# environment; the package of plotly.js is needed while this one is built, and never again.
+.venv/.base: requirements/build.lock requirements/assets.lock requirements/base.lock pyproject.toml
 	@sh scripts/setup-venv.sh .venv
-	@echo "Installing the locked packages into .venv (minutes, the first time)"
+	@echo "Installing the main job's locked packages into .venv (a minute, the first time)"
 	@$(pip) --only-binary :all: --require-hashes -r requirements/build.lock
+	@$(pip) --only-binary :all: --require-hashes -r requirements/base.lock
+	@$(pip) --only-binary :all: --require-hashes --no-deps --no-compile --upgrade \
+		--target .venv/assets -r requirements/assets.lock
+	@PYTHONPATH="$(CURDIR)/.venv/assets" $(pip) --no-build-isolation --no-deps --editable .
+	@rm -rf .venv/assets
+	@touch $@
+
+# All extras, and what tests and tools need. Spark comes as source.
+.venv/.stamp: requirements/dev.lock .venv/.base
+	@echo "Installing all other locked packages into .venv (minutes, the first time)"
 	@$(pip) --no-build-isolation --require-hashes -r requirements/dev.lock
-	@$(pip) --no-build-isolation --no-deps --editable .
 	@touch $@
 
 .spark35/.stamp: requirements/spark35.lock | .venv/.stamp

@@ -9,6 +9,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "featuremill"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LOCKS = sorted(ROOT.glob("**/requirements/*.lock"))
+
+PLOTLY = Path(str(distribution("plotly").locate_file("plotly/package_data/plotly.min.js")))
 
 ROOMS: list[list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
     "featuremill"
@@ -248,6 +251,8 @@ def test_what_is_installed_has_the_embedded_weights_and_stays_small(tmp_path: Pa
         assert packed.read(inside) == weights.read_bytes()
         for notebook in (ROOT / "notebooks").glob("*.ipynb"):
             assert packed.read(f"featuremill/notebooks/{notebook.name}") == notebook.read_bytes()
+        # drawn with where Plotly is not installed
+        assert packed.read(f"featuremill/report/script/{PLOTLY.name}") == PLOTLY.read_bytes()
     with tarfile.open(archive) as packed:
         names = [name.partition("/")[2] for name in packed.getnames()]
     assert str(weights.relative_to(ROOT)) in names

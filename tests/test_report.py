@@ -1,5 +1,6 @@
 """The report is one file that fetches nothing, shows what it was given and escapes everything."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from featuremill._utils.formatting import cosine, hours
+from featuremill.errors import RunError
 from featuremill.images.thumbnails import Sheets, Tile
-from featuremill.report import ReportData, render
+from featuremill.report import ReportData, page, render
 from featuremill.report.data import (
     AxisEnds,
     ClassFacts,
@@ -460,6 +462,15 @@ def test_every_link_within_the_page_leads_somewhere(data):
     assert {use["href"].removeprefix("#") for use in page.all("use")} <= ids
     described = {attrs.get("aria-describedby", "keys") for _, attrs in page.elements}
     assert described <= ids
+
+
+def test_a_checkout_that_was_never_installed_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(page, "__file__", str(tmp_path / "page.py"))
+    assert page.plotly_js().read_bytes().startswith(b"/**\n* plotly.js v")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RunError, match="this checkout was never installed") as refused:
+        page.plotly_js()
+    assert "`make demo`" in refused.value.remedy
 
 
 def test_importing_the_report_loads_neither_plotly_nor_jinja2():

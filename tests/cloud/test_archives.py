@@ -56,14 +56,15 @@ import importlib.util, sys
 assert importlib.util.find_spec("pyspark") is None
 assert importlib.util.find_spec("pip") is None
 
-import boto3, deltalake, h5py, jinja2, numba, obstore, onnx.checker, pandas, plotly.offline
+import boto3, deltalake, h5py, jinja2, numba, obstore, onnx.checker, pandas
 import rich, safetensors.numpy
 import pyarrow.compute, pyarrow.dataset, pyarrow.parquet
 boto3.Session().client("s3", region_name="eu-west-1")
-plotly.offline.get_plotlyjs()
 
 import featuremill.cli, featuremill.workflows.run.pipeline
 import featuremill.cli.cluster_job, featuremill.report.gather
+from featuremill.report.page import plotly_js
+assert "deps" in plotly_js().parts
 from featuremill.cli.cluster_job import UNPACKED
 from featuremill.cloud.packaging.archive import read_manifest
 assert read_manifest(UNPACKED).machine == __import__("platform").machine()

@@ -144,7 +144,7 @@ def test_every_image_has_a_version(
 def test_every_package_is_installed_by_its_hash(instructions: list[tuple[str, str]]) -> None:
     commands = " && ".join(argument for name, argument in instructions if name == "RUN")
     installs = re.findall(r"pip install ([^&]*)", commands)
-    assert len(installs) == 3
+    assert len(installs) == 4
     for options in installs:
         assert "--require-hashes -r requirements/" in options or "--no-deps ." in options
         assert "--only-binary :all:" in options or "--no-build-isolation" in options

@@ -483,7 +483,7 @@ def test_the_command_prints_what_was_built(
         f"featuremill-{featuremill.__version__}-{UNTRAINED}-arm64-DIGEST.tar.gz",
         "featuremill-job-DIGEST.py",
     ]
-    assert re.search(r"^largest   tiny 20\.0, featuremill \d\.\d", said.output, re.MULTILINE)
+    assert re.search(r"^largest   tiny 20\.0, featuremill \d+\.\d", said.output, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

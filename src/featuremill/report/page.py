@@ -1,12 +1,15 @@
 """Renders a report as one HTML file, with its styles, scripts and data inside."""
 
+import importlib.util
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from featuremill._utils import formatting
+from featuremill.errors import RunError
 from featuremill.report.data import LEDGER_PARTS, ModelFacts, ReportData
 from featuremill.report.explorer import COLOURS, SHAPES, Look, places
 from featuremill.report.figures import MOST_CLASSES, Figure, confusion, cumulative_variance
@@ -169,10 +172,30 @@ def _without_thumbnail(data: ReportData) -> Mapping[str, int]:
 
 
 def _scripts(data: ReportData) -> Sequence[str]:
-    from plotly.offline import get_plotlyjs
-
     names = SCRIPTS if data.explorer else _ALWAYS
-    return [get_plotlyjs(), *(_text("script", name) for name in names)]
+    return [plotly_js().read_text("utf-8"), *(_text("script", name) for name in names)]
+
+
+def plotly_js() -> Path:
+    """The script that draws: packed when this package was built, by ``hatch_build.py``.
+
+    In a checkout that was never built it is that of the package plotly.
+
+    Raises
+    ------
+    RunError
+        If it is in neither.
+    """
+    packed = Path(__file__).with_name("script") / "plotly.min.js"
+    if packed.exists():
+        return packed
+    plotly = importlib.util.find_spec("plotly")
+    if plotly is None or plotly.origin is None:
+        raise RunError(
+            f"{packed} is missing: this checkout was never installed",
+            "Install it: `make demo`, or `pip install --editable .` in it.",
+        )
+    return Path(plotly.origin).with_name("package_data") / packed.name
 
 
 def _inert(**texts: str) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ from featuremill.cloud.packaging.layers import (
 from featuremill.errors import ConfigError, ModelError
 from featuremill.models import registry
 from featuremill.models.download import cache_dir, fetch, mirrored
+from featuremill.report.page import plotly_js
 
 ARCHIVE_NAME = re.compile(r"featuremill-[^-]+-(.+)-(x86_64|arm64)-([0-9a-f]{12})\.tar\.gz")
 """Name of an archive: model, architecture and digest."""
@@ -213,10 +214,14 @@ class Built:
 def code_files() -> Iterator[tuple[str, Path]]:
     """The files of featuremill as it is installed here, sorted by name."""
     package = Path(__file__).parents[2]
-    found = (file for file in package.rglob("*") if file.is_file())
-    for file in sorted(found):
-        if "__pycache__" not in file.parts:
-            yield file.relative_to(package.parent).as_posix(), file
+    files = {
+        file.relative_to(package.parent).as_posix(): file
+        for file in package.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    drawing = plotly_js()
+    files[f"{package.name}/report/script/{drawing.name}"] = drawing
+    yield from sorted(files.items())
 
 
 def build(recipe: Recipe) -> Built:

@@ -24,8 +24,8 @@ _NEEDLESS = (
     # pip's notes, of which RECORD lists what is left out here
     *("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED"),
     "*.dist-info/direct_url.json",
-    # what no run loads: test models, a notebook's widgets, RPC, OpenMP, other devices
-    *("onnx/backend/test/*", "plotly/labextension/*", "pyarrow/*flight*", "numba/*/omppool.*"),
+    # what no run loads: test models, RPC, OpenMP, other devices
+    *("onnx/backend/test/*", "pyarrow/*flight*", "numba/*/omppool.*"),
     *("openvino/libs/*_gpu_*", "openvino/libs/*_npu_*", "openvino/libs/cache.json"),
 )
 
