@@ -3,7 +3,6 @@
 import json
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ from featuremill.cloud.pricing.bill import (
     Currency,
     cluster_bill,
     hours,
+    requests_of_run,
     serverless_bill,
     total,
 )
 from featuremill.cloud.pricing.estimate import Question, estimate
-from featuremill.cloud.pricing.s3_requests import Requests, of_commit, of_file, of_run
 from featuremill.cloud.pricing.throughput import Throughput
 from featuremill.cloud.stack import project_file as places
 from featuremill.cloud.stack.project_file import Place
@@ -209,44 +208,21 @@ def test_commits_ask_what_is_reckoned(aws: Aws, endpoint: str) -> None:
                 came.clear()
                 table.commit("r", version, files)
                 puts, gets = came["PUT"] + came["LIST"], came["GET"] + came["HEAD"]
-                assert Requests(puts, gets) == of_commit(version, 4)
-
-
-def test_a_large_file_is_written_in_as_many_parts_as_are_reckoned(aws: Aws, endpoint: str) -> None:
-    deployed(aws)
-    with counting(endpoint) as (counted, came):
-        store = open_store(f"s3://{BUCKET}/results/x", endpoint_url=counted, region="eu-west-1")
-        # 4,000 rows of 5,150 bytes are 20.6 MB: 4 parts of 5 MiB, begun and completed
-        for rows, puts in ((4_000, 4 + 2), (10, 1)):
-            came.clear()
-            store.write("features/file", bytes(rows * 5_150))
-            assert came["PUT"] + came["POST"] == of_file(rows).puts == puts
+                # of Delta's log 3 times what has not been summed up
+                assert (puts, gets) == (5, 4 + 8 + 3 * version)
 
 
 def test_every_image_is_asked_for_once_and_the_rest_hardly_counts() -> None:
-    asked = of_run(1_000_000, slots=14, images_per_second=700.0, workers=8)
-    assert 1_000_000 < asked.gets < 1_050_000
+    puts, gets = requests_of_run(1_000_000, slots=14, images_per_second=700.0, workers=8)
+    assert 1_000_000 < gets < 1_050_000
     # 1,000 lists, and some thousand files
-    assert 1_000 < asked.puts < 5_000
+    assert 1_000 < puts < 5_000
 
 
-@pytest.mark.parametrize("images", [1, 99, 100, 1_000, 12_345, 60_000])
-def test_chunks_of_a_size_are_reckoned_together_as_one_after_the_other(images: int) -> None:
-    # 10 images/s: chunks of 20, 40, 80, 160, 320 and then 600, as many as it takes
-    reckoned = of_run(images, slots=2, images_per_second=10.0, workers=1)
-    sizes, left = [], images
-    for size in chain((20, 40, 80, 160, 320), repeat(600)):
-        if left <= 0:
-            break
-        sizes.append(min(size, left))
-        left -= size
-    one_by_one = Requests(-(-images // 1_000) + 50, images + 64 + 600 + 2)
-    for version, chunk in enumerate(sizes):
-        tasks = min(8, -(-chunk // 16))
-        file = of_file(-(-chunk // tasks))
-        one_by_one += of_commit(version, tasks)
-        one_by_one += Requests(tasks * file.puts, tasks * file.gets)
-    assert reckoned == one_by_one
+def test_a_slow_run_commits_more_often_and_so_asks_for_more() -> None:
+    # 24 and 833 minutes of work, and as many commits
+    fast, slow = (requests_of_run(1_000_000, 2, speed, 2) for speed in (700.0, 20.0))
+    assert slow[1] - 1_000_000 > 10 * (fast[1] - 1_000_000)
 
 
 # Where a speed comes from

@@ -11,10 +11,11 @@ from functools import reduce
 
 from featuremill.cloud.aws.worker_size import DRIVER, Fleet, serverless
 from featuremill.cloud.jobs.fleets import FAMILIES, SIZES, Machines
-from featuremill.cloud.pricing import s3_requests
 from featuremill.cloud.pricing.prices import Price, Prices
 from featuremill.cloud.pricing.throughput import Throughput
 from featuremill.errors import ConfigError
+from featuremill.workflows.run.chunks import LARGEST, LONGEST_SECONDS, task_count
+from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 
 RUN, UPLOAD, MONTH = "run", "upload", "month"
 
@@ -22,6 +23,9 @@ _MINIMUM_SECONDS = 60
 """Every worker and every machine is billed for a minute at least."""
 CLUSTER_SECONDS = 480.0
 """Assumed: until the machines of a cluster have installed everything; they are billed meanwhile."""
+
+_LOG_UNREAD_AFTER = 100
+"""Commits after which Delta sums its log up, so that earlier ones need not be read again."""
 
 # what cannot be computed exactly is an error, not a rounded sum
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
@@ -299,17 +303,48 @@ def _storage_lines(
     image_bytes: int | None,
 ) -> list[Line]:
     speed = fleet.slots * throughput.per_vcpu
-    asked = s3_requests.of_run(images, fleet.slots, speed, workers)
+    puts, gets = requests_of_run(images, fleet.slots, speed, workers)
     put, month = prices.of("s3.put_1000"), prices.of("s3.storage_gb_month")
     lines = [
         _counted("S3 upload, one PUT an image", images, put, UPLOAD),
-        _counted("S3 PUT and LIST of the run", asked.puts, put),
-        _counted("S3 GET of the run", asked.gets, prices.of("s3.get_1000")),
+        _counted("S3 PUT and LIST of the run", puts, put),
+        _counted("S3 GET of the run", gets, prices.of("s3.get_1000")),
         _kept("S3 storage of the results", math.ceil(images * throughput.output_bytes), month),
     ]
     if image_bytes is not None:
         lines.append(_kept("S3 storage of the images", image_bytes, month))
     return lines
+
+
+def requests_of_run(
+    images: int, slots: int, images_per_second: float, workers: int
+) -> tuple[int, int]:
+    """What a run on a new destination asks of S3: requests billed as PUT, and as GET.
+
+    A commit was counted at a server that speaks S3: 5 requests, and 8 besides one for each of its
+    files; and Delta's log is read anew, 3 times what has not been summed up. A file of features is
+    written once, and read 5 times by each of the two passes of the PCA. The run itself lists its
+    images, samples, draws thumbnails and writes its outputs.
+
+    Parameters
+    ----------
+    images : int
+        Number of images, all of them new.
+    slots : int
+        Tasks at a time.
+    images_per_second : float
+        Speed of all slots together.
+    workers : int
+        Machines or containers, which fetch archive and entry point.
+    """
+    largest = min(LARGEST, max(1, round(images_per_second * LONGEST_SECONDS)))
+    # the first ones are smaller
+    commits = 4 + math.ceil(images / largest)
+    files = min(commits * task_count(largest, slots), task_count(images, images))
+    unread = commits * min(commits / 2, _LOG_UNREAD_AFTER)
+    puts = math.ceil(images / 1_000) + 50 + 5 * commits + files
+    once = 600 + 2 * SAMPLE_PER_SLOT * slots + 2 * workers
+    return puts, images + once + 8 * commits + math.ceil(3 * unread) + (1 + 2 * 5) * files
 
 
 def _counted(what: str, number: int, price: Price, when: str = RUN) -> Line:
