@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from featuremill.cli.cloud.options import (
-    connection_options,
-    dry_run_option,
+    Access,
+    changing_aws,
     interrupted,
     machine_options,
-    reach,
+    reaching_aws,
     tell,
     was_dry,
 )
@@ -39,8 +39,7 @@ def cluster() -> None:
     help="Notebook to copy to the cluster; may be repeated.",
 )
 @click.option("--key-pair", metavar="NAME", help="EC2 key pair that may sign in by SSH.")
-@connection_options
-@dry_run_option
+@changing_aws
 def cluster_up(
     architecture: str | None,
     size: str,
@@ -49,9 +48,7 @@ def cluster_up(
     idle_hours: float,
     notebooks: tuple[Path, ...],
     key_pair: str | None,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
+    access: Access,
 ) -> None:
     """Start a cluster with JupyterHub, and wait until it is ready, some ten minutes.
 
@@ -74,7 +71,7 @@ def cluster_up(
         )
 
     contents = machines.read_notebooks(notebooks)
-    where, aws = reach(profile, endpoint_url, check=made_of, dry_run=dry_run)
+    where, aws = access.to_stack(check=made_of)
     with interrupted(
         "A cluster that was started goes on, and costs: `featuremill cloud cluster list` shows it,"
         " `featuremill cloud cluster down` ends it."
@@ -87,11 +84,8 @@ def cluster_up(
 
 @cluster.command("down")
 @click.argument("identifier", required=False, metavar="[CLUSTER]")
-@connection_options
-@dry_run_option
-def cluster_down(
-    identifier: str | None, dry_run: bool, profile: str | None, endpoint_url: str | None
-) -> None:
+@changing_aws
+def cluster_down(identifier: str | None, access: Access) -> None:
     """End the cluster for notebooks, or the one that is named; notebooks stay in the bucket.
 
     `cluster list` shows jobs' own clusters too; `stop` ends the job with its cluster.
@@ -101,22 +95,22 @@ def cluster_down(
       featuremill cloud cluster down
       featuremill cloud cluster down j-3H6EATEWWRWS
     """
-    where, aws = reach(profile, endpoint_url, dry_run=dry_run, holds=True)
+    where, aws = access.to_stack(holds=True)
     ended = clusters.down(aws, where, identifier)
     if not was_dry(aws):
         tell(f"ended: {', '.join(ended) or 'no cluster was up'}")
 
 
 @cluster.command("list")
-@connection_options
-def cluster_list(profile: str | None, endpoint_url: str | None) -> None:
+@reaching_aws
+def cluster_list(access: Access) -> None:
     """List the stack's clusters that are up, jobs' own ones too.
 
     \b
     Example:
       featuremill cloud cluster list
     """
-    where, aws = reach(profile, endpoint_url)
+    where, aws = access.to_stack()
     found = clusters.standing(aws, where)
     for each in found:
         tell(f"{each.id:16}  {each.state:13}  {each.hours:6.1f} h  {each.name}")
@@ -138,15 +132,8 @@ def server() -> None:
     help="Hours after which the machine ends, used or not.",
 )
 @click.option("--key-pair", metavar="NAME", help="EC2 key pair that may sign in by SSH.")
-@connection_options
-@dry_run_option
-def server_up(
-    hours: float,
-    key_pair: str | None,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
-) -> None:
+@changing_aws
+def server_up(hours: float, key_pair: str | None, access: Access) -> None:
     """Start a machine of 2 vCPU and 4 GB, with no open port; it is ready in some five minutes.
 
     It costs about 0.05 USD an hour with its disk and address, until `server down` or --hours
@@ -158,7 +145,7 @@ def server_up(
       featuremill cloud server up --hours 2
     """
     machines.check_hours(hours)
-    where, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    where, aws = access.to_stack()
     with interrupted(
         "A machine that was started goes on, and costs: `featuremill cloud server down` ends it."
     ):
@@ -170,16 +157,15 @@ def server_up(
 
 
 @server.command("down")
-@connection_options
-@dry_run_option
-def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) -> None:
+@changing_aws
+def server_down(access: Access) -> None:
     """End the machine; its disk goes with it, notebooks stay in the bucket.
 
     \b
     Example:
       featuremill cloud server down
     """
-    where, aws = reach(profile, endpoint_url, dry_run=dry_run, holds=True)
+    where, aws = access.to_stack(holds=True)
     ended = machines.down(aws, where)
     if not was_dry(aws):
         tell(f"ended: {ended or 'no machine was up'}")
@@ -203,14 +189,9 @@ def server_down(dry_run: bool, profile: str | None, endpoint_url: str | None) ->
     metavar="FILE",
     help="Print the command of a tunnel by SSH with this key; it needs port 22 open.",
 )
-@connection_options
+@reaching_aws
 def notebook(
-    kind: str | None,
-    password: bool,
-    only_print: bool,
-    ssh_key: str | None,
-    profile: str | None,
-    endpoint_url: str | None,
+    kind: str | None, password: bool, only_print: bool, ssh_key: str | None, access: Access
 ) -> None:
     """Open notebooks: in Studio, else on the cluster, else on the server, by a tunnel.
 
@@ -222,7 +203,7 @@ def notebook(
       featuremill cloud notebook --server --password
       featuremill cloud notebook --print
     """
-    where, aws = reach(profile, endpoint_url)
+    where, aws = access.to_stack()
     way = ways.find(aws, where, kind)
     if way.kind == ways.STUDIO:
         tell(way.url)
@@ -231,7 +212,7 @@ def notebook(
     elif ssh_key:
         tell(ways.over_ssh(way, ssh_key))
     elif only_print:
-        tell(shlex.join(ways.tunnel(way, where.region, profile)))
+        tell(shlex.join(ways.tunnel(way, where.region, access.profile)))
     else:
         ways.check_tools()
         user = " as jovyan" if way.kind == ways.CLUSTER else ""
@@ -239,5 +220,5 @@ def notebook(
             f"open {way.url}{user}; `featuremill cloud notebook --password` shows the"
             " password; Ctrl-C ends the tunnel"
         )
-        command = ways.tunnel(way, where.region, profile)
+        command = ways.tunnel(way, where.region, access.profile)
         os.execvp(command[0], command)

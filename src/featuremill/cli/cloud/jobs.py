@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    connection_options,
-    dry_run_option,
+    Access,
+    changing_aws,
     interrupted,
     machine_options,
-    reach,
+    reaching_aws,
     say,
     tell,
     was_dry,
@@ -87,8 +87,7 @@ _UNITS: Mapping[str, str] = {
 )
 @click.option("--cluster", is_flag=True, help="Run on EMR on EC2, in a cluster of the job's own.")
 @machine_options
-@connection_options
-@dry_run_option
+@changing_aws
 @click.pass_context
 def submit(
     context: click.Context,
@@ -97,9 +96,7 @@ def submit(
     name: str,
     source: str,
     wait: bool,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
+    access: Access,
     **options: Any,
 ) -> None:
     """Run the job on AWS: on EMR Serverless, or with --cluster on machines of its own.
@@ -117,7 +114,7 @@ def submit(
     def asked(where: Place) -> tuple[RunConfig, JobLimits | Machines]:
         return _config(context, where, name, source, run_options), _wanted(where, options)
 
-    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+    where, aws = access.to_stack(check=asked)
     config, wanted = asked(where)
     aws.here(lambda: project_file.check_writable(Path()), None)
     if isinstance(wanted, Machines):
@@ -191,8 +188,8 @@ def _wanted(where: Place, options: Mapping[str, Any]) -> JobLimits | Machines:
     metavar="N",
     help="Show the stack's newest N jobs instead.",
 )
-@connection_options
-def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str | None) -> None:
+@reaching_aws
+def status(watch: bool, last: int | None, access: Access) -> None:
     """Show the newest job's state, the images done and what is billed so far.
 
     \b
@@ -204,7 +201,7 @@ def status(watch: bool, last: int | None, profile: str | None, endpoint_url: str
     from featuremill.cloud.jobs.status import newest
     from featuremill.cloud.jobs.status import status as ask
 
-    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
+    where, aws = access.to_stack(check=jobs.submitted_here)
     if last:
         for job in newest(aws, where, last):
             _show(ask(aws, where, job))
@@ -229,11 +226,8 @@ def _job(aws: "Aws", where: Place) -> Job:
 @click.command()
 @click.argument("identifier", required=False, default="", metavar="[JOB]")
 @yes_option
-@dry_run_option
-@connection_options
-def stop(
-    identifier: str, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
-) -> None:
+@changing_aws
+def stop(identifier: str, yes: bool, access: Access) -> None:
     """Stop a job: the one submitted last from this folder, else the stack's newest.
 
     A job on EMR Serverless is cancelled, a cluster of the job's own is ended. What was committed
@@ -250,7 +244,7 @@ def stop(
     def asked(where: Place) -> Job | None:
         return stop.known(where, identifier)
 
-    where, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run, holds=True)
+    where, aws = access.to_stack(check=asked, holds=True)
     now = stop.look(aws, where, asked(where), identifier)
     if now.over:
         tell(f"job {now.job.id} is over already: {now.state}")
@@ -279,8 +273,8 @@ def stop(
     metavar="N",
     help="Number of lines to show of the driver's log.",
 )
-@connection_options
-def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str | None) -> None:
+@reaching_aws
+def logs(folder: Path | None, lines: int, access: Access) -> None:
     """Show the newest job's log, and name what went wrong and what usually helps.
 
     \b
@@ -291,7 +285,7 @@ def logs(folder: Path | None, lines: int, profile: str | None, endpoint_url: str
     from featuremill.cloud.jobs import logs as stored
     from featuremill.cloud.jobs.status import status as ask
 
-    where, aws = reach(profile, endpoint_url, check=jobs.submitted_here)
+    where, aws = access.to_stack(check=jobs.submitted_here)
     job = _job(aws, where)
     now = ask(aws, where, job)
     found = stored.files(aws, where, job)

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    connect,
-    connection_options,
-    dry_run_option,
+    Access,
+    changing_aws,
     here,
     interrupted,
-    reach,
     tell,
     was_dry,
 )
@@ -70,13 +68,10 @@ def currency_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_named("--model", default="mobilenetv2", help="Network that embeds the images.")
 @_flag("--refresh-prices", help="Ask AWS' price list first, and keep its answer.")
 @currency_options
-@connection_options
-@dry_run_option
+@changing_aws
 def estimate(
     source: str | None,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
+    access: Access,
     **options: Any,
 ) -> None:
     """Tell what a run on AWS will take: time, vCPU-hours and money, with the arithmetic.
@@ -99,10 +94,10 @@ def estimate(
     place, money = (here() if Path(FILE).exists() else None), currency(options)
     question = _question(source, place, options)
     question.check_stack(place)
-    aws = connect(question.region, profile, endpoint_url, dry_run=dry_run)
+    aws = access.to_region(question.region)
     if place is not None and (options["probe"] or options["last_run"]):
         # these read and write the stack's bucket
-        place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+        place, aws = access.to_stack()
         question = _question(source, place, options)
     instances = _machines(question) if options["cluster"] else ()
     with interrupted(
@@ -231,9 +226,8 @@ def _sources(bill: "Bill") -> Iterator[str]:
 
 @click.command()
 @currency_options
-@_flag("--dry-run", help="Show the questions that would be asked of AWS, and ask none.")
-@connection_options
-def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options: Any) -> None:
+@changing_aws
+def cost(access: Access, **options: Any) -> None:
     """Tell what the last job, and the month so far, have cost, beside estimate and budget.
 
     A job's own use is billed by EMR Serverless; of a cluster's job AWS tells only the month's
@@ -248,7 +242,7 @@ def cost(dry_run: bool, profile: str | None, endpoint_url: str | None, **options
     from featuremill.cloud.pricing.cost import cost as ask
 
     money = currency(options)
-    place, aws = reach(profile, endpoint_url, check=submitted_here, dry_run=dry_run)
+    place, aws = access.to_stack(check=submitted_here)
     job = submitted_here(place)
     spent = ask(aws, place, job, datetime.now(UTC).date())
     if was_dry(aws):

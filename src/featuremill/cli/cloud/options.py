@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,102 @@ INTERRUPTED = 130
 """What a command ends with after Ctrl-C."""
 
 
-def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--profile`` and ``--endpoint-url``."""
-    command = click.option("--profile", metavar="NAME", help="AWS profile to sign in with.")(
-        command
-    )
+@dataclass(frozen=True)
+class Access:
+    """How a command reaches AWS.
+
+    Parameters
+    ----------
+    profile, endpoint_url : str or None
+        As for :class:`~featuremill.cloud.aws.client.Aws`.
+    dry_run : bool
+        Whether nothing may be called.
+    """
+
+    profile: str | None = None
+    endpoint_url: str | None = None
+    dry_run: bool = False
+
+    def to_stack(
+        self,
+        *,
+        check: Callable[[Place], Any] = lambda _: None,
+        gone_too: bool = False,
+        holds: bool = False,
+    ) -> tuple[Place, Aws]:
+        """The stack of the current folder, as AWS describes it, and a connection to its account.
+
+        The folder's file may have come with somebody else's folder, so it is not believed; only a
+        dry run, which calls nothing, shows what it says.
+
+        Parameters
+        ----------
+        check : callable
+            Refuses wrong options, before anything is asked of AWS.
+        gone_too : bool
+            As for :func:`~featuremill.cloud.stack.confirm.confirmed`.
+        holds : bool
+            As for :meth:`to_region`.
+
+        Raises
+        ------
+        ConfigError
+            If there is none, or it belongs to another account than the one signed in to.
+        CloudError
+            If AWS knows no such stack.
+        """
+        where = here()
+        check(where)
+        aws = self.to_region(where.region, where.account, there=where, holds=holds)
+        return confirmed(where, aws, gone_too=gone_too), aws
+
+    def to_region(
+        self, region: str, owner: str = "", *, there: Place | None = None, holds: bool = False
+    ) -> Aws:
+        """A connection, not used yet, or what shows its calls in place of one.
+
+        Parameters
+        ----------
+        region, owner : str
+            As for :class:`~featuremill.cloud.aws.client.Aws`.
+        there : Place, optional
+            The stack that a dry run takes to be there.
+        holds : bool
+            Whether a dry run takes the account to hold one of everything.
+        """
+        aws = Aws(region, self.profile, self.endpoint_url, owner=owner, report=say)
+        if not self.dry_run:
+            return aws
+        from featuremill.cloud.aws.dry_run import DryRun
+
+        known = answers_of(there, holds=holds) if there else {}
+        return DryRun(region, self.profile, owner=owner, tell=tell, holds=holds, known=known)
+
+
+def reaching_aws(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--profile`` and ``--endpoint-url``, which the command takes as ``access``."""
+
+    @wraps(command)
+    def run(
+        *words: Any,
+        profile: str | None,
+        endpoint_url: str | None,
+        dry_run: bool = False,
+        **more: Any,
+    ) -> Any:
+        return command(*words, access=Access(profile, endpoint_url, dry_run), **more)
+
+    run = click.option("--profile", metavar="NAME", help="AWS profile to sign in with.")(run)
     return click.option(
         "--endpoint-url", metavar="URL", help="Address that answers in place of AWS, for tests."
-    )(command)
+    )(run)
+
+
+def changing_aws(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with ``--dry-run``, for every command that changes anything."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Show every call that would be made, and make none."
+    )(reaching_aws(command))
 
 
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,13 +138,6 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for flag, setting in reversed(settings.items()):
         command = click.option(flag, show_default="default" in setting, **setting)(command)
     return command
-
-
-def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--dry-run``, for every command that changes anything."""
-    return click.option(
-        "--dry-run", is_flag=True, help="Show every call that would be made, and make none."
-    )(command)
 
 
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,83 +173,6 @@ def here() -> Place:
         If there is none.
     """
     return project_file.load(Path())
-
-
-def reach(
-    profile: str | None,
-    endpoint_url: str | None,
-    *,
-    check: Callable[[Place], Any] = lambda _: None,
-    dry_run: bool = False,
-    gone_too: bool = False,
-    holds: bool = False,
-) -> tuple[Place, Aws]:
-    """The stack of the current folder, as AWS describes it, and a connection to its account.
-
-    The folder's file may have come with somebody else's folder, so it is not believed; only a dry
-    run, which calls nothing, shows what it says.
-
-    Parameters
-    ----------
-    profile, endpoint_url : str or None
-        As for :func:`connect`.
-    check : callable
-        Refuses wrong options, before anything is asked of AWS.
-    dry_run, holds : bool
-        As for :func:`connect`.
-    gone_too : bool
-        As for :func:`~featuremill.cloud.stack.confirm.confirmed`.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or it belongs to another account than the one signed in to.
-    CloudError
-        If AWS knows no such stack.
-    """
-    where = here()
-    check(where)
-    aws = connect(
-        where.region,
-        profile,
-        endpoint_url,
-        where.account,
-        there=where,
-        dry_run=dry_run,
-        holds=holds,
-    )
-    return confirmed(where, aws, gone_too=gone_too), aws
-
-
-def connect(
-    region: str,
-    profile: str | None,
-    endpoint_url: str | None,
-    owner: str = "",
-    *,
-    there: Place | None = None,
-    dry_run: bool = False,
-    holds: bool = False,
-) -> Aws:
-    """A connection, not used yet, or what shows its calls in place of one.
-
-    Parameters
-    ----------
-    region, profile, endpoint_url, owner
-        As for :class:`~featuremill.cloud.aws.client.Aws`.
-    there : Place, optional
-        The stack that a dry run takes to be there.
-    dry_run : bool
-        Whether nothing may be called.
-    holds : bool
-        Whether a dry run takes the account to hold one of everything.
-    """
-    if not dry_run:
-        return Aws(region, profile, endpoint_url, owner=owner, report=say)
-    from featuremill.cloud.aws.dry_run import DryRun
-
-    known = answers_of(there, holds=holds) if there else {}
-    return DryRun(region, profile, endpoint_url, owner=owner, tell=tell, holds=holds, known=known)
 
 
 def was_dry(aws: Aws) -> bool:

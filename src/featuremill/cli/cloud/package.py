@@ -6,10 +6,8 @@ from pathlib import Path
 import click
 
 from featuremill.cli.cloud.options import (
-    connect,
-    connection_options,
-    dry_run_option,
-    reach,
+    Access,
+    changing_aws,
     tell,
     was_dry,
 )
@@ -54,16 +52,9 @@ _LARGEST = 10
     metavar="DIR",
     help="Folder to leave the archive in instead of sending it; this needs no stack.",
 )
-@connection_options
-@dry_run_option
+@changing_aws
 def package(
-    architecture: str | None,
-    model: str,
-    weights: Path | None,
-    output: Path | None,
-    profile: str | None,
-    endpoint_url: str | None,
-    dry_run: bool,
+    architecture: str | None, model: str, weights: Path | None, output: Path | None, access: Access
 ) -> None:
     """Build the archive for the cluster, and put it into the stack's bucket.
 
@@ -81,7 +72,7 @@ def package(
     started = time.monotonic()
     if output is not None:
         recipe = _recipe(architecture or NAMES[0], model, weights)
-        aws = connect(DEFAULT_REGION, None, None, dry_run=dry_run)
+        aws = access.to_region(DEFAULT_REGION)
         done = package_here(aws, recipe, output)
         where = (str(output / recipe.archive), str(output / recipe.entry))
     else:
@@ -89,7 +80,7 @@ def package(
         def asked(place: Place) -> Recipe:
             return _recipe(architecture or place.output("Architecture"), model, weights)
 
-        place, aws = reach(profile, endpoint_url, check=asked, dry_run=dry_run)
+        place, aws = access.to_stack(check=asked)
         recipe, bucket = asked(place), place.output("Bucket")
         done = have(aws, recipe, bucket)
         where = (archive_address(recipe, bucket), entry_address(recipe, bucket))

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featuremill.cli.cloud.options import (
-    connect,
-    connection_options,
-    dry_run_option,
+    Access,
+    changing_aws,
     here,
     interrupted,
-    reach,
+    reaching_aws,
     say,
     tell,
     was_dry,
@@ -102,11 +101,8 @@ def existing() -> Place | None:
     "--create-operator", is_flag=True, help="Create the user that --operator names, without keys."
 )
 @yes_option
-@dry_run_option
-@connection_options
-def deploy(
-    yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None, **options: Any
-) -> None:
+@changing_aws
+def deploy(yes: bool, access: Access, **options: Any) -> None:
     """Create the stack, or change it: bucket, EMR application, roles, network, budget.
 
     The command shows the changes before it makes them. While idle, the stack costs next to nothing
@@ -120,7 +116,7 @@ def deploy(
       featuremill cloud deploy --dry-run
     """
     wanted = _wanted(existing(), **options)
-    aws = connect(wanted.region, profile, endpoint_url, there=existing(), dry_run=dry_run)
+    aws = access.to_region(wanted.region, there=existing())
     aws.here(lambda: places.check_writable(Path()), None)
     place = put_up(wanted, aws, yes=yes)
     if place is not None and not was_dry(aws):
@@ -192,11 +188,8 @@ def _wanted(before: Place | None, **options: Any) -> StackOptions:
 @click.command()
 @click.option("--keep-data", is_flag=True, help="Leave the bucket with everything in it.")
 @yes_option
-@dry_run_option
-@connection_options
-def destroy(
-    keep_data: bool, yes: bool, dry_run: bool, profile: str | None, endpoint_url: str | None
-) -> None:
+@changing_aws
+def destroy(keep_data: bool, yes: bool, access: Access) -> None:
     """Delete jobs, machines, data and the stack, then check that nothing is left.
 
     The command shows what would be lost, and then asks for the stack's name.
@@ -209,7 +202,7 @@ def destroy(
     """
     from featuremill.cloud.stack import destroy as taking
 
-    place, aws = reach(profile, endpoint_url, dry_run=dry_run, gone_too=True, holds=True)
+    place, aws = access.to_stack(gone_too=True, holds=True)
     seen = taking.survey(aws, place)
     if not aws.dry:
         _show_losses(place, seen, keep_data=keep_data)
@@ -278,13 +271,9 @@ def _judge(looked: Any) -> None:
 @click.option(
     "--max-vcpu", type=int, metavar="N", help="Number of vCPUs that jobs are to use at once."
 )
-@connection_options
+@reaching_aws
 def doctor(
-    region: str | None,
-    allowed_regions: tuple[str, ...],
-    max_vcpu: int | None,
-    profile: str | None,
-    endpoint_url: str | None,
+    region: str | None, allowed_regions: tuple[str, ...], max_vcpu: int | None, access: Access
 ) -> None:
     """Check account, region, quotas, releases and the archive, before anything is paid for.
 
@@ -303,7 +292,7 @@ def doctor(
     region = check_region(region or (place.region if place else DEFAULT_REGION), allowed)
     if place is not None and place.region != region:
         place = None
-    aws = connect(region, profile, endpoint_url, place.account if place else "")
+    aws = access.to_region(region, place.account if place else "")
     findings = doctor.doctor(aws, region, place, max_vcpu or DEFAULT_VCPU)
     for finding in findings:
         tell(f"{finding.level:5} {finding.what:{_WIDTH}} {finding.said}")

@@ -9,10 +9,9 @@ from pathlib import Path
 import click
 
 from featuremill.cli.cloud.options import (
+    Access,
     agreeing,
-    connection_options,
-    dry_run_option,
-    reach,
+    changing_aws,
     tell,
     was_dry,
     yes_option,
@@ -64,17 +63,8 @@ def counting(verb: str, aws: Aws) -> Iterator[Callable[..., None]]:
     help="Send files outside SRC too, where links of SRC lead to them.",
 )
 @yes_option
-@dry_run_option
-@connection_options
-def upload(
-    source: str,
-    to: str,
-    follow_links: bool,
-    yes: bool,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
-) -> None:
+@changing_aws
+def upload(source: str, to: str, follow_links: bool, yes: bool, access: Access) -> None:
     """Bring images into the stack's bucket.
 
     SRC is a folder, a zip or tar archive, the https address of one, or fruits-360, which is the
@@ -94,7 +84,7 @@ def upload(
 
     images = open_source(source, follow_links=follow_links)
     check_folder(to)
-    place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    place, aws = access.to_stack()
     with counting("sent", aws) as show:
         done = bring(aws, place, images, to, show, agreeing(yes=yes))
     if was_dry(aws):
@@ -117,11 +107,8 @@ def upload(
     metavar="NAME",
     help="Name of the results: they come from results/NAME.  [default: all]",
 )
-@dry_run_option
-@connection_options
-def fetch(
-    destination: Path, name: str, dry_run: bool, profile: str | None, endpoint_url: str | None
-) -> None:
+@changing_aws
+def fetch(destination: Path, name: str, access: Access) -> None:
     """Bring results to disk, in DEST (results).
 
     Files that are there and have not changed are not fetched again.
@@ -136,7 +123,7 @@ def fetch(
 
     if name:
         check_name(name)
-    place, aws = reach(profile, endpoint_url, dry_run=dry_run)
+    place, aws = access.to_stack()
     with counting("fetched", aws) as show:
         done = bring(aws, place, destination, name, show)
     if was_dry(aws):

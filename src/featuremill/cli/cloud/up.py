@@ -9,10 +9,9 @@ import click
 
 from featuremill.cli.cloud.money import currency, currency_options, shown
 from featuremill.cli.cloud.options import (
+    Access,
     agreeing,
-    connect,
-    connection_options,
-    dry_run_option,
+    changing_aws,
     interrupted,
     say,
     tell,
@@ -95,14 +94,11 @@ _GOES_ON = (
 )
 @currency_options
 @yes_option
-@dry_run_option
-@connection_options
+@changing_aws
 def up(
     source: str,
     yes: bool,
-    dry_run: bool,
-    profile: str | None,
-    endpoint_url: str | None,
+    access: Access,
     **options: Any,
 ) -> None:
     """Go from an empty account to results: deploy, upload, package, submit and fetch.
@@ -122,7 +118,7 @@ def up(
 
     before, money = existing(), currency(options)
     wanted, errand, question = _asked(source, before, options)
-    aws = connect(wanted.region, profile, endpoint_url, there=before, dry_run=dry_run)
+    aws = access.to_region(wanted.region, there=before)
     aws.here(lambda: project_file.check_writable(Path()), None)
     # before time is spent on an estimate
     aws.step("see who is signed in")

@@ -200,6 +200,22 @@ class Aws:
         why = "see who is signed in"
         return str(self.call("sts", "get_caller_identity", why=why)["Account"])
 
+    def stack(self, name: str) -> Any:
+        """A CloudFormation stack as it is, or None where there is none of this name.
+
+        Raises
+        ------
+        CloudError
+            As :meth:`call`.
+        """
+        # its words for a stack that does not exist
+        missing, why = ("ValidationError",), f"look at stack {name}"
+        answer = self.call(
+            "cloudformation", "describe_stacks", why=why, forgives=missing, StackName=name
+        )
+        found = answer["Stacks"][0] if answer else None
+        return None if found is None or found["StackStatus"] == "DELETE_COMPLETE" else found
+
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[Any]:
         """Pages of a listing.
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.stack.events import describe
 from featuremill.errors import CloudError
 
 ALERTS = (50, 80, 100)
@@ -41,7 +40,7 @@ def keep(aws: Aws, stack: str, region: str) -> None:
     """
     name = budget_name(stack, region)
     aws.step(f"make the budget {name}")
-    found: Any = describe(aws, stack) or {}
+    found = aws.stack(stack) or {}
     given = {each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", ())}
     try:
         account = aws.account()

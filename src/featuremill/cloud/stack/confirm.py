@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featuremill.cloud.aws.client import Aws
-from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import FILE, Place
 from featuremill.errors import CloudError, ConfigError
 
@@ -35,7 +34,7 @@ def confirmed(place: Place, aws: Aws, *, gone_too: bool = False) -> Place:
     """
     aws.step("see that the stack is in this account, and what its parts are called", silent=True)
     check_signed_in(place, aws)
-    stack: Any = describe(aws, place.stack)
+    stack = aws.stack(place.stack)
     outputs = {each["OutputKey"]: each["OutputValue"] for each in (stack or {}).get("Outputs", ())}
     if gone_too and not outputs:
         _check_bucket(place, aws)

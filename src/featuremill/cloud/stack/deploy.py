@@ -7,7 +7,7 @@ from typing import Any
 
 from featuremill.cloud.aws.client import Aws, error_code
 from featuremill.cloud.stack import application, budget
-from featuremill.cloud.stack.events import GOOD, describe, events, failure, final_state, follow
+from featuremill.cloud.stack.events import GOOD, events, failure, final_state, follow
 from featuremill.cloud.stack.parameters import ARCHITECTURES, StackOptions, template_body
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
@@ -131,7 +131,7 @@ def carry_out(aws: Aws, wanted: StackOptions, *, stopping: bool = False) -> dict
     if stopping:
         _stop_application(aws, wanted)
     aws.step("note what has happened to the stack so far")
-    arn = str((describe(aws, wanted.stack) or {}).get("StackId", wanted.stack))
+    arn = str((aws.stack(wanted.stack) or {}).get("StackId", wanted.stack))
     seen = {event.id for event in events(aws, wanted.stack)}
     aws.step("make these changes")
     aws.call(
@@ -164,7 +164,7 @@ def _stop_application(aws: Aws, wanted: StackOptions) -> None:
 
 def outputs_of(aws: Aws, stack: str) -> dict[str, str]:
     """Outputs of a stack as it is; none where there is none."""
-    found: Any = describe(aws, stack) or {}
+    found = aws.stack(stack) or {}
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
@@ -201,7 +201,7 @@ def place_of(
 
 def _found(aws: Aws, wanted: StackOptions, agree: Confirm) -> tuple[str, list[dict[str, Any]]]:
     """Whether the stack is to be created or updated, and with which parameters."""
-    stack: Any = describe(aws, wanted.stack)
+    stack = aws.stack(wanted.stack)
     if stack is not None and stack["StackStatus"] in _ROLLED_BACK:
         _clear(aws, wanted, stack, agree)
         stack = None

@@ -10,7 +10,6 @@ from featuremill.cloud.stack import application, budget, passwords
 from featuremill.cloud.stack.events import (
     GOOD,
     Event,
-    describe,
     events,
     failure,
     final_state,
@@ -164,7 +163,7 @@ def _empty(aws: Aws, bucket: str) -> None:
 
 def _delete_stack(aws: Aws, place: Place, *, keep_data: bool) -> None:
     """Delete the stack; once more where something was still attached to its network."""
-    stack: Any = describe(aws, place.stack)
+    stack = aws.stack(place.stack)
     if stack is None:
         aws.report(f"  stack {place.stack} is gone already")
         return

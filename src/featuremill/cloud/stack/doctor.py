@@ -8,7 +8,6 @@ from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.regions import EU_REGIONS, RELEASE, SERVERLESS_RELEASE
 from featuremill.cloud.aws.worker_size import DEFAULT_VCPU
 from featuremill.cloud.stack.confirm import check_signed_in, confirmed
-from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError, ConfigError
 from featuremill.workflows.doctor import Finding
@@ -187,7 +186,7 @@ def _labels(aws: Aws) -> Iterator[str]:
 
 def _stack(aws: Aws, place: Place) -> Finding:
     check_signed_in(place, aws)
-    stack: Any = describe(aws, place.stack)
+    stack = aws.stack(place.stack)
     if stack is None:
         return Finding(
             "fail",

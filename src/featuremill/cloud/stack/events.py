@@ -171,15 +171,3 @@ def failure(happened: list[Event], doing: str) -> CloudError:
     return CloudError(
         f"{doing}: {first.resource} ({first.type}) is {first.state}: {first.reason}", remedy
     )
-
-
-def describe(aws: Aws, stack: str) -> dict[str, object] | None:
-    """A stack as it is, or None where there is none of this name."""
-    # its words for a stack that does not exist
-    missing = ("ValidationError",)
-    why = f"look at stack {stack}"
-    answer = aws.call(
-        "cloudformation", "describe_stacks", why=why, forgives=missing, StackName=stack
-    )
-    found: dict[str, object] | None = answer["Stacks"][0] if answer else None
-    return None if found is None or found["StackStatus"] == "DELETE_COMPLETE" else found

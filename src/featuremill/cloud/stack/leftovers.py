@@ -6,7 +6,6 @@ from functools import partial
 
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.stack import application, passwords
-from featuremill.cloud.stack.events import describe
 from featuremill.cloud.stack.project_file import Place
 from featuremill.errors import CloudError
 
@@ -91,7 +90,7 @@ def _looked(what: str, name: str, there: Callable[[], bool], *, kept: bool) -> L
 
 def _questions(aws: Aws, place: Place) -> Iterator[tuple[str, str, Callable[[], bool]]]:
     known, tag = place.outputs, f"featuremill={place.stack}"
-    yield "stack", place.stack, lambda: describe(aws, place.stack) is not None
+    yield "stack", place.stack, lambda: aws.stack(place.stack) is not None
     for what, output, question in _QUESTIONS:
         if output in known:
             yield what, known[output], partial(_is_there, aws, known[output], *question)
