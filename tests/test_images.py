@@ -177,7 +177,7 @@ def test_limits_are_the_callers():
 
 
 def test_a_limit_must_be_above_zero():
-    with pytest.raises(ConfigError, match="max_pixels is 0, must be above 0"):
+    with pytest.raises(ConfigError, match="max_pixels is 0, it must be above 0"):
         Limits(max_pixels=0)
     with pytest.raises(ConfigError, match="max_bytes is -1"):
         Limits(max_bytes=-1)

@@ -353,8 +353,8 @@ def test_a_fitted_pca_cannot_be_changed():
     [
         ({"n_components": 0}, "n_components is 0, but must be from 1 to 4"),
         ({"n_components": 5}, "n_components is 5, but must be from 1 to 4"),
-        ({"variance": 0.0}, "variance is 0.0, but must be above 0"),
-        ({"variance": 1.5}, "variance is 1.5, but must be above 0 and at most 1"),
+        ({"variance": 0.0}, "variance is 0.0, it must be above 0"),
+        ({"variance": 1.5}, "variance is 1.5, it must be above 0 and at most 1"),
         ({"variance": float("nan")}, "variance is nan"),
         ({"variance": 0.9, "n_components": 3}, "Both"),
     ],

@@ -285,7 +285,9 @@ class TestAnImageThatCannotBeHad:
         image = some_image(source, names[0])
         said = refused("similar", dest, image, "--label", names[1][:-1])
         assert f"Did you mean '{names[1]}'?" in said
-        assert "count is 0, must be at least 1" in refused("similar", dest, image, "--count", "0")
+        assert "count is 0, it must be at least 1" in refused(
+            "similar", dest, image, "--count", "0"
+        )
 
     def test_weights_that_are_not_there(self, copy, tmp_path, source) -> None:
         network = copy / "model" / "network.json"
@@ -503,7 +505,7 @@ class TestDuplicates:
     @pytest.mark.parametrize("threshold", ["0", "-0.5", "1.01", "nan"])
     def test_a_threshold_out_of_bounds_is_refused(self, of_copies, threshold) -> None:
         said = refused("duplicates", of_copies, "--threshold", threshold)
-        assert f"threshold is {float(threshold)}, must be above 0 and at most 1" in said
+        assert f"threshold is {float(threshold)}, it must be above 0 and at most 1" in said
 
     def test_a_model_that_nothing_is_known_of_needs_a_threshold(self, copy) -> None:
         network = copy / "model" / "network.json"

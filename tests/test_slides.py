@@ -407,7 +407,7 @@ def test_nothing_is_replaced_unless_told(dest: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"language": "de"}, "--language is 'de', must be one of en, fr"),
+        ({"language": "de"}, "--language is 'de'\nChoose one of en, fr"),
         ({"output": "deck.ppt"}, r"does not end in \.pptx"),
     ],
 )

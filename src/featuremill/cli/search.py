@@ -109,9 +109,10 @@ def duplicates(threshold: float | None, count: int, csv_file: str | None, **opti
       featuremill duplicates s3://fruits/results --count 50 --html duplicates.html
     """
     from featuremill.search import duplicates as search
+    from featuremill.search.embedded import COUNT
     from featuremill.search.page import duplicates_page
 
-    _check_count(count)
+    COUNT.check("count", count)
     _check_file(csv_file)
 
     def find(embedded: "Embedded", progress: "Progress") -> "Duplicates":
@@ -293,11 +294,6 @@ def _printable(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
-
-
-def _check_count(count: int) -> None:
-    if count < 1:
-        raise ConfigError(f"count is {count}, must be at least 1", "Ask for one or more.")
 
 
 def _check_file(file: str | None) -> None:

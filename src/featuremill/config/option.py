@@ -72,8 +72,13 @@ class Bound:
 
 
 def at_least(least: int, remedy: str) -> Bound:
-    """The bound of a number that has no upper one."""
+    """The bound of a number without an upper limit."""
     return Bound(f"at least {least}", lambda number: number >= least, remedy)
+
+
+def above_zero(remedy: str) -> Bound:
+    """The bound of a size."""
+    return Bound("above 0", lambda size: size > 0, remedy)
 
 
 def share(remedy: str) -> Bound:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featuremill._utils import paths
-from featuremill.config.option import Bound, Option, RejectLimit, at_least, share
+from featuremill.config.option import Bound, Option, RejectLimit, above_zero, at_least, share
 from featuremill.errors import ConfigError
 
 PRECISIONS = ("auto", "fp32", "mixed", "bf16")
@@ -133,16 +133,14 @@ class RunConfig:
         "--max-bytes",
         "Reject files of more bytes than this.",
         kind=int,
-        bound=Bound("above 0", lambda size: size > 0, "Leave --max-bytes out to have the default."),
+        bound=above_zero("Leave --max-bytes out to have the default."),
     )
     max_pixels: int = _option(
         100_000_000,
         "--max-pixels",
         "Reject images of more pixels than this.",
         kind=int,
-        bound=Bound(
-            "above 0", lambda size: size > 0, "Leave --max-pixels out to have the default."
-        ),
+        bound=above_zero("Leave --max-pixels out to have the default."),
     )
     image_timeout: float = _option(
         60.0,

@@ -20,7 +20,8 @@ import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError
 
 from featuremill._utils.extras import is_installed
-from featuremill.errors import ConfigError, ImageRejected
+from featuremill.config.option import above_zero
+from featuremill.errors import ImageRejected
 from featuremill.images import tiff_tags
 from featuremill.images.header_limits import check_costs
 from featuremill.images.pixel_ranges import check_eight_bits, gray_levels, has_range
@@ -77,9 +78,8 @@ class Limits:
     max_pixels: int = 100_000_000
 
     def __post_init__(self) -> None:
-        for name, value in (("max_bytes", self.max_bytes), ("max_pixels", self.max_pixels)):
-            if value <= 0:
-                raise ConfigError(f"{name} is {value}, must be above 0", f"Raise {name}.")
+        above_zero("Raise max_bytes.").check("max_bytes", self.max_bytes)
+        above_zero("Raise max_pixels.").check("max_pixels", self.max_pixels)
 
 
 _DEFAULT_LIMITS = Limits()

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from featuremill.config.option import share
 from featuremill.errors import ConfigError, InputError, RunError
 from featuremill.pca.moments import Features, FloatMatrix, Moments, blocks, not_finite, width
 
@@ -345,11 +346,7 @@ def _check_request(n_components: int | None, variance: float | None, d: int) -> 
             f"n_components is {n_components}, but must be from 1 to {d}, the number of features.",
             f"Ask for at most {d} components, or for a share of the variance.",
         )
-    if variance is not None and not 0 < variance <= 1:
-        raise ConfigError(
-            f"variance is {variance}, but must be above 0 and at most 1.",
-            "Give a share, such as 0.9 for 90 %.",
-        )
+    share("Give a share, such as 0.9 for 90 %.").check("variance", variance)
 
 
 def _require_width(rows: Features, d: int, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from featuremill._utils.progress import Progress
+from featuremill.config.option import share
 from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError
 from featuremill.images.originals import read_again
@@ -120,11 +121,7 @@ def duplicates(
     DestinationError
         If there are no features to compare.
     """
-    if threshold is not None and not 0 < threshold <= 1:
-        raise ConfigError(
-            f"threshold is {threshold}, must be above 0 and at most 1",
-            "Give a cosine, such as 0.95.",
-        )
+    share("Give a cosine, such as 0.95.").check("threshold", threshold)
     progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     threshold = threshold or default_threshold(embedded)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress
+from featuremill.config.option import at_least
 from featuremill.dataset.exclusions import require_finished
 from featuremill.dataset.ledger import RunRecord, load_latest, open_recorded
 from featuremill.dataset.reader import Dataset, Matrix, open_dataset, placed
@@ -34,6 +35,9 @@ _REMEDY: Final = "Name the destination of `featuremill run`."
 _MEMORY_SHARE: Final = 0.5
 """Share of the free memory that rows may take: where they need more, a file is mapped."""
 
+
+COUNT: Final = at_least(1, "Ask for one image or more.")
+"""Bound of how many images are asked for."""
 
 DIGITS: Final = 6
 """Digits of a cosine that is shown or written: as many as float32 features hold."""

@@ -13,7 +13,7 @@ from featuremill._utils.formatting import plural
 from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError
-from featuremill.search.embedded import DIGITS, Embedded, load
+from featuremill.search.embedded import COUNT, DIGITS, Embedded, load
 from featuremill.search.locate import find
 from featuremill.search.neighbors import nearest
 from featuremill.search.query import embed
@@ -97,8 +97,7 @@ def similar(
     ModelError
         If the destination's network cannot be had.
     """
-    if count < 1:
-        raise ConfigError(f"count is {count}, must be at least 1", "Ask for one image or more.")
+    COUNT.check("count", count)
     progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     row = find(embedded, os.fspath(image))

@@ -11,7 +11,7 @@ import numpy as np
 from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Indices, Matrix
 from featuremill.errors import ConfigError
-from featuremill.search.embedded import DIGITS, Embedded, load
+from featuremill.search.embedded import COUNT, DIGITS, Embedded, load
 from featuremill.search.most_similar import rows_of_label
 from featuremill.search.neighbors import majority, nearest, outlyingness, wilson
 
@@ -118,8 +118,7 @@ def outliers(
     DestinationError
         If there are no features to compare.
     """
-    if count < 1:
-        raise ConfigError(f"count is {count}, must be at least 1", "Ask for one image or more.")
+    COUNT.check("count", count)
     progress = progress or Progress()
     embedded = load(destination, on=on, endpoint_url=endpoint_url, region=region, progress=progress)
     if len(embedded) < 2:

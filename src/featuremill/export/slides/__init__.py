@@ -126,9 +126,7 @@ def _add_slides(deck: "Deck", facts: "Facts") -> None:
 
 def _check(output: str, language: str) -> None:
     if language not in LANGUAGES:
-        raise ConfigError(
-            f"--language is {language!r}, must be one of {', '.join(LANGUAGES)}", "Choose one."
-        )
+        raise ConfigError(f"--language is {language!r}", f"Choose one of {', '.join(LANGUAGES)}.")
     if not output.lower().endswith(_KIND):
         raise ConfigError(
             f"output {output!r} does not end in {_KIND}", "Give a name such as deck.pptx."

@@ -21,6 +21,7 @@ from featuremill._utils import signals
 from featuremill._utils.hardware import Peak, peak_memory
 from featuremill._utils.progress import Progress
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
+from featuremill.config.option import at_least
 from featuremill.dataset.ledger import RunRecord, new_run_id
 from featuremill.dataset.schemas import (
     FEATURES,
@@ -123,10 +124,7 @@ def estimate(
     RunError
         If the sample could not be run to its end.
     """
-    if sample < 1:
-        raise ConfigError(
-            f"--sample is {sample}, it must be at least 1", f"The default is {DEFAULT_SAMPLE}."
-        )
+    at_least(1, f"The default is {DEFAULT_SAMPLE}.").check("--sample", sample)
     if spark is None and config.master is not None and local_tasks(config.master) is None:
         raise _not_here(f"--master is {config.master}")
     progress = progress or Progress()
