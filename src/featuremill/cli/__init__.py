@@ -31,7 +31,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "forget": "featuremill.cli.forget",
         "export": "featuremill.cli.export",
         "explore": "featuremill.cli.export",
-        "slides": "featuremill.cli.slides",
+        "slides": "featuremill.cli.export",
         "synth": "featuremill.cli.synth",
         "sample": "featuremill.cli.sample",
         "models": "featuremill.cli.models",
