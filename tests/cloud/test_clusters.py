@@ -18,6 +18,7 @@ from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import RunConfig
 from featuremill.errors import CloudError, ConfigError
+from tests.cloud.scripted import answering
 from tests.cloud.stack import (
     ARCHIVE,
     BUCKET,
@@ -244,3 +245,16 @@ def test_whoever_stops_waiting_is_told_that_the_cluster_costs(
     assert left.exit_code == 130
     assert "goes on, and costs" in left.stderr
     assert "`featuremill cloud cluster down` ends it" in left.stderr
+
+
+def test_a_cluster_is_asked_for_once_since_emr_cannot_tell_a_repetition_from_a_second_one() -> None:
+    asked: dict[str, Any] = {"Name": "notebooks", "Instances": {}}
+    with answering(500) as endpoint:
+        aws = Aws("eu-west-1", endpoint_url=endpoint.address)
+        with pytest.raises(CloudError):
+            aws.call("emr", "run_job_flow", **asked)
+    assert len(endpoint.requests) == 1
+    nowhere = Aws("eu-west-1", endpoint_url="http://127.0.0.1:1")
+    with pytest.raises(CloudError, match="AWS may have done it all the same") as lost:
+        nowhere.call("emr", "run_job_flow", **asked)
+    assert "cloud cluster list" in lost.value.remedy

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.jobs.job import CLUSTER, SERVERLESS, Job
@@ -107,7 +108,37 @@ def month(**answers: Any) -> tuple[Month, list[Request]]:
     """What is found of the month so far, and what was asked for it."""
     with answering({**ANSWERS, **answers}) as (endpoint, came):
         found = cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY)
+    assert isinstance(found.month, Month)
     return found.month, came
+
+
+def refusing(code: str, message: str) -> Aws:
+    """A connection whose Cost Explorer refuses, by botocore's own stand-in."""
+    aws = Aws("eu-west-1")
+    stub = Stubber(aws.client("ce"))
+    stub.add_client_error("list_cost_allocation_tags", code, message)
+    stub.add_client_error("get_cost_and_usage", code, message)
+    stub.activate()
+    return aws
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDeniedException", "User not enabled for cost explorer access"),
+        ("DataUnavailableException", "Data is not available."),
+        ("BillExpirationException", "Bill expired"),
+    ],
+)
+def test_where_cost_explorer_is_not_open_yet_that_is_said(
+    code: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    found = cost(refusing(code, message), described(), None, TODAY).month
+    assert isinstance(found, CloudError)
+    assert message in found.problem
+    assert "Open Cost Explorer once" in found.remedy
 
 
 def asked_of(came: list[Request], operation: str) -> list[Any]:
@@ -187,12 +218,11 @@ def test_the_first_day_of_a_month_is_a_period_too() -> None:
 
 def test_a_question_that_is_not_allowed_says_what_to_do() -> None:
     answers = {name: answer for name, answer in ANSWERS.items() if name != "GetCostAndUsage"}
-    with (
-        answering(answers) as (endpoint, _),
-        pytest.raises(CloudError, match="ask for the month's costs: AWS answered") as refused,
-    ):
-        cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY)
-    assert "--operator" in refused.value.remedy
+    with answering(answers) as (endpoint, _):
+        found = cost(Aws("eu-west-1", endpoint_url=endpoint), stack(), None, TODAY).month
+    assert isinstance(found, CloudError)
+    assert "ask for the month's costs: AWS answered" in found.problem
+    assert "--operator" in found.remedy
 
 
 # The command
@@ -256,6 +286,17 @@ def test_without_an_estimate_that_is_said(ours: Path) -> None:
     assert "estimate  none was made in this folder" in told()
 
 
+def test_the_job_is_told_also_where_the_month_is_unknown(ours: Path) -> None:
+    known = {**ANSWERS, **KNOWN}
+    del known["GetCostAndUsage"]
+    with answering(known) as (endpoint, _):
+        shown = featuremill("cloud", "cost", "--endpoint-url", endpoint)
+    assert shown.exit_code == 0, shown.output
+    assert "job       00g55dl97kt8ho0r, SUCCESS" in shown.stdout
+    assert "month     unknown: ask for the month's costs" in shown.stdout
+    assert "budget    featuremill-monthly: 2.16 USD" in shown.stdout
+
+
 def test_a_job_that_is_not_over_says_so(ours: Path) -> None:
     running = {"jobRun": {**RUN["jobRun"], "state": "RUNNING"}}
     del running["jobRun"]["billedResourceUtilization"]
@@ -280,7 +321,7 @@ def test_a_budget_that_has_counted_nothing_yet_is_at_zero(ours: Path) -> None:
 def test_a_stack_without_a_budget_is_no_error(ours: Path) -> None:
     places.save(JOB.kept_in(described()), ours)
     stack_without = described_as_xml(described().outputs)
-    assert "budget    the stack names none" in told(DescribeStacks=stack_without)
+    assert "budget    there is none" in told(DescribeStacks=stack_without)
 
 
 def test_a_dry_run_asks_nothing(ours: Path) -> None:

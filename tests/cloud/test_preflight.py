@@ -68,6 +68,7 @@ def test_an_account_with_nothing_in_the_way_is_ok_in_every_line() -> None:
         "region",
         "EMR Serverless vCPU",
         "EC2 vCPU",
+        "EC2 Spot vCPU",
         "block public access",
         "release",
         "stack",
@@ -104,6 +105,13 @@ def test_an_account_with_nothing_in_the_way_is_ok_in_every_line() -> None:
             {"get_service_quota": [{"Quota": {"Value": 16.0}}, {"Quota": {"Value": 5.0}}]},
             "warn",
             "5 on-demand vCPU at once, a cluster takes 12",
+            "or use EMR Serverless",
+        ),
+        (
+            "EC2 Spot vCPU",
+            {"get_service_quota": [*({"Quota": {"Value": 16.0}},) * 2, {"Quota": {"Value": 0.0}}]},
+            "warn",
+            "0 Spot vCPU at once, a cluster takes 12",
             "or use EMR Serverless",
         ),
         (

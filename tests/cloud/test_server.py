@@ -46,7 +46,19 @@ def stack(aws: Aws) -> Place:
     return replace(standing, outputs=outputs)
 
 
+@pytest.fixture(autouse=True)
+def one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine tells how it went under the same name."""
+    monkeypatch.setattr(server, "launched", lambda: "1")
+
+
+def tell(aws: Aws, how: str, log: bytes = b"") -> None:
+    """What the machine puts in the bucket when it is through."""
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"logs/server/1/{how}", Body=log)
+
+
 def start(aws: Aws, stack: Place, hours: float = 8.0) -> dict[str, Any]:
+    tell(aws, "ready")
     server.up(aws, stack, hours)
     found = server.standing(aws, stack)
     assert found is not None
@@ -104,7 +116,7 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
     first = base64.b64decode(attribute["UserData"]["Value"]).decode()
     assert first.startswith("#!/bin/bash\n")
     given = first.splitlines()[1]
-    assert given.startswith(f"set -- 120 s3://{BUCKET}/code/server-")
+    assert given.startswith(f"set -- 120 s3://{BUCKET}/logs/server/1 s3://{BUCKET}/code/server-")
     assert f".sh s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1 /featuremill/" in given
     assert given.endswith("/featuremill/featuremill/server 'pyspark>=4.1,<4.2'")
     assert passwords.read(aws, stack, passwords.SERVER) not in first
@@ -112,7 +124,12 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
 
 
 SYSTEMCTL = '#!/bin/sh\necho "$@" >>{folder}/systemctl\n'
-NO_BUCKET = "#!/bin/sh\necho 'fatal error: An error occurred (403)' >&2\nexit 1\n"
+# what is put there arrives, what is fetched does not
+NO_CODE = """#!/bin/sh
+if [ "$3" = - ]; then cat >{folder}/told; echo "$4" >{folder}/where; exit; fi
+echo 'fatal error: An error occurred (403)' >&2
+exit 1
+"""
 
 
 def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
@@ -122,11 +139,15 @@ def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
     units, programs = tmp_path / "etc" / "systemd" / "system", tmp_path / "programs"
     units.mkdir(parents=True)
     programs.mkdir()
-    for name, text in (("systemctl", SYSTEMCTL.format(folder=tmp_path)), ("aws", NO_BUCKET)):
+    for name, text in (
+        ("systemctl", SYSTEMCTL.format(folder=tmp_path)),
+        ("aws", NO_CODE.format(folder=tmp_path)),
+    ):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     command = asked(described(), hours=2)["UserData"]
     first = re.sub("<archive[^>]*>", "archive", command).replace("/etc/", f"{tmp_path}/etc/")
+    first = first.replace("/var/log", str(tmp_path))
     begun = datetime.now(UTC)
     ended = subprocess.run(
         ["bash", "-c", first],
@@ -135,7 +156,9 @@ def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
         text=True,
     )
     assert ended.returncode != 0
-    assert "403" in ended.stderr
+    # whoever waits for it is told why
+    assert (tmp_path / "where").read_text() == f"s3://{BUCKET}/logs/server/1/failed\n"
+    assert "403" in (tmp_path / "told").read_text()
     assert (tmp_path / "systemctl").read_text().endswith("enable --now end.timer\n")
     timer = (units / "end.timer").read_text()
     # a moment, so that a reboot does not begin it anew, which is made up for if it was missed
@@ -145,6 +168,23 @@ def test_when_it_ends_is_set_before_anything_can_fail_and_outlives_a_reboot(
     assert abs((ends - begun).total_seconds() - 7200) < 60
     assert "\nPersistent=true\n" in timer
     assert "ExecStart=/usr/bin/systemctl --no-block poweroff" in (units / "end.service").read_text()
+
+
+def test_what_failed_on_the_machine_is_shown(aws: Aws, stack: Place) -> None:
+    tell(aws, "failed", b"Error: Unable to find a match: python3.11\n")
+    with pytest.raises(CloudError, match="could not install itself") as failed:
+        server.up(aws, stack)
+    assert "Unable to find a match: python3.11" in failed.value.problem
+    assert "`featuremill cloud server down` ends it" in failed.value.remedy
+
+
+def test_a_machine_that_tells_nothing_is_not_waited_for_for_ever(
+    aws: Aws, stack: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_READY_SECONDS", 0.0)
+    with pytest.raises(CloudError, match="still installing after 0 seconds") as silent:
+        server.up(aws, stack)
+    assert "get-console-output" in silent.value.remedy
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
@@ -182,6 +222,7 @@ def test_hours_out_of_bounds_are_refused(hours: float) -> None:
 
 def test_up_and_down(aws: Aws, stack: Place, endpoint: str, folder: Path) -> None:
     project_file.save(stack, folder)
+    tell(aws, "ready")
     up = featuremill("cloud", "server", "up", "--hours", "2", "--endpoint-url", endpoint)
     assert up.exit_code == 0, up.output
     assert "it ends itself in 2 hours" in up.stdout

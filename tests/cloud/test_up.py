@@ -21,7 +21,7 @@ from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import Status
 from featuremill.cloud.packaging import package
 from featuremill.cloud.packaging.archive import Recipe
-from featuremill.cloud.stack import deploy
+from featuremill.cloud.stack import deploy, doctor
 from featuremill.cloud.transfer.sources import open_source
 from featuremill.cloud.up import Errand
 from featuremill.errors import ConfigError
@@ -114,6 +114,16 @@ def finish(aws: Aws, name: str = "main") -> None:
 
 
 # From an empty account
+
+
+def test_what_doctor_finds_in_the_way_ends_it_before_anything_is_asked_or_made(
+    account: Aws, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "RELEASE", "emr-99.0.0")
+    refused = whole(account, photos, "--yes")
+    assert refused.exit_code == 1
+    assert "release: EMR offers no emr-99.0.0 in eu-west-1" in refused.stderr
+    assert account.client("cloudformation").describe_stacks()["Stacks"] == []
 
 
 def test_it_is_asked_once_with_the_estimate_and_goes_on_where_it_was(

@@ -259,7 +259,7 @@ def _credentials(*, needed: bool) -> Finding:
             "fail" if needed else "warn",
             "credentials",
             f"of AWS: {error}",
-            "Check AWS_PROFILE and the files in ~/.aws, or `aws login`.",
+            "Check AWS_PROFILE and the files in ~/.aws, or `aws sso login`.",
         )
     if found is not None:
         return Finding("ok", "credentials", f"of AWS: there, by {found.method}")
@@ -269,7 +269,7 @@ def _credentials(*, needed: bool) -> Finding:
         "fail",
         "credentials",
         "of AWS: none",
-        "Sign in (`aws login` or `aws sso login`), or set AWS_PROFILE.",
+        "Sign in (`aws sso login`), or set AWS_PROFILE.",
     )
 
 

@@ -23,7 +23,7 @@ from featuremill.cloud.jobs.job import DEFAULT_NAME
 from featuremill.cloud.stack.parameters import ARCHITECTURES
 from featuremill.cloud.stack.project_file import FILE, Place
 from featuremill.config import DEFAULT_SAMPLE
-from featuremill.errors import ConfigError
+from featuremill.errors import CloudError, ConfigError
 
 if TYPE_CHECKING:
     from featuremill.cloud.jobs.job import Job
@@ -289,7 +289,11 @@ def _job_lines(place: Place, job: "Job | None", spent: "Spent", money: "Currency
     )
 
 
-def _month_lines(month: "Month", money: "Currency") -> Iterator[str]:
+def _month_lines(month: "Month | CloudError", money: "Currency") -> Iterator[str]:
+    if isinstance(month, CloudError):
+        yield f"month     unknown: {month.problem}"
+        yield f"note      {month.remedy}"
+        return
     parts = ", ".join(f"{name} {money.shown(usd)}" for name, usd in month.amounts.items())
     yield f"month     since {month.start}, {month.whose}: {money.shown(month.usd)} = {parts}"
     yield f"note      {month.note}"
@@ -297,7 +301,7 @@ def _month_lines(month: "Month", money: "Currency") -> Iterator[str]:
 
 def _budget_line(budget: Any, money: "Currency") -> str:
     if budget is None:
-        return "budget    the stack names none"
+        return "budget    there is none, or it may not be seen; `featuremill cloud deploy` makes it"
     limit = Decimal(budget["BudgetLimit"]["Amount"])
     spent = Decimal(budget.get("CalculatedSpend", {}).get("ActualSpend", {}).get("Amount", "0"))
     return (

@@ -27,6 +27,7 @@ from featuremill.cloud.stack.confirm import check_account
 from featuremill.cloud.stack.parameters import ARCHITECTURES
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import DEFAULT_SAMPLE
+from featuremill.errors import CloudError
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from featuremill.cloud.stack.parameters import StackOptions
     from featuremill.cloud.transfer.bounds import Agree
     from featuremill.cloud.up import Errand
+    from featuremill.workflows.doctor import Finding
 
 _GOES_ON = (
     "The job goes on without this command, and costs: the same command waits for it again,"
@@ -115,12 +117,15 @@ def up(
     """
     from featuremill.cloud.pricing.cost import keep
     from featuremill.cloud.pricing.estimate import estimate
+    from featuremill.cloud.stack.doctor import doctor
 
     before, money = existing(), currency(options)
     wanted, errand, question = _asked(source, before, options)
     aws = access.to_region(wanted.region, there=before)
     aws.here(lambda: project_file.check_writable(Path()), None)
     # before time is spent on an estimate
+    findings = doctor(aws, wanted.region, max_vcpu=errand.limits.max_vcpu)
+    aws.here(lambda: _examined(findings), None)
     aws.step("see who is signed in")
     account = aws.account()
     bill = estimate(aws, question, before)
@@ -138,6 +143,15 @@ def up(
     if where is not None:
         aws.here(partial(keep, bill, Path()), None)
         _go(where, errand, aws, agreeing(yes=yes))
+
+
+def _examined(findings: "list[Finding]") -> None:
+    """Say what `cloud doctor` warns of; refuse to go on where something stands in the way."""
+    for each in findings:
+        if each.level == "fail":
+            raise CloudError(f"{each.what}: {each.said}", each.remedy)
+        if each.level == "warn":
+            say(f"warning: {each.what}: {each.said}")
 
 
 def _asked(

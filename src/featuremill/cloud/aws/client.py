@@ -25,6 +25,11 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 """Told a line for people."""
 
+_ATTEMPTS = 6
+
+_ONCE = (("emr", "run_job_flow"),)
+"""Calls of which AWS cannot tell a repetition from a second wish: they are not tried again."""
+
 Recorder = Callable[[str, str, Mapping[str, Any]], None]
 """Told service, operation and parameters of every call before it is made."""
 
@@ -89,10 +94,10 @@ class Aws:
             raise explained(error, "sign in to AWS") from error
 
     @cached_property
-    def _clients(self) -> dict[str, Any]:
+    def _clients(self) -> dict[tuple[str, int], Any]:
         return {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, attempts: int = _ATTEMPTS) -> Any:
         """A client with bounded waiting and retries that adapt to throttling.
 
         Raises
@@ -100,16 +105,16 @@ class Aws:
         CloudError
             If there cannot be one: no such profile, region or endpoint.
         """
-        if service not in self._clients:
-            self._clients[service] = self._connected(service)
-        return self._clients[service]
+        if (service, attempts) not in self._clients:
+            self._clients[service, attempts] = self._connected(service, attempts)
+        return self._clients[service, attempts]
 
-    def _connected(self, service: str) -> Any:
+    def _connected(self, service: str, attempts: int) -> Any:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
         config = Config(
-            retries={"mode": "adaptive", "total_max_attempts": 6},
+            retries={"mode": "adaptive", "total_max_attempts": attempts},
             connect_timeout=10,
             read_timeout=60,
             max_pool_connections=THREADS,
@@ -181,13 +186,15 @@ class Aws:
         CloudError
             With what was tried, AWS' own words and a remedy.
         """
-        client = self.client(service)
+        once = (service, operation) in _ONCE
+        client = self.client(service, 1 if once else _ATTEMPTS)
         try:
             return getattr(client, operation)(**parameters)
         except Exception as error:
             if error_code(error) in forgives:
                 return None
-            raise explained(error, why or self.doing or f"{service}.{operation}") from error
+            told = explained(error, why or self.doing or f"{service}.{operation}")
+            raise (_perhaps_done(told) if once and not error_code(error) else told) from error
 
     def account(self) -> str:
         """Number of the account that is signed in to.
@@ -358,6 +365,17 @@ class Aws:
                     f"gave up after {limit / 60:.0f} minutes of waiting until {what}", remedy
                 )
             self.sleep(seconds)
+
+
+def _perhaps_done(error: Exception) -> Exception:
+    """The same error of a call that starts something, where the answer to it was lost."""
+    if not isinstance(error, CloudError):
+        return error
+    return CloudError(
+        f"{error.problem}. AWS may have done it all the same",
+        "Look before you repeat the command: `featuremill cloud cluster list` shows what is up, and"
+        " `featuremill cloud cluster down` ends it.",
+    )
 
 
 def error_code(error: Exception) -> str:

@@ -127,6 +127,8 @@ _BY_EXCEPTION: Mapping[str, str] = MappingProxyType(
         "SSOTokenLoadError": "Sign in: `aws sso login`, with --profile NAME if the profile has a"
         " name.",
         "TokenRetrievalError": "Sign in again: `aws sso login`.",
+        "MissingDependencyException": "A profile made by `aws login` needs one package more: `pip"
+        " install 'botocore[crt]'`; one made by `aws configure sso` does not.",
         "LoginRefreshRequired": "Sign in again: `aws login`.",
         "LoginTokenLoadError": "Sign in: `aws login`.",
         "RefreshWithMFAUnsupportedError": "Sign in with the second factor first, such as"

@@ -31,6 +31,17 @@ _DISK_GB = 30
 _NOTEBOOKS = "notebooks/server"
 _HOURS = (0.5, 168.0)
 
+LOGS = "logs/server"
+"""Where in the bucket machines tell how their installation went."""
+
+_READY_SECONDS = 900.0
+# what the name of the one object there says
+_TOLD = (
+    "Contents[0].Key && (ends_with(Contents[0].Key, '/ready') && 'ready' || 'failed')"
+    " || 'installing'"
+)
+_DOWN = "`featuremill cloud server down` ends it"
+
 
 @dataclass(frozen=True)
 class RunningServer:
@@ -117,7 +128,8 @@ def up(aws: Aws, place: Place, hours: float = 8.0, key_pair: str | None = None) 
     put_notebooks(aws, place, _NOTEBOOKS, read_notebooks())
     passwords.make(aws, place, passwords.SERVER)
     aws.step(f"start a {TYPES[architecture]}")
-    asked = parameters(place, architecture, hours, code, key_pair)
+    told = f"{LOGS}/{launched()}"
+    asked = parameters(place, architecture, hours, code, told, key_pair)
     machine = aws.call("ec2", "run_instances", **asked)["Instances"][0]
     aws.step("wait until the machine runs")
     aws.wait(
@@ -129,10 +141,43 @@ def up(aws: Aws, place: Place, hours: float = 8.0, key_pair: str | None = None) 
         reason="Reservations[0].Instances[0].StateReason.Message",
         seconds=5.0,
         limit=600,
-        remedy="It goes on, and costs: `featuremill cloud server down` ends it.",
+        remedy=f"It goes on, and costs: {_DOWN}.",
         InstanceIds=[machine["InstanceId"]],
     )
+    _until_ready(aws, place, machine["InstanceId"], told)
     return machine
+
+
+def launched() -> str:
+    """A name for one launch, under which its machine tells how it went."""
+    return uuid4().hex
+
+
+def _until_ready(aws: Aws, place: Place, machine: str, told: str) -> None:
+    """Wait for what the machine tells of itself in the bucket; nobody can look into it yet."""
+    bucket = place.output("Bucket")
+    aws.step("wait until JupyterLab answers")
+    answer = aws.wait(
+        "s3",
+        "list_objects_v2",
+        _TOLD,
+        done=("ready", "failed"),
+        seconds=5.0,
+        limit=_READY_SECONDS,
+        remedy=f"It goes on, and costs: {_DOWN}. What it printed: `aws ec2 get-console-output"
+        f" --latest --output text --region {place.region} --instance-id {machine}`.",
+        Bucket=bucket,
+        Prefix=f"{told}/",
+    )
+    key = answer["Contents"][0]["Key"]
+    if aws.here(lambda: key.endswith("/ready"), True):
+        return
+    found = aws.call("s3", "get_object", why="read its log", Bucket=bucket, Key=key)
+    log = found["Body"].read().decode(errors="replace").strip()
+    raise CloudError(
+        f"the machine could not install itself. Its log ends with:\n{log}",
+        f"It is up, and costs: {_DOWN}. Then repeat the command.",
+    )
 
 
 def down(aws: Aws, place: Place) -> str | None:
@@ -156,7 +201,7 @@ def _refuse_second(aws: Aws, place: Place) -> None:
 
 
 def parameters(
-    place: Place, architecture: str, hours: float, code: Code, key_pair: str | None
+    place: Place, architecture: str, hours: float, code: Code, told: str, key_pair: str | None
 ) -> dict[str, Any]:
     """Parameters of ``run_instances``."""
     tags = [
@@ -191,7 +236,7 @@ def parameters(
         # when the credits of a burstable machine are gone it is slow, not dear
         "CreditSpecification": {"CpuCredits": "standard"},
         "InstanceInitiatedShutdownBehavior": "terminate",
-        "UserData": _first_command(place, hours, code.archive),
+        "UserData": _first_command(place, hours, code.archive, told),
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": tags}
             for kind in ("instance", "volume", "network-interface")
@@ -200,11 +245,12 @@ def parameters(
     }
 
 
-def _first_command(place: Place, hours: float, archive: str) -> str:
+def _first_command(place: Place, hours: float, archive: str, told: str) -> str:
     """What the machine runs first: the packaged script, with the archive that was found."""
     bucket = place.output("Bucket")
     words = [
         str(round(60 * hours)),
+        f"s3://{bucket}/{told}",
         f"s3://{bucket}/{script_key('server.sh')}",
         archive,
         bucket,

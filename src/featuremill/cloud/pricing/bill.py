@@ -359,7 +359,7 @@ def _kept(what: str, size: int, price: Price) -> Line:
 def _never_counted(image_bytes: int | None) -> tuple[str, ...]:
     unknown = "storage of the images: their size is not known here"
     return (
-        "CloudWatch: none is used, logs go to the bucket",
+        "CloudWatch: only the driver logs there, at about 0.57 USD a GB",
         "data transfer: into AWS and within the region is free, fetching results may not be",
         *((unknown,) if image_bytes is None else ()),
     )

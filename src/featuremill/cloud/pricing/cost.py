@@ -28,6 +28,10 @@ _SERVICES: Mapping[str, tuple[str, ...]] = {
 }
 """What one pays for → parts of the names that Cost Explorer has for it."""
 OTHER = "all else"
+_NOT_YET = (
+    "Open Cost Explorer once in the billing console; it answers a day later. The account's owner"
+    " may have to let IAM see the bill first."
+)
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,14 @@ class Spent:
     ----------
     job_run : mapping or None
         ``jobRun`` of ``get_job_run``; of a cluster's job AWS tells no cost of its own.
-    month : Month
-        The month so far.
+    month : Month or CloudError
+        The month so far; why it is unknown, where Cost Explorer does not answer.
     budget : mapping or None
-        ``Budget`` of ``describe_budget``, if the stack names one.
+        ``Budget`` of ``describe_budget``, if there is one that may be seen.
     """
 
     job_run: Mapping[str, Any] | None
-    month: Month
+    month: Month | CloudError
     budget: Mapping[str, Any] | None
 
 
@@ -135,11 +139,18 @@ def cost(aws: Aws, place: Place, job: Job | None, today: date) -> Spent:
         names: dict[str, Any] = {"applicationId": job.where, "jobRunId": job.id}
         run = aws.call("emr-serverless", "get_job_run", **names)["jobRun"]
     aws.step(f"ask Cost Explorer for {today:%Y-%m} so far")
-    month = _month(aws, place, today)
+    month: Month | CloudError
+    try:
+        month = _month(aws, place, today)
+    except CloudError as error:
+        # an account that never opened it has none; what a job was billed is worth telling without
+        month = CloudError(error.problem, f"{_NOT_YET} {error.remedy}".strip())
     if name := place.outputs.get("BudgetName"):
         aws.step("ask for the budget")
         found: dict[str, Any] = {"AccountId": place.account, "BudgetName": name}
-        budget = aws.call("budgets", "describe_budget", **found)["Budget"]
+        none = ("NotFoundException", "AccessDeniedException")
+        answer = aws.call("budgets", "describe_budget", forgives=none, **found)
+        budget = answer["Budget"] if answer else None
     return Spent(run, month, budget)
 
 

@@ -15,6 +15,7 @@ from featuremill.workflows.doctor import Finding
 # quota codes stand in no API model; these are read from public lists and unverified here
 _SERVERLESS_VCPU = ("emr-serverless", "L-D05C8A75")
 _EC2_VCPU = ("ec2", "L-1216C47A")
+_SPOT_VCPU = ("ec2", "L-34B43A08")
 _CLUSTER_VCPU = 12
 """Of the smallest default cluster: three machines of 4 vCPU."""
 
@@ -45,7 +46,8 @@ def doctor(
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("region", lambda: _region(aws, region)),
         ("EMR Serverless vCPU", lambda: _serverless_quota(aws, max_vcpu)),
-        ("EC2 vCPU", lambda: _ec2_quota(aws)),
+        ("EC2 vCPU", lambda: _ec2_quota(aws, "EC2 vCPU", "on-demand", _EC2_VCPU)),
+        ("EC2 Spot vCPU", lambda: _ec2_quota(aws, "EC2 Spot vCPU", "Spot", _SPOT_VCPU)),
         ("block public access", lambda: _public_access(aws)),
         ("release", lambda: _release(aws, region)),
     ]
@@ -132,20 +134,20 @@ def _serverless_quota(aws: Aws, max_vcpu: int) -> Finding:
     return Finding("ok", what, f"{quota:,.0f} at once, {max_vcpu:,} wanted")
 
 
-def _ec2_quota(aws: Aws) -> Finding:
-    what, quota = "EC2 vCPU", _quota(aws, *_EC2_VCPU)
+def _ec2_quota(aws: Aws, what: str, kind: str, code: tuple[str, str]) -> Finding:
+    quota = _quota(aws, *code)
     if quota is None:
-        return _unknown_quota(what, *_EC2_VCPU)
+        return _unknown_quota(what, *code)
     if quota < _CLUSTER_VCPU:
         return Finding(
             "warn",
             what,
-            f"the account may use {quota:,.0f} on-demand vCPU at once, a cluster takes"
+            f"the account may use {quota:,.0f} {kind} vCPU at once, a cluster takes"
             f" {_CLUSTER_VCPU}",
             "Only --cluster and `cluster up` need them: ask for more in the Service Quotas"
             " console, or use EMR Serverless.",
         )
-    return Finding("ok", what, f"{quota:,.0f} on demand at once")
+    return Finding("ok", what, f"{quota:,.0f} {kind} at once")
 
 
 def _public_access(aws: Aws) -> Finding:

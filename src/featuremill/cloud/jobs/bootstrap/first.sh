@@ -1,12 +1,14 @@
 #!/bin/bash
-# What the server's user data runs: it sets when the machine ends, before anything can fail, and
-# then fetches server.sh and runs it.
-# Arguments: minutes after which the machine ends, address of server.sh, the arguments of that.
+# What the server's user data runs: it sets when the machine ends, before anything can fail, then
+# fetches server.sh and runs it, and tells how that went.
+# Arguments: minutes after which the machine ends, where to tell it (s3://…), address of server.sh, the
+# arguments of that.
 set -euo pipefail
 
 minutes=$1
-address=$2
-shift 2
+told=$2
+address=$3
+shift 3
 
 # a date and not a delay, so that a reboot does not begin it anew; a machine that was stopped at that
 # moment ends when it starts again. Powering off terminates it.
@@ -29,4 +31,9 @@ END
 systemctl daemon-reload
 systemctl enable --now end.timer
 
-aws s3 cp "$address" - | bash -s -- "$@"
+log=/var/log/featuremill.log
+how=ready
+{ aws s3 cp "$address" - | bash -s -- "$@"; } 2>&1 | tee "$log" || how=failed
+# `cloud server up` waits for this, and shows it where it failed
+tail --lines 40 "$log" | aws s3 cp - "$told/$how"
+[ "$how" = ready ]

@@ -89,3 +89,12 @@ END
 
 systemctl daemon-reload
 systemctl enable --now jupyter.service keep.timer keep-last.service
+
+# only then is it of use
+for _ in $(seq 60); do
+    curl --silent --fail --output /dev/null http://127.0.0.1:8888/api && exit
+    sleep 2
+done
+journalctl --unit jupyter.service --no-pager --lines 30
+echo "JupyterLab does not answer" >&2
+exit 1
