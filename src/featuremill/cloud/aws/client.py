@@ -194,7 +194,9 @@ class Aws:
             if error_code(error) in forgives:
                 return None
             told = explained(error, why or self.doing or f"{service}.{operation}")
-            raise (_perhaps_done(told) if once and not error_code(error) else told) from error
+            if once and not error_code(error) and isinstance(told, CloudError):
+                told = CloudError(f"{told.problem}. {remedies.PERHAPS_DONE}", remedies.LOOK_FIRST)
+            raise told from error
 
     def account(self) -> str:
         """Number of the account that is signed in to.
@@ -365,17 +367,6 @@ class Aws:
                     f"gave up after {limit / 60:.0f} minutes of waiting until {what}", remedy
                 )
             self.sleep(seconds)
-
-
-def _perhaps_done(error: Exception) -> Exception:
-    """The same error of a call that starts something, where the answer to it was lost."""
-    if not isinstance(error, CloudError):
-        return error
-    return CloudError(
-        f"{error.problem}. AWS may have done it all the same",
-        "Look before you repeat the command: `featuremill cloud cluster list` shows what is up, and"
-        " `featuremill cloud cluster down` ends it.",
-    )
 
 
 def error_code(error: Exception) -> str:

@@ -155,6 +155,14 @@ _BY_EXCEPTION: Mapping[str, str] = MappingProxyType(
     }
 )
 
+PERHAPS_DONE = "AWS may have done it all the same"
+"""Where the answer to a call that starts something was lost."""
+
+LOOK_FIRST = (
+    "Look before you repeat the command: `featuremill cloud cluster list` shows what is up, and"
+    " `featuremill cloud cluster down` ends it."
+)
+
 SAID: Mapping[str, str] = MappingProxyType(
     {
         "NoCredentialsError": "no AWS credentials were found",
