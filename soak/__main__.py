@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from soak import trial
+from soak import plan, trial
 from soak.disk import small_disk
 from soak.rounds import RUNS_PER_ROUND, Soak
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return options.round is None and time.monotonic() - started > 60 * options.minutes
 
     with small_disk(folder / "dest") as disk:
-        soak = Soak(options.seed, folder, disk, say)
+        soak = Soak(options.seed, folder, disk, say, kinds=options.workers or plan.KINDS)
         say(f"seed {options.seed}; {RUNS_PER_ROUND} runs in a round; in {folder}")
         if disk is None:
             say("no full and no read-only disk: that needs Linux and the right to mount one")
@@ -66,6 +66,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30, help="how long (30)")
     parser.add_argument("--seed", type=int, default=None, help="what is drawn; else a new one")
+    parser.add_argument(
+        "--workers", nargs="+", choices=plan.KINDS, help="kinds of workers that runs have (all)"
+    )
     parser.add_argument("--round", type=int, help="this round only, to see a mismatch again")
     options = parser.parse_args(arguments)
     if options.seed is None:

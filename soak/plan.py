@@ -10,6 +10,10 @@ from soak.watch import Moment
 _FEATURES = "features/status=ok/"
 _COMMITS = "features/_delta_log/"
 
+KINDS = ("processes", "spark", "cluster")
+"""Workers of a run: processes of this machine, a local Spark, or a standalone cluster."""
+
+_SHARES = (55, 30, 15)
 _ENDINGS = (
     ("nothing", 20),
     ("kill the driver", 40),
@@ -18,7 +22,6 @@ _ENDINGS = (
     ("the disk is full", 8),
     ("the disk is read-only", 7),
 )
-_ON_CLUSTER = 0.15
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,21 @@ class Plan:
     prune: bool
     keep_pca: bool
     chunk: int
-    cluster: bool
+    workers: str
+    """One of ``KINDS``."""
     at_once: bool
     """Whether the next run starts while what is left of this one may still be ending."""
     strikes: tuple[Strike, ...]
 
 
-def draw(chance: random.Random) -> Plan:
-    """The next run."""
-    cluster = chance.random() < _ON_CLUSTER
+def draw(chance: random.Random, kinds: Sequence[str] = KINDS) -> Plan:
+    """The next run, with workers of one of these kinds."""
+    [drawn] = chance.choices(KINDS, _SHARES)
+    workers = drawn if drawn in kinds else chance.choice(kinds)
     [ending] = chance.choices(*zip(*_ENDINGS, strict=True))
-    strikes = _on_workers(chance, cluster)
+    if ending == "kill Java" and workers == "processes":
+        ending = "kill the driver"
+    strikes = _on_workers(chance, workers)
     if ending != "nothing":
         strikes.append(Strike(ending, _moment(chance)))
     return Plan(
@@ -55,7 +62,7 @@ def draw(chance: random.Random) -> Plan:
         prune=chance.random() < 0.3,
         keep_pca=chance.random() < 0.2,
         chunk=chance.choice((8, 16, 24, 40)),
-        cluster=cluster,
+        workers=workers,
         at_once=chance.random() < 0.5,
         strikes=tuple(strikes),
     )
@@ -67,11 +74,13 @@ def _on_forget(chance: random.Random) -> tuple[Strike, ...]:
     return (Strike("kill the driver", Moment("", chance.randint(1, 8), chance.randint(0, 10))),)
 
 
-def _on_workers(chance: random.Random, cluster: bool) -> list[Strike]:
-    """Up to eight kills of what Spark replaces by itself, while features are written."""
-    kinds: Sequence[str] = ("kill a worker", "kill a worker", "kill all workers")
-    if cluster:
-        kinds = ("kill a worker", "kill an executor")
+def _on_workers(chance: random.Random, workers: str) -> list[Strike]:
+    """Up to eight kills of what is replaced while the run goes on, while features are written."""
+    kinds: Sequence[str] = {
+        "processes": ("kill a worker",),
+        "spark": ("kill a worker", "kill a worker", "kill all workers"),
+        "cluster": ("kill a worker", "kill an executor"),
+    }[workers]
     moments = sorted(chance.sample(range(1, 13), chance.choice((0, 2, 3, 4, 6, 8))))
     return [
         Strike(chance.choice(kinds), Moment(_FEATURES, moment, chance.randint(0, 150)))

@@ -4,7 +4,7 @@ import random
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ RUNS_PER_ROUND = 12
 INTERRUPTED = 130
 _PICTURES = 240
 _SURVIVED = 3
-"""Spark tries a task four times: so many kills cannot end a run."""
+"""A task is tried four times: so many kills cannot end a run."""
 _OPTIONS = ("--model", "embedded", "--precision", "fp32", "--components", "3")
 _ALL_CHUNKS = "200000"
 
@@ -36,6 +36,7 @@ class Soak:
     folder: Path
     disk: Disk | None
     say: Callable[[str], None]
+    kinds: Sequence[str] = plan.KINDS
     operations: Counter[str] = field(default_factory=Counter)
     mismatches: list[str] = field(default_factory=list)
     _running: list[psutil.Process] = field(default_factory=list)
@@ -72,7 +73,7 @@ class Soak:
         destination = self.folder / "dest" / f"{number}"
         for run in range(1, RUNS_PER_ROUND + 1):
             last = run == RUNS_PER_ROUND or until()
-            planned = plan.draw(chance)
+            planned = plan.draw(chance, self.kinds)
             if last:
                 planned = replace(planned, strikes=(), at_once=False)
             found = list(self._run(planned, live, destination, chance))
@@ -99,7 +100,8 @@ class Soak:
         if forgotten:
             yield from self._forget(forgotten, planned, live, destination, chance)
             before = audit.rows_of(destination, self._reference)
-        cluster = self._cluster_started() if planned.cluster else None
+        self.operations[f"run with {planned.workers}"] += 1
+        cluster = self._cluster_started() if planned.workers == "cluster" else None
         arguments = _arguments(planned, live.folder, destination, cluster)
         self.operations["prune"] += planned.prune
         outcome = trial.run(
@@ -181,6 +183,8 @@ def _arguments(
         arguments.append("--keep-pca")
     if cluster:
         arguments += ["--master", cluster.master]
+    elif planned.workers == "spark":
+        arguments += ["--master", "local[*]"]
     return arguments
 
 

@@ -68,7 +68,7 @@ def test_memory_for_no_run_at_all_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("most", "level"), [(None, "ok"), (10_000, "ok"), (130, "warn"), (64, "fail")]
+    ("most", "level"), [(None, "ok"), (10_000, "ok"), (40, "warn"), (20, "fail")]
 )
 def test_a_limit_of_threads_that_a_run_would_meet(
     most: int | None, level: str, monkeypatch: pytest.MonkeyPatch

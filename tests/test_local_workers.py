@@ -23,7 +23,7 @@ from featuremill.images.sandbox import InProcess
 from featuremill.workers import local_process
 from featuremill.workers.local import LocalWorkers
 from featuremill.workers.protocol import TASK_ATTEMPTS, Attempt, Shared, WorkerDiedError
-from featuremill.workflows.run.pipeline import modules_of_tasks
+from featuremill.workflows.run import modules_of_tasks
 
 LETTERS = [bytes([letter]) for letter in b"abcdefg"]
 ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux' own")
@@ -189,6 +189,7 @@ def test_a_worker_that_dies_costs_its_task_one_attempt_and_is_replaced(pool, gro
     assert pool.map(LETTERS, numbered, f"{group} again")[0] == b"0a"
 
 
+@pytest.mark.slow
 def test_a_task_on_which_every_worker_dies_fails_after_the_last_attempt(pool, group):
     assert pool.map([b""], Dying(leave, TASK_ATTEMPTS - 1), group) == [b"%d" % (TASK_ATTEMPTS - 1)]
     with pytest.raises(WorkerDiedError):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from featuremill._utils.progress import Progress
 from featuremill.models.engines import smallest_cosine
 from featuremill.workflows.run.pipeline import RunResult, run
 from outputs import MODEL, features, offline, reduced
@@ -80,6 +81,34 @@ def test_the_record_and_the_report_say_who_worked(few, tmp_path):
     }
     assert result.record.was_here
     assert "1 process of this machine" in (dest / "report.html").read_text()
+
+
+class Told(Progress):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    def doing(self, what: str) -> None:
+        self.lines.append(what)
+
+
+def test_a_run_says_what_it_is_doing_from_beginning_to_end(few, tmp_path):
+    told = Told()
+    run(offline(few, tmp_path / "results", workers=1, n_components=3), progress=told)
+    expected = [
+        "starting 1 worker",
+        "looking at the source and the destination",
+        f"loading {MODEL}",
+        f"listing {few}",
+        "measuring the speed on 16 images",
+        "reducing the features",
+        "writing the CSV and the report",
+    ]
+    assert [line for line in told.lines if line in expected] == expected
 
 
 @pytest.fixture(scope="module")

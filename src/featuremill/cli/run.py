@@ -34,14 +34,18 @@ def run(spark: Any, /, **options: Any) -> None:
       featuremill run s3://fruits/training s3://fruits/results --variance 0.9
     """
     from featuremill.cli.console import ConsoleProgress
+    from featuremill.workers.opening import opening
+    from featuremill.workflows.run import modules_of_tasks
 
     config = run_config(**options)
     with ConsoleProgress() as progress:
         progress.say(f"reading {config.source}, writing {config.destination}")
         progress.doing("loading the libraries")
-        from featuremill.workflows.run.pipeline import run as run_pipeline
+        with opening(config, spark, modules_of_tasks(config.engine), progress) as workers:
+            # while the workers start
+            from featuremill.workflows.run.pipeline import run_with
 
-        result = run_pipeline(config, spark=spark, progress=progress)
+            result = run_with(workers, config, progress)
     print_result(result)
 
 

@@ -250,7 +250,8 @@ def open_engine(network: Network, precision: str, engine: str = "auto") -> Engin
         raise ValueError(f"precision is {precision!r}, must be one of {', '.join(PRECISIONS)}")
     if engine not in ("auto", *ENGINES):
         raise ValueError(f"engine is {engine!r}, must be one of auto, {', '.join(ENGINES)}")
-    engine = library(engine)
+    if engine == "auto":
+        engine = "openvino" if _has_openvino() else "onnxruntime"
     key = (network.fingerprint, precision, engine)
     if key not in _open:
         _require(precision, engine)
@@ -281,13 +282,6 @@ def native_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     lines = cpuinfo.read_text().splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
-
-
-def library(engine: str = "auto") -> str:
-    """Module of the library that :func:`open_engine` takes for an engine."""
-    if engine == "auto":
-        return "openvino" if _has_openvino() else "onnxruntime"
-    return engine
 
 
 def _has_openvino() -> bool:

@@ -51,9 +51,9 @@ class Finding:
 DISK_NEEDED = 1_000_000_000
 """Bytes free that make a warning go away; how much a run writes, `featuremill estimate` tells."""
 
-_THREADS, _THREADS_EACH_CORE = 120, 20
-"""A run was seen to have 123 threads with one task at a time, 141 with two, 173 with four: of
-Java, Python and the engines."""
+_THREADS, _THREADS_EACH_CORE = 30, 12
+"""A run was seen to have 30 threads with one worker, 40 with two, 61 with four; with Spark's Java
+123, 141 and 173."""
 
 _CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 _INSTALL = "Install featuremill again, with its dependencies."

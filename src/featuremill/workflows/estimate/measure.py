@@ -39,8 +39,9 @@ from featuremill.workers.memory import local_tasks
 from featuremill.workers.opening import opening
 from featuremill.workers.protocol import Opening, Workers
 from featuremill.workflows.estimate.extrapolate import Growth, Measurement, largest_task
+from featuremill.workflows.run import modules_of_tasks
 from featuremill.workflows.run.chunks import task_count
-from featuremill.workflows.run.pipeline import Run, modules_of_tasks
+from featuremill.workflows.run.pipeline import Run
 from featuremill.workflows.run.prepare import PreparedRun, prepare
 from featuremill.workflows.run.probe import SAMPLE_PER_SLOT
 

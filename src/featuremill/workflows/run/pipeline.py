@@ -18,11 +18,11 @@ from featuremill.dataset.ledger import RunRecord
 from featuremill.dataset.lock import confirm, hold, lost
 from featuremill.dataset.source_aliases import other_name
 from featuremill.errors import FeaturemillError, InputError
-from featuremill.models.engines import library
 from featuremill.pca.components import PCA
 from featuremill.report.gather import REPORT, write_report
 from featuremill.workers.opening import opening
 from featuremill.workers.protocol import Opening
+from featuremill.workflows.run import modules_of_tasks
 from featuremill.workflows.run.extraction import Extraction, too_many_rejects
 from featuremill.workflows.run.prepare import PreparedRun, prepare, write_network
 from featuremill.workflows.run.reduction import Reduction
@@ -72,12 +72,12 @@ def run(
     """
     progress = progress or Progress()
     with opening(config, spark, modules_of_tasks(config.engine), progress) as workers:
-        return Run(prepare(config, progress), progress).finish(workers)
+        return run_with(workers, config, progress)
 
 
-def modules_of_tasks(engine: str) -> list[str]:
-    """What a worker imports for the tasks of a run, the longest to load first."""
-    return [library(engine), "featuremill.workflows.run.probe", "featuremill.pca.reduce"]
+def run_with(workers: Opening, config: RunConfig, progress: Progress) -> RunResult:
+    """Do the same with workers that may be starting already; see :func:`run`."""
+    return Run(prepare(config, progress), progress).finish(workers)
 
 
 class Run:
