@@ -24,8 +24,15 @@ def models_list() -> None:
 
 @models.command("show")
 @click.argument("name")
-def models_show(name: str) -> None:
+@click.option("--output", metavar="TENSOR", help="Tensor of an ONNX file to embed.")
+@click.option(
+    "--pool", type=click.Choice(("cls", "mean")), help="How a row for each place becomes one."
+)
+def models_show(name: str, output: str | None, pool: str | None) -> None:
     """Show one network: its weights, licence, input and preprocessing.
+
+    NAME is one that `featuremill models list` shows, an ONNX file, or a folder with one; of a file
+    it also says what would be embedded.
 
     \b
     Example:
@@ -33,7 +40,7 @@ def models_show(name: str) -> None:
     """
     from featuremill.models import registry
 
-    for fact, value in registry.get(name).description().items():
+    for fact, value in registry.describe(name, output, pool).items():
         click.echo(f"{fact:14}  {value}")
 
 

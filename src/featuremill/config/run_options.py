@@ -81,8 +81,24 @@ class RunConfig:
     model: str = _option(
         "mobilenetv2",
         "--model",
-        "Name of the network; `featuremill models` lists them.",
+        "The network: a name that `featuremill models` lists, an ONNX file, or a folder with one.",
         commands=_FIT,
+    )
+    output: str | None = _option(
+        None,
+        "--output",
+        "Tensor of an ONNX file that is embedded; without it, its pooled output.",
+        commands=_FIT,
+        metavar="TENSOR",
+        not_on_cluster="Leave it out: networks from files are computed on this machine only.",
+    )
+    pool: str | None = _option(
+        None,
+        "--pool",
+        "How a tensor with a row for each place becomes one row for the image.",
+        commands=_FIT,
+        choices=("cls", "mean"),
+        not_on_cluster="Leave it out: networks from files are computed on this machine only.",
     )
     precision: str = _option(
         "auto",
@@ -236,7 +252,7 @@ class RunConfig:
 
     def _check_types(self) -> None:
         """Take paths and a written limit as they come; refuse what only looks right."""
-        for name in ("source", "destination", "weights", "pca_from"):
+        for name in ("source", "destination", "model", "weights", "pca_from"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, os.fspath(value))

@@ -53,6 +53,8 @@ class Engine(ABC):
         One of :data:`PRECISIONS`.
     n_features : int
         Length of a row of features.
+    batch : int
+        Images per inference: :data:`BATCH`, or 1 where the network takes no more.
     """
 
     name: ClassVar[str]
@@ -60,6 +62,7 @@ class Engine(ABC):
     def __init__(self, network: Network, precision: str) -> None:
         self.precision = precision
         self.n_features = network.n_features
+        self.batch = 1 if network.fixed_batch else BATCH
         self._image_shape = (*network.input_size, 3)
 
     @abstractmethod
@@ -105,16 +108,17 @@ class Engine(ABC):
             )
         pixels = np.ascontiguousarray(pixels)
         features = np.empty((len(pixels), self.n_features), np.float32)
-        for start in range(0, len(pixels), BATCH):
-            batch = pixels[start : start + BATCH]
-            features[start : start + BATCH] = self.embed_batch(_padded(batch))[: len(batch)]
+        for start in range(0, len(pixels), self.batch):
+            batch = pixels[start : start + self.batch]
+            row = self.embed_batch(_padded(batch, self.batch))[: len(batch)]
+            features[start : start + self.batch] = row
         return features
 
 
-def _padded(batch: Pixels) -> Pixels:
-    if len(batch) == BATCH:
+def _padded(batch: Pixels, size: int) -> Pixels:
+    if len(batch) == size:
         return batch
-    full = np.zeros((BATCH, *batch.shape[1:]), np.uint8)
+    full = np.zeros((size, *batch.shape[1:]), np.uint8)
     full[: len(batch)] = batch
     return full
 
@@ -132,7 +136,7 @@ class OpenVinoEngine(Engine):
         if precision == "mixed":
             compiled = _compile_mixed(core, network)
         else:
-            model = _read(core, network.onnx, network.input_size)
+            model = _read(core, network.onnx, network.input_size, self.batch)
             compiled = _compile(core, model, "bf16" if precision == "bf16" else "f32")
         self._request = compiled.create_infer_request()
 
@@ -148,9 +152,11 @@ class OpenVinoEngine(Engine):
         return features
 
 
-def _read(core: openvino.Core, onnx: bytes, size: tuple[int, int]) -> openvino.Model:
+def _read(
+    core: openvino.Core, onnx: bytes, size: tuple[int, int], batch: int = BATCH
+) -> openvino.Model:
     model = core.read_model(onnx)
-    model.reshape([BATCH, *size, 3])
+    model.reshape([batch, *size, 3])
     return model
 
 

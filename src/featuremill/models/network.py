@@ -15,6 +15,8 @@ contract allows for any image; ``bf16`` promises nothing and reports what was me
 
 CONTRACTS = tuple(BOUNDS)
 
+_FOREIGN = ("location", "output", "pool")
+
 
 @dataclass(frozen=True)
 class MixedPlan:
@@ -59,6 +61,11 @@ class Network:
         False for weights that only keep machines busy.
     licence : str
         SPDX identifier of the weights' licence, or a phrase that says who knows it.
+    location, output, pool : str
+        Of somebody else's network: where its file or folder lies, which tensor is embedded, and
+        how it is pooled; empty for those of the package.
+    fixed_batch : bool
+        Whether the graph takes one image at a time: N is 1.
     """
 
     name: str
@@ -69,6 +76,10 @@ class Network:
     preprocessing: Preprocessing
     trained: bool
     licence: str
+    location: str = ""
+    output: str = ""
+    pool: str = ""
+    fixed_batch: bool = False
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -145,6 +156,7 @@ class Network:
             "preprocessing": str(self.preprocessing),
             "trained": self.trained,
             "licence": self.licence,
+            **({name: getattr(self, name) for name in _FOREIGN} if self.location else {}),
         }
 
 

@@ -5,6 +5,7 @@ Listing them is cheap; only :func:`load` reads weights and builds a graph.
 
 import difflib
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from featuremill.errors import ModelError
 from featuremill.images.preprocessing import Preprocessing
-from featuremill.models import embedded, mobilenetv2
+from featuremill.models import embedded, mobilenetv2, onnx_features, onnx_file
 from featuremill.models.download import ByteProgress, cache_dir, fetch, mirrored
 from featuremill.models.keras_h5 import WeightArray, read_weights
 from featuremill.models.network import MixedPlan, Network
@@ -184,6 +185,11 @@ def get(name: str) -> ModelSpec:
     ModelError
         If there is no such model.
     """
+    if is_path(name):
+        raise ModelError(
+            f"Model {name} is a file of yours: such networks are computed on this machine only.",
+            "Choose a name that `featuremill models list` shows.",
+        )
     if name not in MODELS:
         closest = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
         raise ModelError(
@@ -193,17 +199,75 @@ def get(name: str) -> ModelSpec:
     return MODELS[name]
 
 
-def load(name: str, weights: Path | None = None, progress: ByteProgress | None = None) -> Network:
+def is_path(model: str) -> bool:
+    """Whether ``--model`` names a file or a folder, and not one of :data:`MODELS`."""
+    looks_so = os.sep in model or model.endswith(".onnx") or Path(model).is_dir()
+    return model not in MODELS and looks_so
+
+
+def name_of(model: str) -> str:
+    """Name under which a destination knows a model, by what ``--model`` is."""
+    return onnx_file.name_of(Path(model)) if is_path(model) else model
+
+
+def describe(model: str, output: str | None = None, pool: str | None = None) -> dict[str, str]:
+    """Everything about a model, for people.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its file cannot be used.
+    """
+    if is_path(model):
+        return onnx_features.describe(Path(model), output, pool)
+    return get(model).description()
+
+
+def load_held(
+    held: Mapping[str, Any], weights: Path | None = None, progress: ByteProgress | None = None
+) -> Network:
+    """Build the network that a destination describes.
+
+    Parameters
+    ----------
+    held : mapping
+        As :meth:`Network.description` gave it.
+    weights : Path, optional
+        Where its weights lie now: a Keras .h5 file, or somebody else's network itself.
+    progress : callable, optional
+        As for :func:`load`.
+
+    Raises
+    ------
+    ModelError
+        As for :func:`load`.
+    """
+    if not held.get("location"):
+        return load(str(held["name"]), weights, progress)
+    place = str(weights or held["location"])
+    return load(place, output=held.get("output") or None, pool=held.get("pool") or None)
+
+
+def load(
+    name: str,
+    weights: Path | None = None,
+    progress: ByteProgress | None = None,
+    *,
+    output: str | None = None,
+    pool: str | None = None,
+) -> Network:
     """Build a network, fetching its weights if they are neither shipped nor in the cache.
 
     Parameters
     ----------
     name : str
-        As given to ``--model``.
+        As given to ``--model``: a name, an ONNX file, or a folder with one.
     weights : Path, optional
         A Keras .h5 file to take in place of a published one.
     progress : callable, optional
         Told how a download goes: bytes so far, bytes expected.
+    output, pool : str, optional
+        Of somebody else's network: the tensor that is embedded, and how it is pooled.
 
     Returns
     -------
@@ -214,6 +278,18 @@ def load(name: str, weights: Path | None = None, progress: ByteProgress | None =
     ModelError
         If there is no such model, or its weights are missing, damaged or of another network.
     """
+    if is_path(name):
+        if weights is not None:
+            raise ModelError(
+                f"Model {name} has weights of its own, but --weights is {weights}.",
+                "Leave --weights out.",
+            )
+        return onnx_features.network(Path(name), output, pool)
+    if output is not None or pool is not None:
+        raise ModelError(
+            f"Model {name} has one output, but --output or --pool is given.",
+            "Leave them out: they are for --model FILE.onnx or a folder with one.",
+        )
     spec = get(name)
     if isinstance(spec.weights, Published):
         return _published(spec, spec.weights, weights, progress)

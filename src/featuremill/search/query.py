@@ -99,19 +99,20 @@ def network_of(embedded: Embedded, weights: str | None, progress: Progress) -> N
         If another network comes of it, or none.
     """
     held = embedded.network
-    spec = registry.get(str(held["name"]))
+    name = str(held["name"])
     file = Path(weights) if weights else _weights_of_run(embedded)
-    own = getattr(spec.weights, "sha256", None)
-    if file is None and isinstance(spec.weights, registry.Published) and own != _sha256(held):
+    published = None if held.get("location") else registry.get(name).weights
+    other = isinstance(published, registry.Published) and published.sha256 != _sha256(held)
+    if file is None and other:
         raise ModelError(
-            f"the features at {embedded.destination.url} are of {spec.name} with weights of"
+            f"the features at {embedded.destination.url} are of {name} with weights of"
             f" SHA-256 {_sha256(held)}, which are not the published ones",
             "Give their file with --weights.",
         )
-    network = registry.load(spec.name, file, download_progress(progress))
+    network = registry.load_held(held, file, download_progress(progress))
     if network.fingerprint != held["fingerprint"]:
         raise ModelError(
-            f"the features at {embedded.destination.url} are of another {spec.name}:"
+            f"the features at {embedded.destination.url} are of another {name}:"
             f" weights of SHA-256 {_sha256(held)}, here {network.weights_sha256}",
             "Give the file of its weights with --weights, or use the version of featuremill"
             " that embedded the images.",

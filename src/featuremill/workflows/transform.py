@@ -87,7 +87,9 @@ def transform(
         os.fspath(source),
         os.fspath(output),
         # the precisions that are contracts too have the same names
-        model=network["name"],
+        model=network.get("location") or network["name"],
+        output=network.get("output") or None,
+        pool=network.get("pool") or None,
         precision=network["contract"],
         pca_from=os.fspath(destination),
         **given,

@@ -117,7 +117,7 @@ def load_network(results: Results, progress: Progress) -> Network:
     if weights is None and results.record is not None:
         used = results.record.config["weights"]
         weights = Path(used) if used else None
-    network = registry.load(held["name"], weights, download_progress(progress))
+    network = registry.load_held(held, weights, download_progress(progress))
     if network.fingerprint != held["fingerprint"]:
         raise DestinationError(
             f"{results.store.url} holds features of {held['name']} with the weights"

@@ -28,6 +28,7 @@ from featuremill.images.decode import Limits
 from featuremill.models.network import Network
 from featuremill.storage.listing import Reference, Rejection
 from featuremill.workers.protocol import Background, Shared, Workers
+from featuremill.workflows.run import parity
 from featuremill.workflows.run.chunks import Chunk, Cutter, task_count
 from featuremill.workflows.run.decoder_time import Decoding
 from featuremill.workflows.run.dispatch import Deaths, EmbeddingWork, embed_chunk
@@ -201,7 +202,23 @@ class Extraction:
         if verdict.warning:
             self._record.warnings.append(verdict.warning)
             self._progress.warn(verdict.warning)
+        if self._job.network.location:
+            self._compare(work, sample)
         return verdict
+
+    def _compare(self, work: EmbeddingWork, sample: list[Reference]) -> None:
+        """Hold the first images against the network's own file, before anything is written."""
+        found = parity.compare(self._job.network, work, sample)
+        if found is not None:
+            self._record.parity = {
+                "precision": "fp32",
+                **(self._record.parity or found._asdict()),
+                "to_the_file": found._asdict(),
+            }
+            self._progress.say(
+                f"fp32 against ONNX Runtime on the file itself, and Pillow: smallest cosine"
+                f" {found.smallest_cosine:.6f} on {found.compared} images"
+            )
 
     def _embed(self, work: EmbeddingWork, new: Iterator[ToEmbed]) -> None:
         self._started = time.perf_counter()

@@ -12,7 +12,7 @@ from featuremill.dataset.ledger import new_run_id
 from featuremill.dataset.lock import confirm
 from featuremill.dataset.model_files import NETWORK, read_network
 from featuremill.dataset.tables import features_table
-from featuremill.errors import DestinationError, SourceError, StorageError
+from featuremill.errors import DestinationError, PrecisionError, SourceError, StorageError
 from featuremill.models import registry
 from featuremill.models.download import download_progress
 from featuremill.models.network import Network
@@ -66,8 +66,8 @@ def prepare(config: RunConfig, progress: Progress) -> PreparedRun:
     require_apart(source, destination)
     if config.pca_from is not None:
         _require_output(destination, source, _open(config, config.pca_from))
-    spec = registry.get(config.model)
-    config.check_components(spec.n_features)
+    if not registry.is_path(config.model):
+        config.check_components(registry.get(config.model).n_features)
     if config.engine == "onnxruntime":
         require("onnxruntime", "--engine onnxruntime")
     listing = Listing(source, Selection(config.include, config.exclude, config.classes))
@@ -80,7 +80,15 @@ def prepare(config: RunConfig, progress: Progress) -> PreparedRun:
         _require_model(config, held)
         progress.doing(f"loading {config.model}")
         weights = Path(config.weights) if config.weights else None
-        network = registry.load(config.model, weights, download_progress(progress))
+        network = registry.load(
+            config.model,
+            weights,
+            download_progress(progress),
+            output=config.output,
+            pool=config.pool,
+        )
+        config.check_components(network.n_features)
+        _require_plan(config, network)
         try:
             contract = _contract(config, network, held)
             find_kept(config, destination, network.description(contract))
@@ -150,9 +158,9 @@ def _held_network(destination: Store) -> dict[str, Any] | None:
 
 def _require_model(config: RunConfig, held: dict[str, Any] | None) -> None:
     """Refuse another model by its name alone, before any weights are fetched."""
-    if held is None or config.replace_model or held["name"] == config.model:
+    if held is None or config.replace_model or held["name"] == registry.name_of(config.model):
         return
-    remedy = f"Give --model {held['name']}, or choose another destination"
+    remedy = f"Give --model {held.get('location', held['name'])}, or choose another destination"
     if config.pca_from is not None:
         remedy = "Choose another output"
     elif not config.keep_pca:
@@ -163,9 +171,19 @@ def _require_model(config: RunConfig, held: dict[str, Any] | None) -> None:
     )
 
 
+def _require_plan(config: RunConfig, network: Network) -> None:
+    """Refuse mixed precision for a network of which nobody knows where it would cost too much."""
+    if config.precision == "mixed" and network.mixed is None:
+        raise PrecisionError(
+            f"--precision is mixed, but no plan for it is known of model {network.name}",
+            "Choose --precision fp32 or auto.",
+        )
+
+
 def _contract(config: RunConfig, network: Network, held: dict[str, Any] | None) -> str:
     """Accuracy contract of the run: the one held, where the precision is left to us."""
-    contract = {"fp32": "fp32", "bf16": "bf16"}.get(config.precision, "auto")
+    safe = "auto" if network.mixed is not None else "fp32"
+    contract = {"fp32": "fp32", "bf16": "bf16"}.get(config.precision, safe)
     if held is None or config.replace_model:
         return contract
     if held["fingerprint"] == network.fingerprint:
