@@ -188,10 +188,11 @@ def _write(body: Any, path: Path, result: Result) -> None:
     """Write a file, which is there whole or not at all."""
     begun = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with begun.open("wb") as file, contextlib.closing(body):
-            for block in _blocks(body, result):
-                file.write(block)
+        # first, so that it is closed where there is nowhere to write
+        with contextlib.closing(body):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with begun.open("wb") as file:
+                file.writelines(_blocks(body, result))
         modified = result.modified.timestamp()
         os.utime(begun, (modified, modified))
         begun.replace(path)
