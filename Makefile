@@ -32,7 +32,7 @@ demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job
 	@.venv/bin/featuremill run demo/images demo/out \
 		--model embedded --components 20
 
-test: lint lint-cloud .venv/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
+test: lint lint-cloud .venv/.stamp .simulator/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
 	@sh scripts/setup-viewers.sh || true
 	@$(with_java) $(python) $(test_in_parallel)
 	@$(MAKE) --no-print-directory test-spark35
@@ -104,6 +104,7 @@ clean: ## remove what make itself made
 	@test ! -e .spark35/.stamp || rm -rf .spark35
 	@test ! -e .checkov/.stamp || rm -rf .checkov
 	@test ! -e .train/.stamp || rm -rf .train
+	@test ! -e .simulator/.stamp || rm -rf .simulator
 	@rm -f src/featuremill/report/script/plotly.min.js
 	@rm -rf demo/images demo/.stamp demo/out dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
@@ -145,6 +146,13 @@ demo/.stamp: | .venv/.base
 	@echo "Installing checkov into .checkov"
 	@PIP_PYTHON=.checkov/bin/python $(pip) --only-binary :all: --no-deps --no-compile \
 		--require-hashes -r $<
+	@touch $@
+
+# Another simulator of IAM, for the tests of policies, where there is npm; the lock file has its hashes.
+.simulator/.stamp: tests/cloud/simulator/package.json tests/cloud/simulator/package-lock.json
+	@rm -rf .simulator && mkdir .simulator && cp $^ .simulator/
+	@! command -v npm >/dev/null || npm ci --prefix .simulator --ignore-scripts --silent \
+		|| echo "npm could not install the simulator of IAM: its test skips"
 	@touch $@
 
 # No hash fits all builds of PyTorch; everything that comes with it is locked.
