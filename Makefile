@@ -28,7 +28,7 @@ with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.stamp demo/.stamp ## draw a small set of pictures, run the main job on it, say where the report is
+demo: .venv/.base demo/.stamp ## draw a small set of pictures, run the main job on it, say where the report is
 	@.venv/bin/featuremill run demo/images demo/out \
 		--model embedded --components 20
 

@@ -152,6 +152,8 @@ def test_the_base_alone_serves_what_a_run_left(tmp_path: Path, pictures: Path) -
         ["export", "results", "--to", "numpy", "-o", "arrays"],
         ["export", "results", "--to", "pandas", "-o", "table.parquet"],
         ["report", "results"],
+        ["run", pictures, "out", "--model", MODEL, "--components", "4"],
+        ["doctor", "--model", MODEL],
     ):
         shown = without(everything, COMMAND, *command, folder=tmp_path)
         assert shown.returncode == 0, (command, shown.stderr)

@@ -15,7 +15,7 @@ from typing import Literal
 from featuremill._utils import hardware
 from featuremill._utils.extras import is_installed, require
 from featuremill._utils.formatting import plural
-from featuremill.errors import FeaturemillError, JavaError
+from featuremill.errors import FeaturemillError, JavaError, MissingExtraError
 from featuremill.models import registry
 from featuremill.models.download import cache_dir
 from featuremill.models.engines import ENGINES, native_bf16
@@ -125,7 +125,10 @@ def _java() -> Finding:
 
 
 def _spark() -> Finding:
-    version = check_pyspark()
+    try:
+        version = check_pyspark()
+    except MissingExtraError as error:
+        return Finding("ok", "spark", "not installed; only --master needs it", error.remedy)
     others = unused("local")
     said = f"; of another Spark, not used in local runs: {', '.join(others)}" if others else ""
     return Finding("ok", "spark", f"{version}{said}")
