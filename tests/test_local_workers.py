@@ -265,6 +265,14 @@ def test_a_function_that_does_not_travel_is_refused(pool, group):
     assert not pool.is_submitted(group)
 
 
+def test_a_defect_of_the_driver_is_a_failure_and_no_run_that_never_ends(monkeypatch):
+    with LocalWorkers(1) as workers:
+        monkeypatch.setattr(workers, "_settle", lambda *_: 1 // 0)
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        with pytest.raises(WorkerError, match="ZeroDivisionError"):
+            workers.map([b""], numbered, "defect")
+
+
 # Ends
 
 

@@ -216,14 +216,24 @@ class LocalWorkers:
     # What a process' thread does
 
     def _employ(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:
+            # a defect of ours must not become a run that never ends
+            self._leave(f"{type(error).__name__}: {error}")
+            raise
+
+    def _serve(self) -> None:
         """Let one process after another do tasks, until all is over."""
         while (process := self._started()) is not None:
-            while (taken := self._take(process)) is not None:
-                job, attempt = taken
-                self._settle(process, job, attempt, process.ask(job.message(attempt)))
-            process.bury()
-            with self._changed:
-                self._processes.discard(process)
+            try:
+                while (taken := self._take(process)) is not None:
+                    job, attempt = taken
+                    self._settle(process, job, attempt, process.ask(job.message(attempt)))
+            finally:
+                process.bury()
+                with self._changed:
+                    self._processes.discard(process)
 
     def _started(self) -> LocalProcess | None:
         """A process that is ready for tasks; None when there is to be none any more."""
@@ -245,13 +255,17 @@ class LocalWorkers:
                 if self._closed:
                     return None
             problem = root_cause(self._last_words()) or "it ended without a word"
+        self._leave(problem)
+        return None
+
+    def _leave(self, problem: str) -> None:
+        """Have one worker less for good; without any, no task can be done any more."""
         with self._changed:
             self._employing -= 1
             if not self._employing:
                 self._broken = problem
                 for job in self._jobs.copy():
                     self._fail(job, self._no_workers())
-        return None
 
     def _take(self, process: LocalProcess) -> tuple[_Job, Attempt] | None:
         """The next task, of the job that came first; None where the process has no future."""
@@ -270,8 +284,8 @@ class LocalWorkers:
     def _settle(
         self, process: LocalProcess, job: _Job, attempt: Attempt, answer: bytes | None
     ) -> None:
-        outcome = pickle.loads(answer) if answer is not None else None
-        if outcome is None:
+        outcome = _outcome(answer)
+        if answer is None:
             process.bury()
         with self._changed:
             del self._busy[process]
@@ -283,12 +297,11 @@ class LocalWorkers:
                 self._done[job.group] += 1
                 return
             self._failed[job.group] += 1
-            error = outcome or WorkerDiedError("a worker process died", _LOOK_AT_MEMORY)
             # what is refused once is refused again
-            if attempt.number + 1 < TASK_ATTEMPTS and not isinstance(error, InputError):
+            if attempt.number + 1 < TASK_ATTEMPTS and not isinstance(outcome, InputError):
                 job.waiting.appendleft(Attempt(attempt.task, attempt.number + 1))
             else:
-                self._fail(job, error)
+                self._fail(job, outcome)
 
     def _no_workers(self) -> FeaturemillError:
         if self._closed:
@@ -305,3 +318,14 @@ class LocalWorkers:
             told = os.pread(self._said.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES))
             return told.decode(errors="replace").strip()
         return ""
+
+
+def _outcome(answer: bytes | None) -> bytes | FeaturemillError:
+    """What came of a task, as its process has told, or by dying has not."""
+    if answer is None:
+        return WorkerDiedError("a worker process died", _LOOK_AT_MEMORY)
+    try:
+        outcome: bytes | FeaturemillError = pickle.loads(answer)
+    except Exception as error:
+        return RunError(f"a worker's answer cannot be read: {error}")
+    return outcome

@@ -85,6 +85,13 @@ def opening(
     count = config.workers or PROCESSES.tasks()
     left_idle = "" if config.workers else PROCESSES.shortage(count)
     progress.say(f"starting {plural(count, 'worker')}{left_idle}")
-    with LocalWorkers(count, modules) as workers:
+    try:
+        workers = LocalWorkers(count, modules)
+    except OSError as error:
+        raise ConfigError(
+            f"the temporary folder cannot be written: {error.strerror}",
+            "Make room there, or name another one in TMPDIR.",
+        ) from error
+    with workers:
         # when the work is done their memory is free for the outputs
         yield Opening(lambda: closing(workers))
