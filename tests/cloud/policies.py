@@ -170,7 +170,9 @@ def _resources(service: str, operation: str, parameters: Mapping[str, Any], outp
     if service == "ssm" and "Name" in parameters:
         return [f"arn:aws:ssm:{region}:{account}:parameter{parameters['Name']}"]
     if service == "budgets":
-        return [f"arn:aws:budgets::{account}:budget/{parameters['BudgetName']}"]
+        # one that is made is named among what it is made of
+        name = parameters.get("Budget", parameters)["BudgetName"]
+        return [f"arn:aws:budgets::{account}:budget/{name}"]
     if service == "cloudformation":
         stack = parameters["StackName"]
         whole = f"arn:aws:cloudformation:{region}:{account}:stack/{stack}/1"
