@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ from featuremill.errors import PrecisionError
 from featuremill.images.raw_pixels import Pixels
 from featuremill.models import mixed
 from featuremill.models.network import Network
+from featuremill.models.uniform import is_uniform
 
 if TYPE_CHECKING:
     import openvino
@@ -106,7 +108,9 @@ class Engine(ABC):
                 f"pixels are {pixels.dtype} of shape {pixels.shape}, "
                 f"must be uint8 of shape (N, {', '.join(map(str, self._image_shape))})"
             )
-        pixels = np.ascontiguousarray(pixels)
+        return self._embed(np.ascontiguousarray(pixels))
+
+    def _embed(self, pixels: Pixels) -> FeatureBatch:
         features = np.empty((len(pixels), self.n_features), np.float32)
         for start in range(0, len(pixels), self.batch):
             batch = pixels[start : start + self.batch]
@@ -150,6 +154,36 @@ class OpenVinoEngine(Engine):
         self._request.infer()
         features: FeatureBatch = self._request.get_output_tensor().data.copy()
         return features
+
+
+class MixedEngine(OpenVinoEngine):
+    """OpenVINO in mixed precision, and in fp32 for pictures that bf16 is too coarse for.
+
+    These are computed one by one, so that no picture's features depend on another picture.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network, "mixed")
+        self._network = network
+
+    def _embed(self, pixels: Pixels) -> FeatureBatch:
+        in_fp32 = is_uniform(pixels)
+        if not in_fp32.any():
+            return super()._embed(pixels)
+        features = np.empty((len(pixels), self.n_features), np.float32)
+        features[~in_fp32] = super()._embed(pixels[~in_fp32])
+        for index in np.flatnonzero(in_fp32):
+            features[index] = self._exact.infer({0: pixels[index : index + 1]})[0]
+        return features
+
+    @cached_property
+    def _exact(self) -> openvino.InferRequest:
+        """In fp32 and for one picture; compiled when the first such picture comes."""
+        import openvino as ov
+
+        core = ov.Core()
+        model = _read(core, self._network.onnx, self._network.input_size, batch=1)
+        return _compile(core, model, "f32").create_infer_request()
 
 
 def _read(
@@ -261,7 +295,9 @@ def open_engine(network: Network, precision: str, engine: str = "auto") -> Engin
     key = (network.fingerprint, precision, engine)
     if key not in _open:
         _require(precision, engine)
-        if engine == "openvino":
+        if engine == "openvino" and precision == "mixed" and network.mixed and network.mixed.fp32:
+            _open[key] = MixedEngine(network)
+        elif engine == "openvino":
             _open[key] = OpenVinoEngine(network, precision)
         else:
             _open[key] = OnnxRuntimeEngine(network)

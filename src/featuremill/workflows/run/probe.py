@@ -127,13 +127,16 @@ class Examine:
 
 
 def _timed(engine: Engine, pixels: Pixels) -> tuple[FeatureBatch, float]:
-    """Features, and seconds for one image of a full batch; without images, of a black one."""
-    some = pixels if len(pixels) else np.zeros((1, *pixels.shape[1:]), np.uint8)
-    engine.embed(some[:1])
+    """Features, and seconds for one image of a full batch; without images, of black ones."""
+    embed = engine.embed
+    if not len(pixels):
+        # a batch as such: an engine may treat black pictures in a way of their own
+        pixels, embed = np.zeros((engine.batch, *pixels.shape[1:]), np.uint8), engine.embed_batch
+    embed(pixels)  # what compiles late does so here
     start = time.perf_counter()
-    features = engine.embed(some)
-    batches = -(-len(some) // BATCH)
-    return features, (time.perf_counter() - start) / (batches * BATCH)
+    features = embed(pixels)
+    batches = -(-len(pixels) // engine.batch)
+    return features, (time.perf_counter() - start) / (batches * engine.batch)
 
 
 def examine(
