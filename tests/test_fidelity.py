@@ -130,6 +130,11 @@ def stripes(period: float, contrast: float = 110, share: float = 1.0) -> np.ndar
     return np.where(x < share * LARGE, fine, smooth)
 
 
+def oblique(period: float) -> np.ndarray:
+    y, x = np.mgrid[:LARGE, :LARGE]
+    return 128 + 100 * np.sin(2 * np.pi * (x + y) / period / np.sqrt(2))
+
+
 def mesh(period: float) -> np.ndarray:
     y, x = np.mgrid[:LARGE, :LARGE]
     return np.where((y % period < 1) | (x % period < 1), 240, 20)
@@ -151,6 +156,7 @@ TEXTURES = {
     "finer ones": stripes(1 / 0.47),
     "stripes of four pixels": stripes(1 / 0.252),
     "a third of stripes": stripes(1 / 0.252, contrast=15, share=0.35),
+    "oblique stripes": oblique(1 / 0.13),
     "mesh": mesh(8.1),
     "cloth": weave(2.05),
     "coarse cloth": weave(6.3),
