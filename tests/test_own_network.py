@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto
 from PIL import Image, ImageOps
 
 from featuremill.errors import ModelError
+from featuremill.export.forms.onnx import build
 from featuremill.images import decode
 from featuremill.images.decode import Limits
 from featuremill.images.preprocessing import Preprocessing
@@ -21,6 +23,8 @@ from featuremill.models import onnx_features, onnx_file, registry
 from featuremill.models.engines import open_engine, smallest_cosine
 from featuremill.models.network import Network
 from featuremill.models.reference import Reference
+from featuremill.pca.components import PCA
+from featuremill.pca.moments import Moments
 from featuremill.storage import open_store
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.listing import Reference as Listed
@@ -309,3 +313,13 @@ def test_a_run_with_a_fault_is_refused(tmp_path, task, name, fault):
     wrong, changes = faulty(network, FAULTS[fault], other)
     with pytest.raises(ModelError, match="to those of ONNX Runtime and Pillow; it must be at"):
         compare(wrong, task, **changes)
+
+
+def test_one_file_from_its_pixels_to_components(folder, pictures):
+    network = registry.load(str(folder), pool="cls")
+    pca = PCA.fit(Moments.of(ours(network, pictures)), n_components=3)
+    exported = onnxruntime.InferenceSession(build(network, pca, {}))
+    pixels = np.stack([network.preprocessing.apply(rgb) for rgb in pictures])
+    features, scores = exported.run(["features", "features_pca"], {"pixels": pixels})
+    assert smallest_cosine(features, theirs(network, pictures)) >= 0.9999
+    np.testing.assert_allclose(scores, pca.transform(features), rtol=1e-3, atol=1e-3)

@@ -60,7 +60,8 @@ def build(network: Network, pca: PCA, facts: Mapping[str, str]) -> bytes:
     bytes
         Input ``pixels``: uint8 of shape (N, height, width, 3), RGB. Outputs ``features``, float32
         of shape (N, n_features), and ``features_pca``, float32 of shape (N, k). The opset is the
-        lowest in which every operator means the same, so that old and small runtimes read it.
+        lowest in which every operator means the same, so that old and small runtimes read it; that
+        of the file, for somebody else's network.
 
     Notes
     -----
@@ -92,10 +93,14 @@ def build(network: Network, pca: PCA, facts: Mapping[str, str]) -> bytes:
             helper.make_node("Gemm", ["centred_features", weight, bias], ["features_pca"]),
         ]
     )
+    # a graph from a file of somebody else's says nothing of its shape
+    said = helper.make_tensor_value_info("features", TensorProto.FLOAT, ("N", network.n_features))
+    graph.output[0].CopyFrom(said)
     shape = ("N", pca.n_components_)
     graph.output.append(helper.make_tensor_value_info("features_pca", TensorProto.FLOAT, shape))
-    model.opset_import[0].version = _lowest_opset({node.op_type for node in graph.node})
-    model.ir_version = helper.find_min_ir_version_for(model.opset_import)
+    if not network.location:
+        model.opset_import[0].version = _lowest_opset({node.op_type for node in graph.node})
+        model.ir_version = helper.find_min_ir_version_for(model.opset_import)
     model.producer_name, model.producer_version = "featuremill", __version__
     helper.set_model_props(model, dict(facts))
     checker.check_model(model, full_check=True)
@@ -138,7 +143,9 @@ def _facts(results: Results, network: Network, pca: PCA) -> dict[str, str]:
         "weights_sha256": network.weights_sha256,
         "licence": network.licence,
         "trained": json.dumps(network.trained),
-        "input": f"upright RGB, resized by Pillow's {resize}",
+        "input": f"upright RGB, {network.preprocessing}"
+        if network.location
+        else f"upright RGB, resized by Pillow's {resize}",
         "run": str(results.run),
         "images_fitted": str(pca.n_samples_),
         "standardised": json.dumps(pca.standardize),
