@@ -28,7 +28,7 @@ class Session:
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A session, for a job in an archive that was unpacked to ``tmp_path``."""
     spark = Session()
-    monkeypatch.setattr(cluster_job, "_session", lambda: spark)
+    monkeypatch.setattr("featuremill.workers.spark.cluster_session", lambda: spark)
     monkeypatch.setattr(cluster_job, "UNPACKED", tmp_path)
     # what main sets is taken back
     monkeypatch.setenv("FEATUREMILL_CACHE", "x")
@@ -42,11 +42,15 @@ def run_with(
     """What a job asks of the pipeline, and its exit code."""
     asked: dict[str, object] = {}
 
-    def run(config: object, *, spark: object, progress: object) -> None:
-        asked.update(vars(config), spark=spark, cache=os.environ["FEATUREMILL_CACHE"])
+    def run_with(workers: object, config: object, progress: object) -> None:
+        asked.update(vars(config), cache=os.environ["FEATUREMILL_CACHE"])
         raise TooManyRejectsError("9 of 10 images were rejected", "See rejects.csv.")
 
-    monkeypatch.setattr(pipeline, "run", run)
+    def spark_opening(master: object, spark: object) -> None:
+        asked.update(spark=spark)
+
+    monkeypatch.setattr(pipeline, "run_with", run_with)
+    monkeypatch.setattr("featuremill.workers.spark.spark_opening", spark_opening)
     with pytest.raises(SystemExit) as ended:
         cluster_job.main(arguments)
     assert isinstance(ended.value.code, int)

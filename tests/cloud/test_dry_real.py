@@ -15,11 +15,13 @@ import pytest
 from featuremill.cli.cloud import options
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.aws.dry_run import DryRun
+from featuremill.cloud.notebooks import server
 from featuremill.cloud.packaging import package
 from featuremill.cloud.stack import deploy, project_file
 from tests.cloud.stack import BUCKET, deployed, featuremill
 from tests.cloud.test_destroy import TEMPLATE
 from tests.cloud.test_server import stack as machine_stack
+from tests.cloud.test_server import tell
 
 __all__ = ["machine_stack"]
 
@@ -132,8 +134,12 @@ def test_an_archive_is_sent_as_shown(stack: project_file.Place, calls: Any) -> N
     assert same([shown[0], shown[-1]], [real[0], real[-1]])
 
 
-def test_a_machine_is_started_as_shown(machine_stack: project_file.Place, calls: Any) -> None:
+def test_a_machine_is_started_as_shown(
+    machine_stack: project_file.Place, aws: Aws, calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project_file.save(machine_stack, Path())
+    monkeypatch.setattr(server, "launched", lambda: "1")
+    tell(aws, "ready")
     shown, real = calls("server", "up")
     assert "ec2.RunInstances" in [name for name, _ in real]
     assert same(shown, real)

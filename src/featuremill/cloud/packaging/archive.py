@@ -26,7 +26,6 @@ from featuremill.cloud.packaging.layers import (
 from featuremill.errors import ConfigError, ModelError
 from featuremill.models import registry
 from featuremill.models.download import cache_dir, fetch, mirrored
-from featuremill.report.page import plotly_js
 
 ARCHIVE_NAME = re.compile(r"featuremill-[^-]+-(.+)-(x86_64|arm64)-([0-9a-f]{12})\.tar\.gz")
 """Name of an archive: model, architecture and digest."""
@@ -213,6 +212,9 @@ class Built:
 
 def code_files() -> Iterator[tuple[str, Path]]:
     """The files of featuremill as it is installed here, sorted by name."""
+    # what the command line loads for its help must not load Arrow
+    from featuremill.report.page import plotly_js
+
     package = Path(__file__).parents[2]
     files = {
         file.relative_to(package.parent).as_posix(): file
