@@ -630,7 +630,7 @@ class TestARun:
             Fault("reset", "PUT", "_delta_log|run.lock", first=1, arrives=True),
             seed=7,
         )
-        result = embedded(source, f"s3://{many_pictures}/out", proxy.url, workers)
+        result = embedded(source, f"s3://{many_pictures}/{tmp_path.name}", proxy.url, workers)
         assert {"answer", "reset", "cut", "short", "other"} <= set(proxy.faults())
         ledger = result.record.ledger
         assert result.record.rejects == {"fetch: gone since it was listed": 1}
