@@ -275,6 +275,20 @@ def test_a_report_of_nothing(tmp_path):
     assert_refused(featuremill("report", tmp_path), "holds no run", "Name the destination")
 
 
+def test_a_limit_on_processes_is_named_wherever_it_stops_a_library(tmp_path, monkeypatch):
+    class Panic(BaseException):
+        """What a library in Rust raises, which is no Exception."""
+
+    def write(*_: object, **__: object) -> None:
+        raise Panic("OS can't spawn worker thread: Resource temporarily unavailable (os error 11)")
+
+    monkeypatch.setattr("featuremill.images.synth.write", write)
+    done = CliRunner().invoke(main, ["synth", str(tmp_path / "pictures")])
+    assert done.exit_code == 1
+    assert "error: OS can't spawn worker thread" in done.stderr
+    assert "more threads (`ulimit -u`)" in done.stderr
+
+
 # Runs to their end
 
 

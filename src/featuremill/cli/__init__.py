@@ -67,15 +67,15 @@ class _Commands(LazyGroup):
             if error.remedy:
                 click.echo(f"  {visible(error.remedy)}", err=True)
             context.exit(error.exit_code)
-        except (RuntimeError, BlockingIOError) as error:
-            # of Python itself, where a limit on processes stops it anywhere
-            if not (to_do := remedy(str(error))):
-                raise
-            click.echo(f"error: {visible(str(error))}\n  {to_do}", err=True)
-            context.exit(FeaturemillError.exit_code)
         except KeyboardInterrupt:
             click.echo(f"\ninterrupted.{_KEPT.get(context.invoked_subcommand, '')}", err=True)
             context.exit(INTERRUPTED)
+        except BaseException as error:
+            # a limit on processes stops Python anywhere, and libraries in Rust with a panic
+            if isinstance(error, ImportError) or not (to_do := remedy(str(error))):
+                raise
+            click.echo(f"error: {visible(str(error))}\n  {to_do}", err=True)
+            context.exit(FeaturemillError.exit_code)
 
 
 def _open_what_is_closed() -> None:
