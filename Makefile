@@ -23,7 +23,7 @@ resolve_archive := $(filter-out --universal,$(resolve)) $(with_spark) \
 test_in_parallel := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo check test test-spark35 lint lint-cloud lock bench soak soak-images train build clean
+.PHONY: help demo check test test-long test-spark35 lint lint-cloud lock bench soak soak-images train build clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -34,11 +34,14 @@ demo: .venv/.base demo/.stamp ## draw a small set of pictures, run the main job 
 
 test: lint lint-cloud .venv/.stamp .simulator/.stamp ## run every check: lint, the tests, and the small suite on Spark 3.5
 	@sh scripts/setup-viewers.sh || true
-	@$(with_java) $(python) $(test_in_parallel)
+	@$(with_java) $(python) $(test_in_parallel) -m "not long"
 	@$(MAKE) --no-print-directory test-spark35
 
 check: lint ## run lint and the tests that start neither Java nor a browser, in under two minutes
-	@$(with_java) $(python) $(test_in_parallel) -m "not slow"
+	@$(with_java) $(python) $(test_in_parallel) -m "not slow and not long"
+
+test-long: .venv/.stamp ## run the tests that make test leaves out for their time
+	@$(with_java) $(python) $(test_in_parallel) -m long
 
 test-spark35: .spark35/.stamp ## run the tests marked spark35 on Spark 3.5
 	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) $(test_in_parallel) -m spark35

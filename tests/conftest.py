@@ -135,7 +135,7 @@ class WorkersOfATest:
             self.spark.sparkContext.addPyFile(file)  # type: ignore[attr-defined]
 
 
-@pytest.fixture(scope="session", params=["local", "spark"])
+@pytest.fixture(scope="session", params=["local", pytest.param("spark", marks=pytest.mark.long)])
 def workers(request: pytest.FixtureRequest) -> WorkersOfATest:
     """Workers of each kind, for what has to hold with both."""
     on_spark = request.param == "spark"

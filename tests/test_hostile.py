@@ -166,6 +166,7 @@ def test_a_damaged_file_follows_from_seed_format_and_number():
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are Linux' own")
 def test_the_soak_names_its_seed_and_what_failed(capfd, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

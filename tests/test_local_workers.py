@@ -307,9 +307,9 @@ def test_no_process_is_left_when_the_block_ends():
     before = set(processes_of(psutil.Process()))
     with LocalWorkers(2) as workers:
         workers.map([b""], numbered, "one")
-        mine = set(processes_of(psutil.Process())) - before
-        assert len(mine) == 2
-    assert not any(process.is_running() for process in mine)
+        # the second may still be starting
+        assert set(processes_of(psutil.Process())) - before
+    assert set(processes_of(psutil.Process())) <= before
     with pytest.raises(RunError, match="the workers have ended"):
         workers.map([b""], numbered, "late")
 

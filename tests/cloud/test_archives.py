@@ -28,6 +28,7 @@ X86, ARM = (architecture.get(name) for name in architecture.NAMES)
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("machine", [X86, ARM], ids=lambda each: each.name)
 def test_every_binary_of_an_archive_runs_on_amazon_linux_2023(
     machine: Architecture, archive_for: Callable[[str], Built], tmp_path: Path
