@@ -162,6 +162,7 @@ def test_workers_killed_again_and_again_cost_nothing(workers, source, undisturbe
     assert_as_undisturbed(dest, undisturbed)
 
 
+@pytest.mark.long
 def test_a_cluster_that_tries_slow_tasks_twice_and_loses_an_executor_loses_no_image(
     source, undisturbed, tmp_path
 ):

@@ -77,6 +77,7 @@ def test_a_run_stops_where_all_tasks_together_took_more():
     assert most_excess(60) == 600
 
 
+@pytest.mark.long
 def test_hanging_images_end_a_run_and_the_next_goes_on(workers, tmp_path, monkeypatch):
     """Each stays below what one image may take; together they would take the night."""
     source, dest = tmp_path / "pictures", tmp_path / "results"

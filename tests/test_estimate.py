@@ -153,6 +153,7 @@ def test_an_estimate_knows_what_the_run_will_count_and_write(spark, pictures, tm
         assert predicted.output_bytes[name] == pytest.approx(size, rel=0.2), name
 
 
+@pytest.mark.long
 def test_an_estimate_leaves_nothing_behind(spark, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     estimate(config(pictures, reduce=False), sample=10, spark=spark)
@@ -177,6 +178,7 @@ def test_rejected_images_of_the_sample_are_told_with_what_would_come_of_them(spa
 # The command
 
 
+@pytest.mark.long
 def test_the_command_prints_json_for_programs(spark, pictures):
     ended = estimated(pictures, *OFFLINE, "--sample", "100", "--json")
     assert ended.exit_code == 0, ended.stderr

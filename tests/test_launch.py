@@ -121,7 +121,14 @@ def test_a_machine_whose_name_no_one_knows_and_a_user_without_one(
     assert "3 embedded" in ended.stdout
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [
+        pytest.param("2>&-", marks=pytest.mark.long),
+        pytest.param(">&-", marks=pytest.mark.long),
+        "<&- >&- 2>&-",
+    ],
+)
 def test_standard_streams_that_are_closed(closed: str, photos: Path, tmp_path: Path) -> None:
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     ended = featuremill("run", photos, *small(tmp_path / "out"), before=shell)

@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -145,11 +147,13 @@ def until(satisfied: Callable[[], bool]) -> None:
 
 
 def processes_of(driver: psutil.Process) -> list[psutil.Process]:
-    return [
-        each
-        for each in driver.children(recursive=True)
-        if "featuremill.workers.process" in each.cmdline()
-    ]
+    found = []
+    for each in driver.children(recursive=True):
+        # one that ends just now has no command any more
+        with suppress(psutil.NoSuchProcess):
+            if "featuremill.workers.process" in each.cmdline():
+                found.append(each)
+    return found
 
 
 # Answers
@@ -201,11 +205,18 @@ def test_a_worker_killed_while_it_has_nothing_to_do_costs_no_task_an_attempt(poo
     first = {state["pid"] for state in states(pool, group)}
     for pid in first:
         psutil.Process(pid).kill()
-        # of a process with threads the last one may end a little later
-        gone = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        until(lambda pid=pid, gone=gone: os.waitid(os.P_PID, pid, gone) is not None)
+        until(partial(has_ended, pid))
     assert {state["pid"] for state in states(pool, group)}.isdisjoint(first)
     assert pool.deaths(group) == 0
+
+
+def has_ended(pid: int) -> bool:
+    """Whether all threads of a process of ours have ended."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        # the pool was sooner to wait for it
+        return True
 
 
 def states(pool, group) -> list[dict]:

@@ -109,7 +109,9 @@ def running(destination: Path, name: str) -> Iterator[Run]:
         run.kill()
 
 
-@pytest.mark.parametrize("words", [["--workers", "1"], ["--master", "local[1]"]])
+@pytest.mark.parametrize(
+    "words", [["--workers", "1"], pytest.param(["--master", "local[1]"], marks=pytest.mark.long)]
+)
 def test_of_two_runs_started_together_one_works_and_the_other_is_told_who_holds_it(
     pictures: Path, tmp_path: Path, words: list[str]
 ) -> None:
