@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.agreement import smallest_cosine
 from benchmarks.datasets import CLASSES, subset
 from benchmarks.environments import python_of
-from benchmarks.measure import FEATUREMILL, in_turn, newest_record, run_measured
+from benchmarks.measure import FEATUREMILL, SPARK_LOCAL, in_turn, newest_record, run_measured
 from benchmarks.options import HERE, Options
 from benchmarks.results import Cell, Result
 from featuremill import load_features
@@ -21,7 +21,7 @@ from featuremill import load_features
 NAME = "frameworks"
 TITLE = "Features by Ray Data, Daft and a PyTorch DataLoader, same engine and precision"
 
-OURS = "featuremill"
+OURS, OURS_ON_SPARK = "featuremill", "featuremill, Spark local"
 # what a contender is called: its environment, its module in contenders/
 OTHERS = {
     "Ray Data": ("ray", "ray_data"),
@@ -45,7 +45,13 @@ def measure(options: Options) -> Result:
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         precision = _precision_of_auto(options, Path(folder, "sample"))
         ours = Path(folder, OURS)
-        contenders = {OURS: partial(_featuremill, options, pictures, ours, precision)} | {
+        choices = ["--precision", precision]
+        contenders = {
+            OURS: partial(_featuremill, options, pictures, ours, choices),
+            OURS_ON_SPARK: partial(
+                _featuremill, options, pictures, Path(folder, "spark"), [*choices, *SPARK_LOCAL]
+            ),
+        } | {
             name: partial(
                 _other, options, pictures, pythons[name], module, precision, Path(folder, module)
             )
@@ -73,10 +79,10 @@ def _precision_of_auto(options: Options, destination: Path) -> str:
 
 
 def _featuremill(
-    options: Options, pictures: Path, destination: Path, precision: str
+    options: Options, pictures: Path, destination: Path, choices: Sequence[str]
 ) -> dict[str, Any]:
     shutil.rmtree(destination, ignore_errors=True)
-    arguments = ["--no-reduce", "--precision", precision, *options.model_arguments()]
+    arguments = ["--no-reduce", *choices, *options.model_arguments()]
     measured = run_measured([FEATUREMILL, "run", pictures, destination, *arguments])
     record = newest_record(destination)
     return {
@@ -135,7 +141,7 @@ def _notes(options: Options, precision: str) -> list[str]:
         " of as many processes as there are cores. All write Parquet with path, label and 1280"
         " float32 features; featuremill also lists with versions, keeps rejects, commits to a Delta"
         " table, accounts for every image and writes its run's record.",
-        "Seconds are of whole processes, start-up included: ours is mostly Spark's. From first to"
+        "Seconds are of whole processes, start-up included. From first to"
         " last image is what remains on a large set; ours counts from the first chunk sent to the"
         " last commit, theirs from the first file read to the last features computed, without the"
         " writing.",

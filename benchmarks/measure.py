@@ -17,6 +17,8 @@ import psutil
 
 Answer = TypeVar("Answer")
 
+SPARK_LOCAL = ["--master", "local[*]"]
+"""Options of a run on Spark instead of processes of this machine."""
 FEATUREMILL = str(Path(sys.executable).with_name("featuremill"))
 """The command line program of the environment that the benchmark runs in."""
 

@@ -6,7 +6,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import fruits, subset
-from benchmarks.measure import FEATUREMILL, BenchmarkError, Measured, run_measured
+from benchmarks.measure import FEATUREMILL, SPARK_LOCAL, BenchmarkError, Measured, run_measured
 from benchmarks.options import Options
 from benchmarks.results import Cell, Result
 
@@ -78,9 +78,14 @@ def measure(options: Options) -> Result:
     """Peaks without a limit; the smallest limit, searched on the subset and tried on the whole."""
     some, everything = subset(options, options.subset), fruits(options)
     free = [_try(options, everything, None) for _ in range(options.rounds)]
+    kinds = {
+        "no limit, fp32": _try(options, everything, None, choices=["--precision", "fp32"]),
+        "no limit, Spark local": _try(options, everything, None, choices=SPARK_LOCAL),
+    }
     typical = statistics.median_low([trial.measured.peak_bytes for trial in free])
     whole = next(trial for trial in free if trial.measured.peak_bytes == typical)
-    rows, trials = [whole.row("no limit")], free
+    rows = [whole.row("no limit"), *(trial.row(name) for name, trial in kinds.items())]
+    trials = [*free, *kinds.values()]
     note = ""
     try:
         with _limited(typical):
@@ -99,7 +104,8 @@ def measure(options: Options) -> Result:
         rows,
         notes=[
             "Peak: the largest sum, at one moment, of the proportional set sizes of all processes,"
-            f" looked at once a second; without a limit the median of {options.rounds}.",
+            f" looked at once a second; without a limit the median of {options.rounds}, at fp32 and"
+            " on Spark one run each.",
             "A limit is that of a control group. It also counts what the kernel caches of files"
             " read and written, which it gives up before it kills, and what lies in a tmpfs, which"
             " it cannot give up: so a limit below the peak need not be one too small.",
@@ -154,11 +160,15 @@ def _search(limited: Callable[[int], Trial], below: int, above: int, step: int) 
 
 
 def _try(
-    options: Options, pictures: Path, limit: int | None, patience: float | None = None
+    options: Options,
+    pictures: Path,
+    limit: int | None,
+    patience: float | None = None,
+    choices: Sequence[str] = (),
 ) -> Trial:
     with tempfile.TemporaryDirectory(dir=options.data) as destination:
         command: list[str | Path] = [FEATUREMILL, "run", pictures, destination]
-        command += options.model_arguments()
+        command += [*options.model_arguments(), *choices]
         killed = 0
         if limit is None:
             measured = run_measured(command)

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import fruits, subset
-from benchmarks.measure import FEATUREMILL, BenchmarkError, in_turn, newest_record, run_measured
+from benchmarks.measure import (
+    FEATUREMILL,
+    SPARK_LOCAL,
+    BenchmarkError,
+    in_turn,
+    newest_record,
+    run_measured,
+)
 from benchmarks.options import Options
 from benchmarks.results import Cell, Result
 
@@ -19,6 +26,7 @@ NAME = "startup"
 TITLE = "Start-up: the first features, and a run with nothing new"
 
 FIRST, SECOND = "first run", "second run"
+KINDS: dict[str, list[str]] = {"": [], ", Spark local": SPARK_LOCAL}
 COLUMNS = ("", "images", "seconds", "least", "most")
 
 _STAGES = {
@@ -33,24 +41,16 @@ def measure(options: Options) -> Result:
     """A first run on a subset, and a second one over the whole set, in turn."""
     some, everything = subset(options, options.subset), fruits(options)
     finished = _finished(options, everything)
-    contenders = {
-        FIRST: partial(_first, options, some),
-        SECOND: partial(_second, options, everything, finished),
-    }
+    contenders = {}
+    for kind, choices in KINDS.items():
+        contenders[FIRST + kind] = partial(_first, options, some, choices)
+        contenders[SECOND + kind] = partial(_second, options, everything, finished, choices)
     rounds = in_turn(contenders, options.rounds)
     return Result(
         NAME,
         TITLE,
         COLUMNS,
-        [
-            _row(rounds, FIRST, "first feature file on disk", "file"),
-            _row(rounds, FIRST, "first chunk committed", "commit"),
-            *(
-                _row(rounds, SECOND, f"nothing new: {label}", key)
-                for key, label in _STAGES.items()
-                if key in rounds[0][SECOND]
-            ),
-        ],
+        [row for kind in KINDS for row in _rows(rounds, kind)],
         notes=[
             "From the start of the process; the first two by the times that the files themselves"
             f" bear, on a subset of {options.subset:,}. Images: in that file, in that commit.",
@@ -61,11 +61,24 @@ def measure(options: Options) -> Result:
     )
 
 
-def _first(options: Options, pictures: Path) -> Mapping[str, Any]:
+def _rows(rounds: Sequence[Mapping[str, Mapping[str, Any]]], kind: str) -> list[list[Cell]]:
+    first, second = FIRST + kind, SECOND + kind
+    return [
+        _row(rounds, first, f"first feature file on disk{kind}", "file"),
+        _row(rounds, first, f"first chunk committed{kind}", "commit"),
+        *(
+            _row(rounds, second, f"nothing new: {label}{kind}", key)
+            for key, label in _STAGES.items()
+            if key in rounds[0][second]
+        ),
+    ]
+
+
+def _first(options: Options, pictures: Path, choices: Sequence[str]) -> Mapping[str, Any]:
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         # files bear wall-clock times
         started = time.time()
-        run_measured([*_command(options, pictures, Path(folder)), "--no-reduce"])
+        run_measured([*_command(options, pictures, Path(folder)), "--no-reduce", *choices])
         features = Path(folder, "features")
         first = min(features.rglob("*.parquet"), key=lambda file: file.stat().st_mtime_ns)
         commit, added = _first_commit(features)
@@ -88,8 +101,10 @@ def _first_commit(features: Path) -> tuple[Path, dict[str, int]]:
     raise BenchmarkError(f"no commit in {features} names a file")
 
 
-def _second(options: Options, pictures: Path, finished: Path) -> Mapping[str, Any]:
-    measured = run_measured(_command(options, pictures, finished))
+def _second(
+    options: Options, pictures: Path, finished: Path, choices: Sequence[str]
+) -> Mapping[str, Any]:
+    measured = run_measured([*_command(options, pictures, finished), *choices])
     record = newest_record(finished)
     done = record["ledger"]["already_done"]
     if done != options.images:

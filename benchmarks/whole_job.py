@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.agreement import smallest_cosine
 from benchmarks.datasets import fruits, subset
 from benchmarks.environments import python_of
-from benchmarks.measure import FEATUREMILL, in_turn, newest_record, run_measured
+from benchmarks.measure import FEATUREMILL, SPARK_LOCAL, in_turn, newest_record, run_measured
 from benchmarks.options import HERE, Options
 from benchmarks.results import Cell, Result
 from featuremill import load_features
@@ -23,7 +23,11 @@ TITLE = "Whole job against the usual notebook"
 
 COMPONENTS = 50
 NOTEBOOK = "usual notebook"
-PRECISIONS = ("fp32", "auto")
+OURS = {
+    "featuremill fp32": ["--precision", "fp32"],
+    "featuremill auto": [],
+    "featuremill auto, Spark local": SPARK_LOCAL,
+}
 COLUMNS = (
     *("", "images", "seconds", "images/s", "feature stage images/s", "peak MB"),
     *("times faster", "smallest cosine"),
@@ -37,20 +41,18 @@ def measure(options: Options) -> Result:
     with tempfile.TemporaryDirectory(dir=options.data) as folder:
         notebook = Path(folder, "notebook")
         contenders = {NOTEBOOK: partial(_notebook, options, some, notebook)} | {
-            f"featuremill {precision}": partial(
-                _featuremill, options, some, Path(folder, precision), precision, notebook
-            )
-            for precision in PRECISIONS
+            name: partial(_featuremill, options, some, Path(folder, name), choices, notebook)
+            for name, choices in OURS.items()
         }
         rounds = in_turn(contenders, options.rounds)
         whole_rounds = []
         if options.subset < options.images:
             everything = fruits(options)
             whole_contenders = {
-                f"featuremill {precision}, whole set": partial(
-                    _featuremill, options, everything, Path(folder, precision), precision
+                f"{name}, whole set": partial(
+                    _featuremill, options, everything, Path(folder, name), choices
                 )
-                for precision in PRECISIONS
+                for name, choices in OURS.items()
             }
             whole_rounds = in_turn(whole_contenders, options.rounds)
     return Result(
@@ -87,11 +89,11 @@ def _featuremill(
     options: Options,
     pictures: Path,
     destination: Path,
-    precision: str,
+    choices: Sequence[str],
     notebook: Path | None = None,
 ) -> dict[str, Any]:
     shutil.rmtree(destination, ignore_errors=True)
-    arguments = ["--components", str(COMPONENTS), "--precision", precision]
+    arguments = ["--components", str(COMPONENTS), *choices]
     measured = run_measured(
         [FEATUREMILL, "run", pictures, destination, *arguments, *options.model_arguments()]
     )
@@ -146,8 +148,8 @@ def _notes(options: Options) -> list[str]:
         else "Without --weights both run on random weights, each on its own: no cosine."
     )
     return [
-        "Seconds, memory and their ratio are of whole processes: start-up of Python, Spark and the"
-        " engine, listing, features, PCA with"
+        "Seconds, memory and their ratio are of whole processes: start-up of Python and the engine"
+        " (and of Spark, where there is one), listing, features, PCA with"
         f" {COMPONENTS} components, tables and CSV; ours also its report.",
         "Feature stage: ours from the first chunk sent to the last commit, when the network is"
         " compiled already; the notebook's from its listing to the features written, which has the"

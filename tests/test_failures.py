@@ -2,7 +2,7 @@
 
 import pytest
 
-from featuremill.workers.failures import root_cause, translated
+from featuremill.workers.failures import lack_of_threads, root_cause, translated
 
 SHADOWED = """\
 An error occurred while calling o77.collectToPython.
@@ -83,3 +83,15 @@ def test_a_worker_without_a_package_is_told_to_have_it_installed() -> None:
 def test_where_no_thread_can_be_started_the_limit_is_named() -> None:
     text = "java.lang.OutOfMemoryError: unable to create native thread: resource limits reached"
     assert "ulimit -u" in translated(RuntimeError(text)).remedy
+
+
+def test_a_thread_of_spark_that_java_could_not_start_is_the_cause() -> None:
+    warning = "[9.1s][warning][os,thread] Failed to start the native thread for java.lang.Thread"
+    garbage = '[0.1s][warning][os,thread] Failed to start thread "GC Thread#1" - pthread_create'
+    said = f'{garbage}\n{warning} "dag-scheduler-event-loop"\n'
+    cause = lack_of_threads(said)
+    assert cause == 'Java could start no more threads: "dag-scheduler-event-loop" failed'
+    assert lack_of_threads(garbage) == ""
+    died = translated(ConnectionResetError("gone"), last_words=cause)
+    assert died.problem == f"Spark's Java process died ({cause})"
+    assert "ulimit -u" in died.remedy

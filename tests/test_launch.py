@@ -3,13 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -107,6 +108,17 @@ def place_of_all() -> Iterator[Path]:
 
 
 @as_root
+@pytest.mark.long
+@pytest.mark.parametrize("threads", [40, 25])
+def test_a_limit_on_threads_is_named(threads: int, photos: Path, place_of_all: Path) -> None:
+    limited = [*WITHOUT_A_NAME.split(), "bash", "-c", f'ulimit -u {threads}; exec "$@"', "sh"]
+    ended = featuremill("run", photos, *small(place_of_all / "out"), before=limited)
+    assert ended.returncode != 0
+    assert "ulimit -u" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@as_root
 def test_a_machine_whose_name_no_one_knows_and_a_user_without_one(
     photos: Path, place_of_all: Path
 ) -> None:
@@ -152,6 +164,11 @@ def test_standard_streams_that_are_closed(closed: str, photos: Path, tmp_path: P
             "/etc/hosts",
         ),
         (
+            """echo 'Failed to start the native thread for java.lang.Thread "main"' >&2; exit 1""",
+            'Java could start no more threads: "main" failed',
+            "ulimit -u",
+        ),
+        (
             "echo 'Error: cannot find main class' >&2; exit 1",
             "Error: cannot find main class",
             "local[2]",
@@ -172,6 +189,15 @@ def test_a_java_that_dies_while_it_starts(
     assert f"error: Spark did not start on master 'local[1]': {cause}" in ended.stderr
     assert remedy in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_java_that_lacks_a_thread_is_not_waited_for_any_longer() -> None:
+    with TemporaryFile("a+b") as said:
+        warning = "echo 'thread for java.lang.Thread \"dispatcher\"' >&2"
+        warning = warning.replace("thread for", "Failed to start the native thread for")
+        java = subprocess.Popen(["sh", "-c", f"{warning}; exec sleep 600"], stderr=said)
+        launch._end_without_threads(java, os.dup(said.fileno()))
+        assert java.wait() == -signal.SIGKILL
 
 
 def test_variables_that_still_count_are_named_when_spark_does_not_start(

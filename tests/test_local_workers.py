@@ -245,6 +245,22 @@ def test_workers_that_cannot_start_are_told_with_what_they_said(tmp_path, monkey
 # Errors
 
 
+def test_where_not_all_threads_can_start_those_that_did_end(monkeypatch):
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_one(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    with pytest.raises(RuntimeError, match="new thread"):
+        LocalWorkers(2)
+    assert not started[0].is_alive()
+
+
 def test_what_a_task_raises_on_purpose_comes_back_as_itself(pool, group):
     with pytest.raises(StorageError) as failed:
         pool.map([b""], Raising(StorageError("the disk is full", "Make room.")), group)

@@ -40,7 +40,10 @@ _LACK_OF_THREADS = (
     "unable to create native thread",
     "can't start new thread",
     "Resource temporarily unavailable",
+    "could start no more threads",
+    "Failed to start the native thread for java.lang.Thread",
 )
+_NO_THREAD = re.compile(rf'{_LACK_OF_THREADS[-1]} ("[^"\n]*")')
 
 
 def is_gone(error: BaseException) -> bool:
@@ -75,7 +78,7 @@ def translated(error: Exception, last_words: str = "") -> FeaturemillError:
     if is_gone(error):
         return RunError(
             "Spark's Java process died" + (f" ({last_words})" if last_words else ""),
-            f"{_LOOK_AT_MEMORY} {_KEPT}",
+            f"{remedy(last_words) or _LOOK_AT_MEMORY} {_KEPT}",
         )
     if any(sign in text for sign in _DEATHS):
         return WorkerDiedError("a worker process died", _LOOK_AT_MEMORY)
@@ -99,6 +102,15 @@ def root_cause(text: str) -> str:
             return str(causes[-1])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return ([line for line in lines if not line.startswith("at ")] or [""])[-1]
+
+
+def lack_of_threads(text: str) -> str:
+    """Which thread of Spark's Java could not start, if it says so; else nothing.
+
+    It does without some of its own, such as those that collect garbage.
+    """
+    found = _NO_THREAD.findall(text)
+    return f"Java could start no more threads: {found[-1]} failed" if found else ""
 
 
 def remedy(text: str) -> str:

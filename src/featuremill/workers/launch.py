@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from featuremill.errors import ConfigError
 from featuremill.workers.environment import check_pyspark, give_home, suspects
-from featuremill.workers.failures import is_gone, remedy, root_cause
+from featuremill.workers.failures import is_gone, lack_of_threads, remedy, root_cause
 from featuremill.workers.memory import java_heap, local_tasks
 from featuremill.workers.protocol import ONE_THREAD, TASK_ATTEMPTS
 
@@ -37,6 +39,8 @@ _OUT_OF_MEMORY = 52
 
 _END_SECONDS = 5.0
 """How long a Java whose connection broke may take to be gone."""
+
+_LOOK_SECONDS = 0.5
 
 
 def launch(master: str) -> "SparkSession":
@@ -83,11 +87,34 @@ def _start_java(master: str, settings: dict[str, str]) -> None:
     conf = SparkConf(loadDefaults=False).setMaster(_with_attempts(master))
     conf.setAll(list(settings.items()))
     gateway = launch_gateway(conf, {"stderr": _said})  # type: ignore[no-untyped-call]
+    watch = threading.Thread(
+        target=_end_without_threads, args=(gateway.proc, os.dup(_said.fileno())), daemon=True
+    )
+    watch.start()
     SparkContext._ensure_initialized(gateway=gateway)
     if not _has_name():
         # Hadoop asks the system for the user's name, and gives up where the id has none
         users = gateway.jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(str(os.geteuid())))
+
+
+def _end_without_threads(java: "subprocess.Popen[bytes]", said: int) -> None:
+    """Kill a Java in which a thread of Spark's could not start: it would wait for it for ever.
+
+    Parameters
+    ----------
+    said : int
+        Descriptor of what it writes to its standard error; closed at the end.
+    """
+    position = 0
+    with os.fdopen(said, "rb"):
+        while java.poll() is None:
+            news = os.pread(said, _TAIL_BYTES, position)
+            # the last line may be half written
+            position += news.rfind(b"\n") + 1 or len(news) // _TAIL_BYTES * _TAIL_BYTES
+            if lack_of_threads(news.decode(errors="replace")):
+                java.kill()
+            time.sleep(_LOOK_SECONDS)
 
 
 _hosts: "tempfile._TemporaryFileWrapper[str] | None" = None
@@ -147,7 +174,7 @@ def _close() -> None:
 def _refusal(master: str, error: Exception) -> ConfigError:
     said = _tail()
     to_do = _remedy(said) or suspects(master)
-    cause = root_cause(said) if said else ""
+    cause = lack_of_threads(said) or root_cause(said)
     if not cause and (is_gone(error) or "JAVA_GATEWAY_EXITED" in str(error)):
         cause = "Java ended while it started and said nothing"
         to_do = to_do or "Look at memory first: something may have killed it for that."
@@ -195,6 +222,8 @@ def ending() -> str:
 def last_words() -> str:
     """How Java ended and what it said last, for an error."""
     said = _tail()
+    if lack := lack_of_threads(said):
+        return lack
     return f"{ending()}; its last words: {root_cause(said)}" if said else ending()
 
 
@@ -264,7 +293,8 @@ def _with_attempts(master: str) -> str:
 def _settings(master: str) -> dict[str, str]:
     # a URI, since Java splits its options at spaces
     log4j = Path(str(resources.files("featuremill.workers") / "log4j2.properties")).as_uri()
-    java = f"-Dlog4j2.configurationFile={log4j}"
+    # of itself Java would warn where nobody reads: of threads that could not start, for example
+    java = f"-Dlog4j2.configurationFile={log4j} -Xlog:disable -Xlog:all=warning:stderr"
     if master.startswith("local"):
         # this Java only hands out work: what the second compiler gains it never earns back
         java += " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"

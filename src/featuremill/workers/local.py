@@ -77,8 +77,13 @@ class LocalWorkers:
         self._failed: Counter[str] = Counter()
         self._employing, self._broken, self._closed = count, "", False
         self._threads = [threading.Thread(target=self._employ, daemon=True) for _ in range(count)]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError:
+            # the system gives no more threads
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +164,8 @@ class LocalWorkers:
                 process.kill()
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(_END_SECONDS)
+            if thread.ident is not None:
+                thread.join(_END_SECONDS)
         self._shared.close()
         self._said.close()
 
