@@ -44,7 +44,7 @@ test-long: .venv/.stamp ## run the tests that make test leaves out for their tim
 	@$(with_java) $(python) $(test_in_parallel) -m long
 
 test-spark35: .spark35/.stamp ## run the tests marked spark35 on Spark 3.5
-	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) $(test_in_parallel) -m spark35
+	@$(with_java) PYTHONPATH="$(CURDIR)/.spark35" $(python) $(test_in_parallel) -m spark35 -k "not local"
 
 lint: .venv/.stamp ## ruff check, ruff format, mypy
 	@$(python) -m ruff check .

@@ -119,6 +119,7 @@ def test_a_limit_on_threads_is_named(threads: int, photos: Path, place_of_all: P
 
 
 @as_root
+@pytest.mark.long
 def test_a_machine_whose_name_no_one_knows_and_a_user_without_one(
     photos: Path, place_of_all: Path
 ) -> None:
@@ -138,7 +139,7 @@ def test_a_machine_whose_name_no_one_knows_and_a_user_without_one(
     [
         pytest.param("2>&-", marks=pytest.mark.long),
         pytest.param(">&-", marks=pytest.mark.long),
-        "<&- >&- 2>&-",
+        pytest.param("<&- >&- 2>&-", marks=pytest.mark.long),
     ],
 )
 def test_standard_streams_that_are_closed(closed: str, photos: Path, tmp_path: Path) -> None:

@@ -154,7 +154,10 @@ def test_without_memory_a_decoder_dies_first_then_a_worker_and_not_the_driver(wo
 
 @pytest.mark.parametrize(
     ("words", "enough"),
-    [(["--workers", "2"], 1_400_000_000), (["--master", "local[2]"], 2_000_000_000)],
+    [
+        (["--workers", "2"], 1_400_000_000),
+        pytest.param(["--master", "local[2]"], 2_000_000_000, marks=pytest.mark.long),
+    ],
 )
 def test_a_run_of_500_images_fits_into_2_gb_and_less_without_java(
     pictures: Path, tmp_path: Path, words: list[str], enough: int

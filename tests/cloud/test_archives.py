@@ -87,6 +87,7 @@ for engine in ("auto", "onnxruntime"):
 """
 
 
+@pytest.mark.long
 def test_an_archive_is_all_that_a_clean_python_needs(
     archive_for: Callable[[str], Built], tmp_path: Path, pictures: Path
 ) -> None:

@@ -288,7 +288,7 @@ def test_a_file_of_a_zip_that_is_damaged_is_noticed(tmp_path: Path) -> None:
         read(tmp_path / "a.zip", agree=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_unpacked_at_once_by_any_compression(tmp_path: Path) -> None:
     content = header("0.bin", 300 * MIB) + bytes(300 * MIB)
     for name, pack in (("gz", packed), ("bz2", bz2.compress), ("xz", lzma.compress)):
