@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.feature_tables import MODEL_ID, N_FEATURES, features
-from benchmarks.measure import in_turn, run_measured
+from benchmarks.measure import SPARK_LOCAL, in_turn, run_measured
 from benchmarks.options import HERE, Options
 from benchmarks.results import Cell, Result
 from featuremill.dataset.schemas import FEATURES_FOLDER, OK, REDUCED_FOLDER
@@ -21,7 +21,8 @@ NAME = "pca"
 TITLE = "Reduce stage: standardise, fit 50 components, project, write"
 
 COMPONENTS = 50
-OURS, MLLIB, REFERENCE = "featuremill", "MLlib", "scikit-learn PCA, svd_solver full"
+OURS, OURS_ON_SPARK, MLLIB = "featuremill", "featuremill, Spark local", "MLlib"
+REFERENCE = "scikit-learn PCA, svd_solver full"
 DEFAULT, INCREMENTAL = "scikit-learn PCA, default solver", "scikit-learn IncrementalPCA"
 COLUMNS = (
     *("", "rows", "seconds", "fit s", "project and write s", "peak MB"),
@@ -41,7 +42,8 @@ def measure(options: Options) -> Result:
     tables = {count: features(options, count) for count in (rows, large)}
     with tempfile.TemporaryDirectory(dir=options.data) as scratch:
         on_rows = partial(_contenders, tables[rows], Path(scratch))
-        rounds = in_turn(on_rows(OURS, MLLIB, REFERENCE, DEFAULT, INCREMENTAL), options.rounds)
+        contenders = on_rows(OURS, OURS_ON_SPARK, MLLIB, REFERENCE, DEFAULT, INCREMENTAL)
+        rounds = in_turn(contenders, options.rounds)
         on_large = partial(_contenders, tables[large], Path(scratch))
         large_rounds = in_turn(on_large(OURS), options.rounds)
         [large_once] = in_turn(on_large(INCREMENTAL, MLLIB, limit=_LIMIT_SECONDS), 1)
@@ -61,8 +63,10 @@ def _contenders(
     table: Path, scratch: Path, *names: str, limit: float | None = None
 ) -> dict[str, Callable[[], Mapping[str, Any]]]:
     files = [table / FEATURES_FOLDER / f"status={OK}", scratch / REDUCED_FOLDER]
+    ours = ["featuremill_pca", table, "--model-id", MODEL_ID, "--n-features", str(N_FEATURES)]
     commands = {
-        OURS: ["featuremill_pca", table, "--model-id", MODEL_ID, "--n-features", str(N_FEATURES)],
+        OURS: ours,
+        OURS_ON_SPARK: [*ours, *SPARK_LOCAL],
         MLLIB: ["mllib_pca", *files],
         REFERENCE: ["sklearn_pca", *files, "--solver", "full"],
         DEFAULT: ["sklearn_pca", *files, "--solver", "auto"],
@@ -133,7 +137,7 @@ def _difference(run: Mapping[str, Any], reference: Mapping[str, Any]) -> float:
 def _notes(large: int, large_rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:
     peaks = {
         process: statistics.median(answers[OURS]["peaks"][process] for answers in large_rounds)
-        for process in ("driver", "jvm", "worker")
+        for process in ("driver", "worker")
     }
     failures = [
         f"{name} on {large:,} rows was given {_LIMIT_SECONDS:.0f} s and ended after"
@@ -144,8 +148,8 @@ def _notes(large: int, large_rounds: Sequence[Mapping[str, Mapping[str, Any]]]) 
     return [
         f"Generated rows of {N_FEATURES} features, variances in proportion to 1, 1/2, 1/3 …, in"
         " Parquet files that all read; each writes path, label and scores as Parquet.",
-        "Each contender is a process of its own. The seconds begin when its Spark session has"
-        " run one job through Python; the memory is of the whole process tree.",
+        "Each contender is a process of its own. The seconds begin when its workers, if it has any,"
+        " have done one task; the memory is of the whole process tree.",
         f"Difference of variance: of the {COMPONENTS} shares of the variance, to scikit-learn's PCA"
         " in float64 with svd_solver full.",
         "MLlib has 4 GB for its driver and no native BLAS beyond what Spark brings.",
@@ -153,6 +157,5 @@ def _notes(large: int, large_rounds: Sequence[Mapping[str, Mapping[str, Any]]]) 
         " rows in memory did not run.",
         *failures,
         f"featuremill on {large:,} rows, largest memory of single processes: driver"
-        f" {peaks['driver'] / 1e6:,.0f} MB, JVM {peaks['jvm'] / 1e6:,.0f} MB, one worker"
-        f" {peaks['worker'] / 1e6:,.0f} MB.",
+        f" {peaks['driver'] / 1e6:,.0f} MB, one worker {peaks['worker'] / 1e6:,.0f} MB.",
     ]
