@@ -77,6 +77,7 @@ def test_the_base_has_nothing_of_an_extra(extra: str) -> None:
     assert base.isdisjoint(canonicalize_name(Requirement(text).name) for text in DECLARED[extra])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "arguments", "what"),
     [
@@ -135,6 +136,7 @@ def test_every_module_loads_with_the_base_alone(tmp_path: Path) -> None:
     assert loaded.returncode == 0, loaded.stderr
 
 
+@pytest.mark.slow
 def test_the_base_alone_serves_what_a_run_left(tmp_path: Path, pictures: Path) -> None:
     results_of(pictures, tmp_path / "results", components=4)
     # where the processor is not x86-64, the base has ONNX Runtime

@@ -298,6 +298,7 @@ def faulty(network: Network, fault: object, other: Network) -> tuple[Network, di
     return dataclasses.replace(network, onnx=graph, preprocessing=preprocessing), {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["tiny", "nsfw", "orientation"])
 def test_a_run_with_a_fault_is_refused(tmp_path, task, name, fault):

@@ -59,6 +59,7 @@ def verdicts() -> list[str]:
     return answers
 
 
+@pytest.mark.slow
 def test_another_simulator_decides_the_whole_table_alike(verdicts: list[str]) -> None:
     decided = [
         (who, need, may, verdict)
