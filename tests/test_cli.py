@@ -208,7 +208,7 @@ def test_a_source_without_images(source, tmp_path, made: Callable[[Path], Path],
         (["--precision", "fp8"], "--precision is 'fp8'", "auto, fp32, mixed, bf16"),
         (["--model", "mobilnet"], "'mobilnet' is unknown", "Did you mean --model mobilenetv2?"),
         (["--weights", "nowhere.h5"], "--weights is nowhere.h5", "--model mobilenetv2"),
-        (["--classes", "Durian"], "1 not selected", "--classes"),
+        (["--classes", "Durian"], "no image of class Durian", "--classes"),
         (["--include", "*.png"], "1 not selected", "--include"),
         (["--master", "sc://server"], "Spark Connect", "local[*]"),
     ],
@@ -297,9 +297,11 @@ def test_a_run_ends_with_its_figures_and_where_the_report_is(spark, pictures, tm
     ended = featuremill("run", pictures, dest, *OFFLINE, "--components", "5")
     assert ended.exit_code == 0, ended.stderr
     said = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines())
-    assert said.keys() == {"PCA", "speed", "ledger", "report"}
+    assert said.keys() == {"PCA", "speed", "images", "features", "scores", "report"}
     assert said["PCA"].startswith("5 components hold ")
-    assert said["ledger"].startswith("60 listed = ")
+    assert said["images"] == "60 images: 60 embedded, 0 rejected"
+    for place in (said["features"], *said["scores"].split(", "), said["report"]):
+        assert Path(place).exists()
     assert said["report"] == str(dest / "report.html")
 
     (dest / "report.html").unlink()
@@ -392,3 +394,9 @@ def within_a_minute(condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_an_unknown_command_is_told_the_nearest_one() -> None:
+    assert "Did you mean 'run'?" in featuremill("runn").stderr
+    assert "Did you mean 'deploy'?" in featuremill("cloud", "deplyo").stderr
+    assert "Did you mean" not in featuremill("xyz").stderr

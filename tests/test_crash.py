@@ -134,6 +134,7 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_next_time(
     again = Strike(CTRL_C, Moment("", 0, 20))
     outcome = killed(source, dest, workers.words, Strike(CTRL_C, Moment(FIRST_COMMITS, 2)), again)
     assert outcome.code == 130
+    assert "stopping; press Ctrl-C again to stop at once" in outcome.said
     assert "interrupted. What was committed is kept: the same command goes on" in outcome.said
     assert "Traceback" not in outcome.said
 

@@ -327,7 +327,7 @@ def test_classes_choose_folders_and_without_them_the_rest_follows(spark, few, tm
     assert (some.ledger.embedded, some.ledger.skipped) == (4, 4)
     assert some.skipped == {"not selected": 4}
     assert set(features(dest).label) == {"50%25 ripe"}
-    assert some.warnings == [f"no image of class Typo in {few}"]
+    assert some.warnings[0].startswith(f"no image of class Typo in {few}; there are ")
 
     everything = run(offline(few, dest, reduce=False), spark=spark).record
     assert (everything.ledger.already_done, everything.ledger.embedded) == (4, 4)

@@ -4,10 +4,11 @@ An interrupt in the middle of a call to Java leaves half an answer on the wire, 
 call reads it. So the signal is only noted, and the run looks for it where it waits.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _noted = threading.Event()
@@ -49,3 +50,6 @@ def _note(number: int, frame: FrameType | None) -> None:
     if _noted.is_set():
         signal.default_int_handler(number, frame)
     _noted.set()
+    with suppress(OSError):
+        # print is not safe in the midst of a print
+        os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -104,3 +105,14 @@ class LazyGroup(click.Group):
         module: Any = importlib.import_module(self._homes[name])
         command: click.Command = getattr(module, name.replace("-", "_"))
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an unknown command is told the nearest there is."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            nearest = get_close_matches(args[0], self._homes, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise click.UsageError(f"{error.message}{hint}", context) from None

@@ -90,7 +90,7 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
 
 
 def print_result(result: "RunResult") -> None:
-    """Print what a run, or a transform, found and where its report is."""
+    """Print what a run, or a transform, found and where its results are."""
     from featuremill._utils.formatting import plural
 
     record = result.record
@@ -116,7 +116,10 @@ def print_result(result: "RunResult") -> None:
         click.echo(f"pruned    {plural(record.pruned, 'row')}")
     if record.images_per_second:
         click.echo(f"speed     {record.images_per_second:,.0f} images/s while embedding")
-    click.echo(f"ledger    {record.ledger}")
+    click.echo(f"images    {record.ledger.summary()}")
+    click.echo(f"features  {result.destination}/features")
+    if record.pca is not None:
+        click.echo(f"scores    {result.destination}/reduced, {result.destination}/csv/reduced.csv")
     click.echo(f"report    {result.report}")
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featuremill._utils import paths
+from featuremill._utils.formatting import plural
 from featuremill._utils.hardware import hardware, versions
 from featuremill.errors import DestinationError, LedgerError
 from featuremill.storage import Store, open_store
@@ -49,6 +50,20 @@ class Ledger:
         """Rejected images and all images accounted for so far, of this and earlier runs."""
         rejected = self.rejected + self.already_rejected
         return rejected, self.embedded + self.already_done + rejected
+
+    def summary(self) -> str:
+        """What became of the images, for people; what did not occur is left out.
+
+        >>> Ledger(listed=12, embedded=9, rejected=1, skipped=2).summary()
+        '10 images: 9 embedded, 1 rejected; 2 other files skipped'
+        """
+        parts = [f"{self.embedded:,} embedded", f"{self.rejected:,} rejected"]
+        if self.already_done:
+            parts.append(f"{self.already_done:,} embedded earlier")
+        if self.already_rejected:
+            parts.append(f"{self.already_rejected:,} rejected earlier")
+        skipped = f"; {plural(self.skipped, 'other file')} skipped" if self.skipped else ""
+        return f"{plural(self.listed - self.skipped, 'image')}: {', '.join(parts)}{skipped}"
 
     def __str__(self) -> str:
         return (

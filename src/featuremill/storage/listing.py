@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import NamedTuple
 
@@ -55,6 +56,8 @@ def unpack(data: bytes) -> list[Reference | Rejection]:
 
 
 _BATCH = 1024
+_MOST_NAMED = 10
+"""Classes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Listing:
         self.listed = 0
         self.skipped: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
+        self.other_labels: set[str] = set()
+        """Classes of images that are not selected."""
         self.finished = False
         self.selection = selection
         self._source = source
@@ -168,6 +173,18 @@ class Listing:
                 raise batch
             yield from unpack(batch)
 
+    def missing_classes(self) -> str:
+        """The selection's classes without an image, and those that are there, for people."""
+        missing = self.selection.without_images(self.labels)
+        if not missing:
+            return ""
+        there = sorted(map(paths.shown, self.other_labels.union(self.labels)))
+        nearest = [found for name in missing for found in get_close_matches(name, there)]
+        named = list(dict.fromkeys([*nearest, *there]))[:_MOST_NAMED]
+        more = "" if len(named) == len(there) else f" and {len(there) - len(named):,} more"
+        known = f"; there are {', '.join(named)}{more}" if there else ""
+        return f"no image of class {', '.join(missing)} in {self._source.url}{known}"
+
     def close(self) -> None:
         """End the thread, also before everything is listed."""
         self._stop.set()
@@ -196,6 +213,7 @@ class Listing:
             reason = self._skip_reason(entry, below)
             if not reason and not self._chosen(below, label):
                 reason = "not selected"
+                self.other_labels.add(label)
             if not reason and entry.problem in NOTHING_LOST:
                 reason = entry.problem
             if reason:

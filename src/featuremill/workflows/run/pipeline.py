@@ -179,16 +179,15 @@ class Run:
         record.ledger.listed, record.ledger.skipped = listing.listed, listing.skipped.total()
         record.skipped = dict(listing.skipped)
         record.ledger.check()
-        self._progress.say(str(record.ledger))
+        self._progress.say(record.ledger.summary())
         if job.config.prune:
             self._prune(self._extraction.gone())
         if job.replacing:
             self.drop_other_models()
             write_network(job, replacing=False)
         self._tell_of_other_rows(0 if job.config.prune else self._extraction.count_gone())
-        missing = listing.selection.without_images(listing.labels)
-        if missing:
-            self._warn(f"no image of class {', '.join(missing)} in {job.source.url}")
+        if missing := listing.missing_classes():
+            self._warn(missing)
 
     def _tell_of_other_rows(self, gone: int) -> None:
         if gone:

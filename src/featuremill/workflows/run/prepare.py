@@ -134,10 +134,12 @@ def _require_output(output: Store, *read: Store) -> None:
 def _require_images(source: Store, listing: Listing) -> None:
     if listing.peek() is not None:
         return
-    skipped = ", ".join(f"{count} {reason}" for reason, count in listing.skipped.items())
+    skipped = ", ".join(f"{count:,} {reason}" for reason, count in listing.skipped.items())
+    missing = listing.missing_classes() if listing.other_labels else ""
     raise SourceError(
         f"source {source.url} holds no image"
-        + (f": {listing.listed} entries were skipped ({skipped})" if skipped else ""),
+        + (f": {listing.listed:,} entries were skipped ({skipped})" if skipped else "")
+        + (f"; {missing}" if missing else ""),
         "Name a folder of images, and check --include, --exclude and --classes.",
     )
 
