@@ -1,9 +1,10 @@
 # JupyterLab with featuremill and the packages of its notebooks, and, as the target `deploy`, with
 # the AWS CLI and Terraform as well. The commands are in docs/docker.md.
 #
-# Images are pinned by tag; no digest stands here, because none could be looked up where this was
-# written. Debian 12, because it packs Java 17; Python 3.11, because clusters run it.
-FROM python:3.11.15-slim-bookworm AS notebook
+# Images are pinned by digest too: those that public repositories write beside these tags, since no
+# registry could be asked where this was written. Debian 12, because it packs Java 17; Python 3.11,
+# because clusters run it.
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3 AS notebook
 
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
@@ -45,8 +46,8 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
 CMD ["sh", "/opt/source/scripts/start-jupyter.sh"]
 
 
-FROM hashicorp/terraform:1.11.4 AS terraform
-FROM amazon/aws-cli:2.37.5 AS aws
+FROM hashicorp/terraform:1.11.4@sha256:5820b87995595425074f881500a037b0ccd41158d0d9b44d78f5f120612f2d3d AS terraform
+FROM amazon/aws-cli:2.37.5@sha256:fb7ccfc7b4e3a05017e6c9ded4ba959b99af622130e211fb976c68c2f4d3f224 AS aws
 
 FROM notebook AS deploy
 COPY --from=terraform /bin/terraform /usr/local/bin/terraform

@@ -19,6 +19,9 @@ with_spark := pyproject.toml $(foreach extra,aws onnxruntime pandas spark,--extr
 resolve_archive := $(filter-out --universal,$(resolve)) $(with_spark) \
 	--constraints requirements/dev.lock \
 	$(foreach name,pyspark py4j,--no-emit-package $(name))
+# What its machines install besides: the same versions again; no package differs by processor.
+resolve_machine := $(filter-out --universal,$(resolve)) --python-platform x86_64-manylinux_2_28 \
+	$(foreach name,dev build notebook,--constraints requirements/$(name).lock)
 # Two at a time, a file in one process: each starts a Spark that takes two cores by itself.
 test_in_parallel := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
@@ -73,6 +76,8 @@ lock: .venv/.stamp ## resolve all lock files again, and check that what the clus
 		--output-file training/requirements/torch.lock
 	$(foreach machine,x86_64 aarch64,$(resolve_archive) --python-platform $(machine)-manylinux_2_28 \
 		--output-file src/featuremill/cloud/packaging/locks/$(machine).lock &&) :
+	$(foreach name,figures server setuptools,$(resolve_machine) --group $(name) \
+		--output-file src/featuremill/cloud/jobs/bootstrap/$(name).lock &&) :
 	$(python) scripts/check_locks.py
 	$(foreach name,ray torch,$(resolve) --constraints requirements/dev.lock \
 		benchmarks/requirements/$(name).in --output-file benchmarks/requirements/$(name).lock &&) :

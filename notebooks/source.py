@@ -64,17 +64,18 @@ MODEL = "embedded"  # comes with featuremill; "mobilenetv2" is downloaded once (
 COMPONENTS = 50
 MASTER = "local[*]"  # where there is no Spark session yet
 DRAWN_CLASSES, DRAWN_PER_CLASS = 8, 40
-INSTALL = "featuremill"  # for pip, where featuremill is missing: a name, or a wheel's path
 
-# %% [code] install
+# %% [code] needed
 import importlib.util
-import subprocess
-import sys
 
-wanted = {"featuremill": INSTALL, "matplotlib": "matplotlib"}
-missing = [name for module, name in wanted.items() if importlib.util.find_spec(module) is None]
-if missing:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing], check=True)
+# nothing is fetched here: what is installed comes from lock files with hashes
+needed = ("featuremill", "matplotlib", "pyspark")
+if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(
+        f"{' and '.join(missing)} cannot be imported here. `featuremill cloud server up`,"
+        " `featuremill cloud cluster up` and the container of docs/docker.md have all of it;"
+        " in a clone of featuremill, `pip install '.[spark]' matplotlib` installs it."
+    )
 
 # %% [markdown] session en
 # A session of Spark that is there already, as on EMR, is used and left as it is; elsewhere one is

@@ -71,9 +71,14 @@ resource "aws_emr_cluster" "notebooks" {
 
   bootstrap_action {
     name = "install featuremill"
-    path = "s3://${local.bucket}/${local.script_keys["install"]}"
-    # the notebook draws with matplotlib, which the archive does not have
-    args = [var.cluster_archive, local.entry, local.folder, "matplotlib"]
+    path = "s3://${local.bucket}/${local.script_keys["install.sh"]}"
+    # what the notebook draws with, which the archive does not have
+    args = [
+      var.cluster_archive,
+      local.entry,
+      local.folder,
+      "s3://${local.bucket}/${local.script_keys["figures.lock"]}",
+    ]
   }
 
   step {
@@ -86,7 +91,7 @@ resource "aws_emr_cluster" "notebooks" {
       args = [
         "bash",
         "-c",
-        "set -o pipefail; aws s3 cp s3://${local.bucket}/${local.script_keys["jupyterhub"]} - | bash -s -- ${local.password_name} ${var.region}",
+        "set -o pipefail; aws s3 cp s3://${local.bucket}/${local.script_keys["jupyterhub.sh"]} - | bash -s -- ${local.password_name} ${var.region}",
       ]
     }
   }
@@ -166,10 +171,9 @@ resource "aws_emr_managed_scaling_policy" "notebooks" {
 resource "aws_s3_object" "script" {
   for_each = { for name, key in local.script_keys : name => key if var.cluster }
 
-  bucket       = local.bucket
-  key          = each.value
-  content      = local.scripts[each.key]
-  content_type = "text/x-shellscript"
+  bucket  = local.bucket
+  key     = each.value
+  content = local.scripts[each.key]
 }
 
 # Neither plan nor state ever holds it; `featuremill cloud notebook --password` shows it.

@@ -73,12 +73,13 @@ locals {
     var.cluster_archive, "/featuremill-[^/]+-([0-9a-f]{12})\\.tar\\.gz$/", "featuremill-job-$1.py"
   )
   scripts = {
-    for name in ["install", "jupyterhub"] :
-    name => file("${path.module}/../../src/featuremill/cloud/jobs/bootstrap/${name}.sh")
+    for name in ["install.sh", "jupyterhub.sh", "figures.lock"] :
+    name => file("${path.module}/../../src/featuremill/cloud/jobs/bootstrap/${name}")
   }
   # another text has another key
   script_keys = {
-    for name, text in local.scripts : name => "code/${name}-${substr(sha256(text), 0, 12)}.sh"
+    for name, text in local.scripts :
+    name => "code/${replace(name, ".", "-${substr(sha256(text), 0, 12)}.")}"
   }
   password_name = "/featuremill/${var.stack}/jupyterhub"
 

@@ -145,7 +145,10 @@ def test_a_cluster_has_the_step_by_step_notebook_and_what_it_draws_with(
     names = {each["Key"].rpartition("/")[2] for each in listed["Contents"]}
     assert names == {"featuremill.ipynb", "featuremill.fr.ipynb"}
     [bootstrap] = flow(stack)["BootstrapActions"]
-    assert bootstrap["ScriptBootstrapAction"]["Args"][3:] == ["matplotlib"]
+    key = script_key("figures.lock")
+    assert bootstrap["ScriptBootstrapAction"]["Args"][3:] == [f"s3://{BUCKET}/{key}"]
+    lock = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    assert "\nmatplotlib==" in lock
 
 
 def test_a_notebook_that_is_no_file_is_refused() -> None:

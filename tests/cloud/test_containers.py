@@ -137,7 +137,7 @@ def test_every_image_has_a_version(
     images |= {service["image"] for service in services.values() if "image" in service}
     assert images
     for image in images:
-        assert re.search(r":\d+\.\d+\.\d+", image), image
+        assert re.search(r":\d+\.\d+\.\d+[^@]*@sha256:[0-9a-f]{64}$", image), image
     assert {service["build"]["target"] for service in services.values()} <= stages
 
 

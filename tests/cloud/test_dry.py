@@ -18,7 +18,10 @@ READING = {"doctor", "status", "logs", "notebook", "cluster list"}
 
 # command → words that it needs, and a call that it would make
 CHANGING: dict[str, tuple[list[str], str]] = {
-    "up": (["photos", "--model", "mobilenetv2-untrained"], "emr-serverless.start_job_run"),
+    "up": (
+        ["photos", "--model", "mobilenetv2-untrained", "--verbose"],
+        "emr-serverless.start_job_run",
+    ),
     "deploy": ([], "cloudformation.execute_change_set"),
     "destroy": ([], "cloudformation.delete_stack"),
     "upload": (["photos"], "s3.put_object"),

@@ -118,7 +118,11 @@ def test_what_it_runs_first_installs_the_archive_and_holds_no_secret(
     given = first.splitlines()[1]
     assert given.startswith(f"set -- 120 s3://{BUCKET}/logs/server/1 s3://{BUCKET}/code/server-")
     assert f".sh s3://{BUCKET}/{ARCHIVE} {BUCKET} eu-west-1 /featuremill/" in given
-    assert given.endswith("/featuremill/featuremill/server 'pyspark>=4.1,<4.2'")
+    keys = [fleets.script_key(name) for name in ("setuptools.lock", "server.lock")]
+    locks = " ".join(f"s3://{BUCKET}/{key}" for key in keys)
+    assert given.endswith(f"/featuremill/featuremill/server {locks}")
+    stored = aws.client("s3").get_object(Bucket=BUCKET, Key=keys[1])["Body"].read().decode()
+    assert {"jupyterlab", "matplotlib", "pyspark"} <= set(re.findall("^([^=]+)==", stored, re.M))
     assert passwords.read(aws, stack, passwords.SERVER) not in first
     assert len(first) < 16_384, "AWS takes no more"
 

@@ -196,7 +196,7 @@ def test_nothing_of_a_cluster_is_there_unless_it_is_asked_for(evaluate: Evaluate
         for each in block.values()
         for body in each.values()
     ]
-    for given, expected in (({}, {0}), (CLUSTER, {1, 2})):
+    for given, expected in (({}, {0}), (CLUSTER, {1, 3})):
         counted = {
             f"block{i}": body.get("count") or f"${{length({body['for_each'][2:-1]})}}"
             for i, body in enumerate(blocks)

@@ -4,6 +4,7 @@ The archive is one of a name only here, and the job ends at once: nothing that w
 """
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +22,12 @@ from featuremill.cloud.jobs.serverless import JobLimits
 from featuremill.cloud.jobs.status import Status
 from featuremill.cloud.packaging import package
 from featuremill.cloud.packaging.archive import Recipe
-from featuremill.cloud.stack import deploy, doctor
+from featuremill.cloud.stack import deploy, doctor, project_file
 from featuremill.cloud.transfer.sources import open_source
 from featuremill.cloud.up import Errand
 from featuremill.errors import ConfigError
 from tests.cloud.moto_jobs import FAILS
+from tests.cloud.offline import Stack
 from tests.cloud.stack import (
     BUCKET,
     OUTPUTS,
@@ -263,8 +265,55 @@ def test_a_folders_stack_stays_where_it_is() -> None:
 # The command
 
 
-def test_a_dry_run_shows_every_part_and_calls_nothing(photos: Path) -> None:
+def test_a_dry_run_fits_on_a_page_with_steps_what_they_create_and_the_prices(photos: Path) -> None:
+    shown = dry_run("cloud", "up", photos, "--model", MODEL, "--email", "me@example.org")
+    assert len(shown.splitlines()) < 60
+    parts = (
+        " 1. check account, region and stack",
+        "make these changes",
+        "send what is missing there of",
+        "start the job for s3://<Bucket of stack featuremill>/results/main",
+        "write to results what is not there yet",
+        "creates  IAM:",
+        "costs    nothing by the hour while no job runs",
+        "prices   serverless.vcpu_hour",
+        "`featuremill cloud estimate",
+        "dry run: nothing was called",
+    )
+    found = [shown.index(part) for part in parts]
+    assert found == sorted(found)
+
+
+def test_a_dry_run_names_every_kind_of_resource_that_the_stack_has_and_every_role(
+    photos: Path,
+) -> None:
+    shown = " ".join(dry_run("cloud", "up", photos, "--model", MODEL).split())
+    kinds = Counter(each["Type"].split("::")[2] for each in Stack().resources.values())
+    assert all(f"{count} {kind}" in shown for kind, count in kinds.items())
+    assert len(kinds) > 15
+    of_iam = [n for n, each in Stack().resources.items() if each["Type"].startswith("AWS::IAM::")]
+    assert all(name in shown for name in of_iam)
+
+
+def test_what_an_hour_of_the_job_costs_follows_from_the_table_and_no_stand_in(photos: Path) -> None:
+    few, many = (
+        dry_run("cloud", "up", photos, "--model", MODEL, "--max-vcpu", vcpu) for vcpu in ("8", "32")
+    )
+    # 8 x 0.052624 + 21 x 0.0057785
+    assert "at most 0.542 USD for an hour of the job, which is 8 vCPU-hours" in few
+    # executors of 4 vCPU beside the driver: two of the 32 stay unused
+    assert "which is 30 vCPU-hours" in many
+
+
+def test_where_the_stack_is_there_nothing_is_said_to_create_it(photos: Path) -> None:
+    project_file.save(described(), Path())
     shown = dry_run("cloud", "up", photos, "--model", MODEL)
+    assert "creates  EMR Serverless: one job" in shown
+    assert "IAM" not in shown
+
+
+def test_a_verbose_dry_run_shows_every_call(photos: Path) -> None:
+    shown = dry_run("cloud", "up", photos, "--model", MODEL, "--verbose")
     calls = (
         "cloudformation.execute_change_set",
         "s3.put_object",
@@ -289,6 +338,7 @@ def test_a_dry_run_shows_every_part_and_calls_nothing(photos: Path) -> None:
         (["--email", "me"], "--email is 'me'"),
         (["--throughput", "-1"], "throughput is -1.0"),
         (["--currency", "EUR"], "no --rate was given"),
+        (["--verbose"], "--verbose was given without --dry-run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

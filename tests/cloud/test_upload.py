@@ -5,6 +5,8 @@ import hashlib
 import http.server
 import io
 import os
+import random
+import re
 import tarfile
 import threading
 import urllib.request
@@ -27,9 +29,10 @@ from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer import upload as transfer
 from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.https import _Redirects
+from featuremill.cloud.transfer.included import NOT_INCLUDED
+from featuremill.cloud.transfer.known import KNOWN
 from featuremill.cloud.transfer.sources import (
     HIDDEN,
-    KNOWN,
     LARGEST,
     Entry,
     LeftOut,
@@ -490,7 +493,7 @@ def test_the_known_data_set_loses_the_folder_of_its_archive(
     serve: Callable[..., str],
 ) -> None:
     known = open_source("fruits-360")
-    assert known is KNOWN["fruits-360"]
+    assert known.where == KNOWN["fruits-360"].address
     assert known.where.startswith("https://codeload.github.com/fruits-360/")
     files = {f"fruits-360-100x100-2f981c8/{name}": data for name, data in PICTURES.items()}
     files["pax_global_header"] = b""
@@ -498,6 +501,125 @@ def test_the_known_data_set_loses_the_folder_of_its_archive(
     assert {each.name for each in Source(address, known.kind, known.strip).entries()} == set(
         PICTURES
     )
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_known_data_set_can_be_opened_and_says_what_it_is(name: str) -> None:
+    known = open_source(name, include=("Training/*",))
+    assert known.where.startswith("https://")
+    assert known.include == ("Training/*",)
+    with pytest.raises(ConfigError) as unknown:
+        open_source("fruits-361")
+    assert f"{name} ({KNOWN[name].about})" in unknown.value.remedy
+
+
+def test_data_sets_from_repositories_are_pinned_to_a_commit() -> None:
+    for known in KNOWN.values():
+        if "codeload.github.com" in known.address:
+            assert re.search(r"/tar\.gz/[0-9a-f]{40}$", known.address)
+
+
+# A part of a source
+
+SPLIT = {
+    "Training/Apple/0.jpg": b"an apple",
+    "Training/Pêche jaune/0.jpg": b"a peach",
+    "Test/Apple/1.jpg": b"another apple",
+    "papers/fruit.pdf": b"a paper",
+}
+
+
+def split(kind: str, folder: Path) -> str:
+    """A source of that kind, as the public data sets are laid out."""
+    if kind == "folder":
+        for name, data in SPLIT.items():
+            (folder / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "set" / name).write_bytes(data)
+        return str(folder / "set")
+    file = folder / f"set.{kind}"
+    file.write_bytes(zip_of(SPLIT) if kind == "zip" else tar_of(SPLIT))
+    return str(file)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+@pytest.mark.parametrize(
+    ("include", "sent"),
+    [
+        (["Training/*"], {"Training/Apple/0.jpg", "Training/Pêche jaune/0.jpg"}),
+        (["*/Apple/*"], {"Training/Apple/0.jpg", "Test/Apple/1.jpg"}),
+        # as macOS spells it
+        (["*/Pe\u0302che jaune/*", "Test/*"], {"Training/Pêche jaune/0.jpg", "Test/Apple/1.jpg"}),
+    ],
+    ids=["training", "apples", "two"],
+)
+def test_a_part_of_a_source_is_sent_and_the_rest_is_counted(
+    aws: Aws, stack: Place, tmp_path: Path, kind: str, include: list[str], sent: set[str]
+) -> None:
+    done = send(aws, stack, open_source(split(kind, tmp_path), include=tuple(include)))
+    assert objects(aws) == {name: SPLIT[name] for name in sent}
+    assert done.left_out == {NOT_INCLUDED: len(SPLIT) - len(sent)}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_a_pattern_that_names_nothing_is_refused_with_the_folders_that_there_are(
+    aws: Aws, stack: Place, tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(SourceError, match=r"--include training/\* names no file of") as refused:
+        send(aws, stack, open_source(split(kind, tmp_path), include=("training/*",)))
+    assert "Its folders are Test, Training, papers" in refused.value.remedy
+    assert objects(aws) == {}
+
+
+def test_folders_are_named_from_where_they_differ(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_of({f"set/fruits/{n}": d for n, d in SPLIT.items()}))
+    with pytest.raises(SourceError) as refused:
+        [*open_source(str(tmp_path / "a.zip"), include=("Training/*",)).entries()]
+    assert "set/fruits/Test, set/fruits/Training, set/fruits/papers" in refused.value.remedy
+
+
+def test_of_several_patterns_each_must_name_something(
+    aws: Aws, stack: Place, tmp_path: Path
+) -> None:
+    source = open_source(split("zip", tmp_path), include=("Test/*", "Validation/*"))
+    with pytest.raises(CloudError, match=r"--include Validation/\* names no file") as refused:
+        send(aws, stack, source)
+    assert "after 1 files" in refused.value.problem
+    assert objects(aws) == {"Test/Apple/1.jpg": b"another apple"}
+
+
+def test_of_a_zip_at_an_address_only_the_part_is_fetched(
+    serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = random.Random(1).randbytes
+    large = {f"Test/{n}.jpg": noise(1 << 20) for n in range(8)} | {"Training/0.jpg": b"an apple"}
+    address, fetched = serve("a.zip", zip_of(large), "ranges"), []
+    sent = Serving.do_GET
+
+    def noted(self: Serving) -> None:
+        fetched.append(self.headers["Range"])
+        sent(self)
+
+    monkeypatch.setattr(Serving, "do_GET", noted)
+    [entry] = [
+        each
+        for each in Source(address, "zip", include=("Training/*",)).entries()
+        if isinstance(each, Entry)
+    ]
+    assert (entry.name, entry.read()) == ("Training/0.jpg", b"an apple")
+    spans = [tuple(map(int, each.removeprefix("bytes=").split("-"))) for each in fetched if each]
+    assert sum(last - start + 1 for start, last in spans) < 4 << 20
+
+
+def test_the_command_takes_a_part(
+    aws: Aws, stack: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project_file.save(stack, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    command = ["cloud", "upload", split("zip", tmp_path), "--include", "Training/*"]
+    done = CliRunner().invoke(main, [*command, "--endpoint-url", str(aws.endpoint_url)])
+    assert done.exit_code == 0, done.output
+    assert "2 files" in done.stdout
+    assert f"left out: 2 {NOT_INCLUDED}" in done.stdout
 
 
 @pytest.mark.parametrize(

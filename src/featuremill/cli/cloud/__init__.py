@@ -36,7 +36,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 def cloud() -> None:
     """Run on AWS: deploy, submit, see the bill, destroy.
 
-    Every command that changes anything takes --dry-run, which shows each call and makes none.
+    Every command that changes anything takes --dry-run, which calls nothing and shows what it would
+    call.
 
     \b
     Examples:

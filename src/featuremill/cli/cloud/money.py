@@ -1,6 +1,6 @@
 """``featuremill cloud estimate`` and ``cost``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from featuremill.cloud.pricing.bill import Bill, Currency
     from featuremill.cloud.pricing.cost import Month, Spent
     from featuremill.cloud.pricing.estimate import Question
+    from featuremill.cloud.pricing.prices import Price
 
 _flag = partial(click.option, is_flag=True)
 _number = partial(click.option, type=int, metavar="N", show_default=True)
@@ -199,7 +200,7 @@ def shown(bill: "Bill", money: "Currency") -> Iterator[str]:
         amount = f"{line.quantity.normalize():f} x {price} = {money.shown(line.usd)}"
         yield f"{line.when:8}  {line.what}: {line.how} = {amount}"
     yield from (f"left out  {each}" for each in bill.not_counted)
-    yield from (f"prices    {each}" for each in _sources(bill))
+    yield from (f"prices    {each}" for each in sources(line.price for line in bill.lines))
     yield from _rate_line(money)
     of_million = bill.usd_per_million
     million = f", {money.shown(of_million)} for one of a million images" if of_million else ""
@@ -213,10 +214,10 @@ def _rate_line(money: "Currency") -> Iterator[str]:
         yield f"rate      1 USD = {money.rate} {money.code}, as given for {money.date}"
 
 
-def _sources(bill: "Bill") -> Iterator[str]:
-    """Where a bill's prices are from and of which day, each once."""
+def sources(prices: Iterable["Price"]) -> Iterator[str]:
+    """Where prices are from and of which day, each once."""
     items: dict[str, list[str]] = {}
-    for price in (line.price for line in bill.lines):
+    for price in prices:
         note = f" ({price.note})" if price.note else ""
         source = f"{price.date}, {price.region}, {price.source}{note}"
         items.setdefault(source, []).append(price.item)

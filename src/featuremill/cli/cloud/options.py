@@ -31,11 +31,14 @@ class Access:
         As for :class:`~featuremill.cloud.aws.client.Aws`.
     dry_run : bool
         Whether nothing may be called.
+    verbose : bool
+        Whether a dry run shows each call, or the steps alone.
     """
 
     profile: str | None = None
     endpoint_url: str | None = None
     dry_run: bool = False
+    verbose: bool = True
 
     def to_stack(
         self,
@@ -90,7 +93,15 @@ class Access:
         from featuremill.cloud.aws.dry_run import DryRun
 
         known = answers_of(there, holds=holds) if there else {}
-        return DryRun(region, self.profile, owner=owner, tell=tell, holds=holds, known=known)
+        return DryRun(
+            region,
+            self.profile,
+            owner=owner,
+            tell=tell,
+            holds=holds,
+            known=known,
+            verbose=self.verbose,
+        )
 
 
 def reaching_aws(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,9 +113,10 @@ def reaching_aws(command: Callable[..., Any]) -> Callable[..., Any]:
         profile: str | None,
         endpoint_url: str | None,
         dry_run: bool = False,
+        verbose: bool = True,
         **more: Any,
     ) -> Any:
-        return command(*words, access=Access(profile, endpoint_url, dry_run), **more)
+        return command(*words, access=Access(profile, endpoint_url, dry_run, verbose), **more)
 
     run = click.option("--profile", metavar="NAME", help="AWS profile to sign in with.")(run)
     return click.option(

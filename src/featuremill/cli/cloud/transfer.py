@@ -62,27 +62,43 @@ def counting(verb: str, aws: Aws) -> Iterator[Callable[..., None]]:
     is_flag=True,
     help="Send files outside SRC too, where links of SRC lead to them.",
 )
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Send only files whose path below SRC matches; may be repeated.",
+)
 @yes_option
 @changing_aws
-def upload(source: str, to: str, follow_links: bool, yes: bool, access: Access) -> None:
+def upload(
+    source: str,
+    to: str,
+    follow_links: bool,
+    include: tuple[str, ...],
+    yes: bool,
+    access: Access,
+) -> None:
     """Bring images into the stack's bucket.
 
-    SRC is a folder, a zip or tar archive, the https address of one, or fruits-360, which is the
-    public archive of that data set (an address the project's tests never fetch). Archives are not
-    unpacked on disk; one that unpacks to very much is asked about. Hidden files, files over
-    256 MiB and links that lead out of SRC stay behind. What is there already is not sent again:
-    after an interruption, repeat the command.
+    SRC is a folder, a zip or tar archive, the https address of one, or the name of a public archive
+    of fruit: fruits-360 (94,110 images of 141 classes, MIT licence), fruits-360-2025 (102,639 of
+    155, CC BY-SA 4.0), fruits-360-2020 (90,483 of 131, MIT licence; its folder Training holds the
+    67,692 that courses speak of) or fruits-course (the zip of the course itself). The project's
+    tests never fetch these. Archives are not unpacked on disk; one that unpacks to very much is
+    asked about. Hidden files, files over 256 MiB and links that lead out of SRC stay behind. What
+    is there already is not sent again: after an interruption, repeat the command.
 
     \b
     Examples:
       featuremill cloud upload photos
       featuremill cloud upload photos.zip --to input/autumn
       featuremill cloud upload fruits-360
+      featuremill cloud upload fruits-360-2020 --include 'Training/*'
     """
     from featuremill.cloud.transfer.sources import open_source
     from featuremill.cloud.transfer.upload import upload as bring
 
-    images = open_source(source, follow_links=follow_links)
+    images = open_source(source, follow_links=follow_links, include=include)
     check_folder(to)
     place, aws = access.to_stack()
     with counting("sent", aws) as show:

@@ -1,5 +1,7 @@
 """``featuremill cloud up``: everything with one command."""
 
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -7,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featuremill.cli.cloud.money import currency, currency_options, shown
+from featuremill.cli.cloud.money import currency, currency_options, shown, sources
 from featuremill.cli.cloud.options import (
     Access,
     agreeing,
-    changing_aws,
     interrupted,
+    reaching_aws,
     say,
     tell,
     was_dry,
@@ -27,11 +29,12 @@ from featuremill.cloud.stack.confirm import check_account
 from featuremill.cloud.stack.parameters import ARCHITECTURES
 from featuremill.cloud.stack.project_file import Place
 from featuremill.config import DEFAULT_SAMPLE
-from featuremill.errors import CloudError
+from featuremill.errors import CloudError, ConfigError
 
 if TYPE_CHECKING:
     from featuremill.cloud.aws.client import Aws
     from featuremill.cloud.jobs.status import Status
+    from featuremill.cloud.pricing.bill import Currency
     from featuremill.cloud.pricing.estimate import Question
     from featuremill.cloud.stack.parameters import StackOptions
     from featuremill.cloud.transfer.bounds import Agree
@@ -96,7 +99,13 @@ _GOES_ON = (
 )
 @currency_options
 @yes_option
-@changing_aws
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the steps, what they would create and the prices, and call nothing.",
+)
+@click.option("--verbose", is_flag=True, help="Show each call of the --dry-run as well.")
+@reaching_aws
 def up(
     source: str,
     yes: bool,
@@ -114,11 +123,16 @@ def up(
       featuremill cloud up photos
       featuremill cloud up photos --email me@example.org --throughput 60 --yes
       featuremill cloud up photos --dry-run
+      featuremill cloud up photos --dry-run --verbose
     """
     from featuremill.cloud.pricing.cost import keep
     from featuremill.cloud.pricing.estimate import estimate
     from featuremill.cloud.stack.doctor import doctor
 
+    if access.verbose and not access.dry_run:
+        raise ConfigError(
+            "--verbose was given without --dry-run", "Add --dry-run, or leave it out."
+        )
     before, money = existing(), currency(options)
     wanted, errand, question = _asked(source, before, options)
     aws = access.to_region(wanted.region, there=before)
@@ -143,6 +157,10 @@ def up(
     if where is not None:
         aws.here(partial(keep, bill, Path()), None)
         _go(where, errand, aws, agreeing(yes=yes))
+    if aws.dry:
+        for line in _planned(question, errand, before, money):
+            tell(line)
+        was_dry(aws)
 
 
 def _examined(findings: "list[Finding]") -> None:
@@ -192,6 +210,46 @@ def _architecture_of(before: Place | None) -> str:
     return before.output("Architecture") if before else ARCHITECTURES[0]
 
 
+def _planned(
+    question: "Question", errand: "Errand", before: Place | None, money: "Currency"
+) -> Iterator[str]:
+    """What the steps of a dry run would leave in the account, and what that costs."""
+    from featuremill.cloud.aws.worker_size import serverless
+    from featuremill.cloud.pricing import prices
+    from featuremill.cloud.pricing.bill import total, worker_lines
+    from featuremill.cloud.stack.parameters import made_without_options
+
+    yield from _created(made_without_options() if before is None else {})
+    table = prices.load(question.region)
+    workers = worker_lines(table, question.architecture, serverless(question.max_vcpu), 3600)
+    amounts = " and ".join(f"{line.quantity.normalize():f} {line.price.unit}s" for line in workers)
+    hour = money.shown(total(line.usd for line in workers))
+    put, kept = table.of("s3.put_1000"), table.of("s3.storage_gb_month")
+    yield "costs    nothing by the hour while no job runs"
+    yield f"         {money.shown(put.usd)} for each 1,000 images that are uploaded"
+    yield f"         {money.shown(kept.usd)} each month for each GB that is stored"
+    yield f"         at most {hour} for an hour of the job, which is {amounts};"
+    yield f"         AWS stops the job after {errand.limits.timeout} minutes"
+    known = sources([*(line.price for line in workers), put, kept])
+    yield from (f"prices   {each}" for each in known)
+    yield f"         what this run will take: `featuremill cloud estimate {question.source}`"
+
+
+def _created(stack: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
+    """What would be in the account afterwards, by service."""
+    for service, kinds in stack.items():
+        # of roles and policies people ask which
+        each = ", ".join(
+            f"{len(names)} {kind}" + (f" ({', '.join(names)})" if service == "IAM" else "")
+            for kind, names in kinds.items()
+        )
+        yield from textwrap.wrap(f"creates  {service}: {each}", 96, subsequent_indent=" " * 11)
+    if stack:
+        yield "creates  Budgets: a monthly budget of the whole account, which stops nothing"
+    yield "creates  in the bucket: the images, the archive that is built here, results and logs"
+    yield "creates  EMR Serverless: one job"
+
+
 def _standing(wanted: "StackOptions", before: Place | None, aws: "Aws") -> Place | None:
     """The folder's stack, if it is there and to stay as it is: who may use it may not change it."""
     from featuremill.cloud.stack.deploy import outputs_of
@@ -219,7 +277,7 @@ def _go(where: Place, errand: "Errand", aws: "Aws", agree: "Agree") -> None:
     _run(where, errand, aws, found)
     with counting("fetched", aws) as show:
         fetched = fetch(aws, where, errand.destination, errand.name, show)
-    if was_dry(aws):
+    if aws.dry:
         return
     tell(f"{fetched.received:,} files fetched, {fetched.there:,} there already")
     tell(f"results are in {errand.destination}")

@@ -45,11 +45,14 @@ class DryRun(Aws):
         listings are empty, and what may not be there is not.
     known : mapping
         Operation → its answer, or the part of it that a command depends on.
+    verbose : bool
+        Whether each call is shown, or the steps alone.
     """
 
     tell: Say = print
     holds: bool = False
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    verbose: bool = True
     number: int = field(default=0, init=False)
     dry: ClassVar[bool] = True
     _shown: set[str] = field(default_factory=set, init=False)
@@ -122,6 +125,8 @@ class DryRun(Aws):
         """Tell a call, and in one step the same one once."""
         if self.recorder:
             self.recorder(service, _models(service)[operation].name, parameters)
+        if not self.verbose:
+            return
         lines = [f"{service}.{operation}{until}"]
         lines += [f"  {line}" for line in _mapping(_without_secrets(parameters))]
         text = "\n".join(f"      {line}" for line in lines)

@@ -102,13 +102,15 @@ def job_flow(
     name: str,
     code: Code,
     profile: str,
-    packages: Sequence[str] = (),
+    packages: str | None = None,
 ) -> dict[str, Any]:
     """What every cluster has in common, as parameters of ``run_job_flow``.
 
-    ``profile`` is of its nodes; ``packages`` are Python's, to have there beside featuremill.
+    ``profile`` is of its nodes; ``packages`` names the lock file of Python's packages to have there
+    beside featuremill.
     """
     bucket = place.output("Bucket")
+    beside = [f"s3://{bucket}/{script_key(packages)}"] if packages else []
     return {
         "Name": f"{place.stack}-{name}",
         "ReleaseLabel": RELEASE,
@@ -125,7 +127,7 @@ def job_flow(
                 "Name": "install featuremill",
                 "ScriptBootstrapAction": {
                     "Path": f"s3://{bucket}/{script_key('install.sh')}",
-                    "Args": [code.archive, code.entry, INSTALLED, *packages],
+                    "Args": [code.archive, code.entry, INSTALLED, *beside],
                 },
             }
         ],
@@ -232,19 +234,20 @@ def _exporting(classification: str, variables: Mapping[str, str]) -> dict[str, A
 
 
 def script(name: str) -> str:
-    """Text of a packaged shell script."""
+    """Text of what machines fetch: a shell script, or a lock file."""
     file = resources.files("featuremill.cloud.jobs") / "bootstrap" / name
     return file.read_text(encoding="utf-8")
 
 
 def script_key(name: str) -> str:
-    """Key of a script in the bucket; another text has another key."""
+    """Key of it in the bucket; another text has another key."""
     digest = hashlib.sha256(script(name).encode()).hexdigest()[:12]
-    return f"code/{name.removesuffix('.sh')}-{digest}.sh"
+    stem, _, suffix = name.partition(".")
+    return f"code/{stem}-{digest}.{suffix}"
 
 
 def put_script(aws: Aws, place: Place, name: str) -> None:
-    """Put a packaged script where machines fetch it."""
+    """Put it where machines fetch it."""
     aws.step(f"put {name} in the bucket")
     aws.call(
         "s3",
@@ -252,5 +255,4 @@ def put_script(aws: Aws, place: Place, name: str) -> None:
         Bucket=place.output("Bucket"),
         Key=script_key(name),
         Body=script(name),
-        ContentType="text/x-shellscript",
     )

@@ -27,7 +27,7 @@ _READY_SECONDS = 1800.0
 _JUPYTER = "notebooks/jupyter/jovyan"
 
 # Livy draws a notebook's figures on the cluster, with what is there
-_FIGURES = ("matplotlib",)
+_FIGURES = "figures.lock"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def up(aws: Aws, place: Place, machines: Machines, notebooks: Mapping[str, bytes
     _refuse_second(aws, place)
     code = find_code(aws, place, machines.architecture)
     put_script(aws, place, "install.sh")
+    put_script(aws, place, _FIGURES)
     certificates.provide(aws, place)
     put_script(aws, place, "jupyterhub.sh")
     put_notebooks(aws, place, _JUPYTER, notebooks)

@@ -25,7 +25,8 @@ TYPES: Mapping[str, str] = MappingProxyType({"x86_64": "t3.medium", "arm64": "t4
 """2 vCPU and 4 GB: two task slots beside JupyterLab."""
 
 _IMAGE = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-"
-_SPARK = "pyspark>=4.1,<4.2"
+# in this order: the first builds what comes as source in the second
+_LOCKS = ("setuptools.lock", "server.lock")
 _DISK_GB = 30
 # where the machine fetches its notebooks from, and puts them back
 _NOTEBOOKS = "notebooks/server"
@@ -124,7 +125,8 @@ def up(aws: Aws, place: Place, hours: float = 8.0, key_pair: str | None = None) 
     _refuse_second(aws, place)
     architecture = place.output("Architecture")
     code = find_code(aws, place, architecture)
-    put_script(aws, place, "server.sh")
+    for name in ("server.sh", *_LOCKS):
+        put_script(aws, place, name)
     put_notebooks(aws, place, _NOTEBOOKS, read_notebooks())
     passwords.make(aws, place, passwords.SERVER)
     aws.step(f"start a {TYPES[architecture]}")
@@ -256,7 +258,7 @@ def _first_command(place: Place, hours: float, archive: str, told: str) -> str:
         bucket,
         place.region,
         passwords.parameter(place, passwords.SERVER),
-        f"'{_SPARK}'",
+        *(f"s3://{bucket}/{script_key(name)}" for name in _LOCKS),
     ]
     return f"#!/bin/bash\nset -- {' '.join(words)}\n{script('first.sh')}"
 

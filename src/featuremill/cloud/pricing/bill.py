@@ -202,28 +202,40 @@ def serverless_bill(
     fleet = serverless(max_vcpu)
     seconds = _billed_seconds(images, throughput, fleet)
     executor, count = fleet.executor, fleet.executors
-    vcpu = Decimal(DRIVER.cores + fleet.slots)
-    memory = Decimal(str(DRIVER.memory_gb + count * executor.memory_gb))
+    return Bill(
+        images=images,
+        throughput=throughput,
+        seconds=seconds,
+        slots=fleet.slots,
+        vcpu_hours=hours(seconds, DRIVER.cores + fleet.slots),
+        workers=f"driver of {DRIVER.cores} vCPU, {DRIVER.memory_gb:g} GB; {count} executors of"
+        f" {executor.cores} vCPU, {executor.memory_gb:g} GB",
+        lines=(
+            *worker_lines(prices, architecture, fleet, seconds),
+            *_storage_lines(images, throughput, prices, fleet, count + 1, image_bytes),
+        ),
+        not_counted=("workers' disks: 20 GB of each are free", *_never_counted(image_bytes)),
+    )
+
+
+def worker_lines(prices: Prices, architecture: str, fleet: Fleet, seconds: int) -> tuple[Line, ...]:
+    """What driver and executors of a job on EMR Serverless cost in so many seconds.
+
+    Raises
+    ------
+    ConfigError
+        If a price is not known.
+    """
+    memory = DRIVER.memory_gb + fleet.executors * fleet.executor.memory_gb
 
     def line(name: str, item: str, amount: Decimal, unit: str) -> Line:
         how = f"{amount.normalize():f} {unit} x {seconds:,} s / 3,600"
         price = prices.serverless(architecture, item)
         return Line(f"EMR Serverless {name}", hours(seconds, amount), price, how)
 
-    return Bill(
-        images=images,
-        throughput=throughput,
-        seconds=seconds,
-        slots=fleet.slots,
-        vcpu_hours=hours(seconds, vcpu),
-        workers=f"driver of {DRIVER.cores} vCPU, {DRIVER.memory_gb:g} GB; {count} executors of"
-        f" {executor.cores} vCPU, {executor.memory_gb:g} GB",
-        lines=(
-            line("vCPU", "vcpu_hour", vcpu, "vCPU"),
-            line("memory", "memory_gb_hour", memory, "GB"),
-            *_storage_lines(images, throughput, prices, fleet, count + 1, image_bytes),
-        ),
-        not_counted=("workers' disks: 20 GB of each are free", *_never_counted(image_bytes)),
+    return (
+        line("vCPU", "vcpu_hour", Decimal(DRIVER.cores + fleet.slots), "vCPU"),
+        line("memory", "memory_gb_hour", Decimal(str(memory)), "GB"),
     )
 
 

@@ -239,6 +239,21 @@ LARGEST = 51_200
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
 
 
+_RESOURCE = re.compile(
+    # what has a condition is made for an option that is off unless it is given
+    r"^  (\w+):\n    Type: AWS::(\w+)::(\w+)\n(?!    Condition:)",
+    re.MULTILINE,
+)
+
+
+def made_without_options() -> dict[str, dict[str, list[str]]]:
+    """What a stack has if no option asks for more: service → kind of resource → names."""
+    made: dict[str, dict[str, list[str]]] = {}
+    for name, service, kind in _RESOURCE.findall(template_body()):
+        made.setdefault(service, {}).setdefault(kind, []).append(name)
+    return made
+
+
 def template_body() -> str:
     """Text of the template as it is sent: without comments, which would make it too long."""
     file = resources.files("featuremill.cloud.stack") / "templates" / "featuremill.yaml"

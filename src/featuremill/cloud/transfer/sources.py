@@ -14,18 +14,19 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 
 from featuremill._utils import paths
 from featuremill.cloud.stack.project_file import ESTIMATE_FILE, FILE
 from featuremill.cloud.transfer.bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.cloud.transfer.https import is_address, opened, ranged
+from featuremill.cloud.transfer.included import NOT_INCLUDED, Included
+from featuremill.cloud.transfer.known import KNOWN
 from featuremill.errors import ConfigError, SourceError
 from featuremill.storage.ignored_files import is_of_system
 
@@ -75,6 +76,8 @@ class LeftOut:
 
 
 Found = Entry | LeftOut
+Wanted = Callable[[str], bool]
+"""Asked of each name in a source, before what has it is read."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,15 @@ class Source:
         Leading folders taken off each name.
     follow_links : bool
         Whether links of a folder may lead out of it.
+    include : tuple of str
+        Globs over the path below the source, one of which a file must match; all if empty.
     """
 
     where: str
     kind: Literal["folder", "tar", "zip"]
     strip: int = 0
     follow_links: bool = False
+    include: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -114,19 +120,26 @@ class Source:
         Raises
         ------
         SourceError
-            If the source cannot be read, a name leads out of it, it would take too much memory, or
-            going on is not agreed to.
+            If the source cannot be read, a name leads out of it, it would take too much memory,
+            going on is not agreed to, or a pattern of ``include`` matches nothing.
         """
-        for each in self._found(agree):
-            name = _checked(each.name, self.title)
-            below = "/".join(name.split("/")[self.strip :])
-            if below:
-                yield self._judged(replace(each, name=below))
+        included = Included(self.include)
 
-    def _found(self, agree: Agree) -> Iterator[Found]:
+        def wanted(name: str) -> bool:
+            return included(self._below(name))
+
+        for each in self._found(agree, wanted):
+            if below := self._below(_checked(each.name, self.title)):
+                yield self._judged(replace(each, name=below))
+        included.check(self.title)
+
+    def _below(self, name: str) -> str:
+        return "/".join(name.removeprefix("./").split("/")[self.strip :])
+
+    def _found(self, agree: Agree, wanted: Wanted) -> Iterator[Found]:
         if self.kind == "folder":
-            return _folder(self.where, follow_links=self.follow_links)
-        return {"tar": _tar, "zip": _zip}[self.kind](self.where, self.title, agree)
+            return _folder(self.where, wanted, follow_links=self.follow_links)
+        return {"tar": _tar, "zip": _zip}[self.kind](self.where, self.title, agree, wanted)
 
     def _judged(self, found: Found) -> Found:
         """The same, or that it is not to be sent."""
@@ -143,17 +156,7 @@ class Source:
         return LeftOut(found.name, TOO_LARGE) if found.size > LARGEST else found
 
 
-# unverified: written down from public references, never fetched by the project's tests
-_FRUITS_360 = (
-    "https://codeload.github.com/fruits-360/fruits-360-100x100/tar.gz/"
-    "2f981c83e352a9d4c15fb8c886034c817052c80b"
-)
-
-KNOWN: Mapping[str, Source] = MappingProxyType({"fruits-360": Source(_FRUITS_360, "tar", strip=1)})
-"""Name → public archive of a data set, at one commit, so that everyone gets the same pictures."""
-
-
-def open_source(where: str, *, follow_links: bool = False) -> Source:
+def open_source(where: str, *, follow_links: bool = False, include: tuple[str, ...] = ()) -> Source:
     """Tell what a source is, from its name and the disk alone.
 
     Parameters
@@ -162,6 +165,8 @@ def open_source(where: str, *, follow_links: bool = False) -> Source:
         A path, an address or a known name.
     follow_links : bool
         Whether links of a folder may lead out of it.
+    include : tuple of str
+        As for :class:`Source`.
 
     Raises
     ------
@@ -171,14 +176,17 @@ def open_source(where: str, *, follow_links: bool = False) -> Source:
     if not where:
         raise ConfigError("SRC is empty", "Name a folder; the current one is `.`.")
     if where in KNOWN and not Path(where).exists():
-        return KNOWN[where]
+        data_set = KNOWN[where]
+        kind = _kind(data_set.address, where)
+        return Source(data_set.address, kind, data_set.strip, include=include)
     if "://" in where and not is_address(where):
         raise ConfigError(
             f"{paths.without_secrets(where)} is no https address, or it holds a password",
             "Take its https address, or download it and name it.",
         )
     if is_address(where):
-        return Source(where, _kind(where.partition("?")[0].partition("#")[0], where))
+        kind = _kind(where.partition("?")[0].partition("#")[0], where)
+        return Source(where, kind, include=include)
     path = Path(where)
     try:
         folder, file = path.is_dir(), path.is_file()
@@ -188,14 +196,14 @@ def open_source(where: str, *, follow_links: bool = False) -> Source:
             f"{where[:80]!r}… cannot be looked at: {error.strerror}", "Name a folder or an archive."
         ) from error
     if folder:
-        return Source(where, "folder", follow_links=follow_links)
+        return Source(where, "folder", follow_links=follow_links, include=include)
     if not file:
-        known = ", ".join(KNOWN)
+        known = "; ".join(f"{name} ({each.about})" for name, each in KNOWN.items())
         raise ConfigError(
             f"{where} does not exist",
             f"Name a folder, a zip or tar archive, an https address of one, or: {known}.",
         )
-    return Source(where, _kind(where, where))
+    return Source(where, _kind(where, where), include=include)
 
 
 def _kind(name: str, where: str) -> Literal["tar", "zip"]:
@@ -221,7 +229,7 @@ def _checked(name: str, where: str) -> str:
     return name.removeprefix("./")
 
 
-def _folder(where: str, *, follow_links: bool) -> Iterator[Found]:
+def _folder(where: str, wanted: Wanted, *, follow_links: bool) -> Iterator[Found]:
     from featuremill.storage.local import LocalStore
 
     root = os.path.abspath(where)  # noqa: PTH100  (names are bytes here)
@@ -229,7 +237,9 @@ def _folder(where: str, *, follow_links: bool) -> Iterator[Found]:
     for listed in store.list():
         path = paths.decode(listed.path)
         name = os.fsdecode(os.path.relpath(path, os.fsencode(root)))
-        if listed.problem:
+        if not wanted(name):
+            yield LeftOut(name, NOT_INCLUDED)
+        elif listed.problem:
             yield LeftOut(name, listed.problem)
         else:
             yield Entry(name, listed.size, partial(_content, store, listed.path))
@@ -244,7 +254,7 @@ def _content(store: "Store", path: str) -> bytes:
         ) from error
 
 
-def _tar(where: str, title: str, agree: Agree) -> Iterator[Found]:
+def _tar(where: str, title: str, agree: Agree, wanted: Wanted) -> Iterator[Found]:
     with _failures(title), _stream(where) as (stream, size):
         plain, unpacked, end = _decompressed(stream), Unpacked(title, size, agree), 0
         with tarfile.open(fileobj=plain, mode="r|", tarinfo=member_of(title)) as tar:
@@ -254,7 +264,8 @@ def _tar(where: str, title: str, agree: Agree) -> Iterator[Found]:
                 end = member.offset_data + member.size
                 unpacked.check(count, end)
                 if not member.isdir():
-                    yield _member(tar, member)
+                    other = LeftOut(member.name, NOT_INCLUDED)
+                    yield _member(tar, member) if wanted(member.name) else other
         # the checksum of what was compressed stands behind the end of the archive
         while rest := plain.read(1 << 20):
             end += len(rest)
@@ -300,7 +311,7 @@ def _decompressed(stream: io.BufferedReader) -> BinaryIO:
     return stream
 
 
-def _zip(where: str, title: str, agree: Agree) -> Iterator[Found]:
+def _zip(where: str, title: str, agree: Agree, wanted: Wanted) -> Iterator[Found]:
     with _failures(title), _seekable(where) as file:
         check_directory(file, title)
         with zipfile.ZipFile(file) as archive:
@@ -310,7 +321,8 @@ def _zip(where: str, title: str, agree: Agree) -> Iterator[Found]:
             # in the order in which they lie, so that the file is read from beginning to end
             for info in sorted(found, key=lambda each: each.header_offset):
                 if not info.is_dir():
-                    yield _member_of_zip(archive, info)
+                    other = LeftOut(info.filename, NOT_INCLUDED)
+                    yield _member_of_zip(archive, info) if wanted(info.filename) else other
 
 
 def _member_of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Found:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs featuremill on one node of a cluster: a bootstrap action, run as hadoop on every node.
-# Arguments: archive (s3://…tar.gz), entry point (s3://…py), folder to install to, then Python
-# packages to have as well.
+# Arguments: archive (s3://…tar.gz), entry point (s3://…py), folder to install to, and a lock file
+# (s3://…lock) of packages to have as well, if any.
 set -euo pipefail
 
 archive=$1
@@ -23,8 +23,10 @@ PYTHONPATH="$folder/deps" python3.11 -c "import numpy, pyarrow, onnxruntime, fea
 # what a notebook draws with; a cluster without it is still of use
 if [ $# -gt 3 ]; then
     { sudo dnf install --assumeyes --quiet python3.11-pip \
-        && sudo env PYTHONPATH="$folder/deps" python3.11 -m pip install --quiet "${@:4}"; } \
-        || echo "not installed: ${*:4}" >&2
+        && aws s3 cp --only-show-errors "$4" - | sudo tee "$folder/packages.lock" >/dev/null \
+        && sudo env PYTHONPATH="$folder/deps" python3.11 -m pip install --quiet \
+            --only-binary :all: --require-hashes --requirement "$folder/packages.lock"; } \
+        || echo "not installed: $4" >&2
 fi
 
 # the way in for people: no port is open

@@ -1,14 +1,15 @@
 #!/bin/bash
 # Makes one machine of Amazon Linux 2023 a place for notebooks; run as root when it first starts.
 # Arguments: archive (s3://…tar.gz), bucket, region, name of the SSM parameter with JupyterLab's
-# token, requirement for Spark. When the machine ends, first.sh has set.
+# token, lock files (s3://…lock) of what to install, one after the other. When the machine ends,
+# first.sh has set.
 set -euo pipefail
 
 archive=$1
 bucket=$2
 region=$3
 parameter=$4
-spark=$5
+shift 4
 
 folder=/opt/featuremill
 home=/home/jupyter
@@ -20,7 +21,12 @@ aws s3 cp --only-show-errors "$archive" - | tar --extract --gzip --directory "$f
 chmod --recursive a+rX "$folder"
 
 python3.11 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet "$spark" jupyterlab matplotlib
+# by their hashes alone; Spark comes as source, and what builds it is locked too
+for lock in "$@"; do
+    aws s3 cp --only-show-errors "$lock" "$folder/packages.lock"
+    "$folder/venv/bin/pip" install --quiet --only-binary :all: --no-binary pyspark \
+        --no-build-isolation --require-hashes --requirement "$folder/packages.lock"
+done
 
 token=$(aws ssm get-parameter --with-decryption --name "$parameter" --region "$region" \
     --query Parameter.Value --output text)
