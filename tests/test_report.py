@@ -224,6 +224,7 @@ def test_a_class_has_its_neighbour_and_its_mistakes(data):
     grid = page.json("figures")["confusion"]["data"][0]
     assert grid["y"] == ["class 000", "class 007"]
     assert grid["z"] == [[93.3, 6.7], [None, None]]
+    assert (grid["text"], grid["texttemplate"]) == ([["14", "1"], ["", ""]], "%{text}")
 
 
 def test_one_class_needs_no_neighbours(data):

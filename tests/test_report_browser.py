@@ -16,7 +16,7 @@ from featuremill.dataset.reader import load_features
 from featuremill.pca.saved import load_model
 from featuremill.report import ReportData, gather, render
 from featuremill.report.data import ClassFacts, FeatureFindings, ModelFacts, ShownImage
-from featuremill.report.explorer import looks, pack
+from featuremill.report.explorer import colourings, looks, pack
 from featuremill.search.neighbors import nearest, unit_rows
 from featuremill.storage import open_store
 from without_spark import results_of
@@ -402,6 +402,43 @@ def test_a_class_is_singled_out_from_the_legend_or_a_table(page, result):
     assert page.evaluate("new Set(emphasis.list(60).map(images.labelOf)).size") == 1
 
 
+def test_the_grid_shows_all_images_or_those_selected_and_leads_to_the_file(changed, result):
+    shown = "document.querySelectorAll('#grid .thumb').length"
+    changed.click_on("#view-grid")
+    assert changed.evaluate(shown) == 60
+    changed.click_on("#legend li:nth-child(3) button")
+    changed.wait_for(f"{shown} === 15")
+    changed.click_on("#grid .thumb:nth-child(2)")
+    changed.wait_for("state.chosen >= 0")
+    path = changed.evaluate("images.path(state.chosen)")
+    assert changed.evaluate("document.querySelector('#chosen a').href") == Path(path).as_uri()
+    changed.click_on("#view-plot")
+    assert changed.evaluate("document.getElementById('grid').hidden")
+
+
+def test_points_can_have_the_colour_of_another_column(chromium, tmp_path):
+    paths = [f"/a/{number}.jpg" for number in range(30)]
+    scores = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    data = report_of(paths, ["a"] * 30, scores)
+    runs = ["first"] * 20 + ["second"] * 10
+    explorer = replace(data.explorer, colourings=colourings({"run": runs}))
+    file = tmp_path / "runs.html"
+    file.write_text(render(replace(data, explorer=explorer)), encoding="utf-8")
+    page = shown(chromium, file)
+    assert page.evaluate("stage.place.data.map((trace) => trace.x.length)") == [30]
+    page.evaluate(
+        "document.getElementById('colour').value = '1';"
+        "document.getElementById('colour').dispatchEvent(new Event('change'))"
+    )
+    page.wait_for("stage.place.data.length === 2")
+    assert page.evaluate("stage.place.data.map((trace) => trace.x.length)") == [20, 10]
+    page.click_on("#legend li:nth-child(2) button")
+    page.wait_for("emphasis.any()")
+    assert page.evaluate("emphasis.list(60)") == list(range(20, 30))
+    clean(page)
+    page.close()
+
+
 def test_a_picture_of_the_page_leads_to_its_neighbours(page, result):
     page.click_on("#outliers .groups li:nth-child(2) a")
     row = page.evaluate('Number(document.querySelectorAll("#outliers a[data-row]")[1].dataset.row)')
@@ -648,7 +685,7 @@ def test_names_never_become_markup(chromium, tmp_path):
         page.evaluate(f"choice.selectClass({label})")
         assert sorted(HOSTILE)[label].strip() == text_of(page, "#selection h3")
     page.hover(*place_of(page, 3))
-    page.evaluate("redrawFigures(true).then(() => 0)")
+    page.evaluate("drawFigures().then(() => 0)")
     assert "--accent" in page.evaluate('document.getElementById("confusion").data[0].y')
     assert page.evaluate("window.booms") == 0
     assert (

@@ -15,10 +15,20 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def tenths(share: float) -> float:
+    """A share in per cent as console, report and slides all say it: rounded down to the tenth.
+
+    So only the whole is ever 100, and what is just short of a goal does not look as if it met it.
+
+    >>> tenths(0.8616), tenths(0.9999)
+    (86.1, 99.9)
+    """
+    return int(share * 1000 + 1e-9) / 10
+
+
 def percent(share: float) -> str:
-    """A share as per cent, rounded down so that only the whole is ever called 100 %."""
-    tenths = int(share * 1000 + 1e-9) / 10
-    return f"{tenths:.1f}{NARROW}%"
+    """A share as per cent: ``86.2 %``; see :func:`tenths`."""
+    return f"{tenths(share):.1f}{NARROW}%"
 
 
 def cosine(value: float) -> str:
@@ -30,7 +40,7 @@ def cosine(value: float) -> str:
 
 def points(before: float, after: float) -> float:
     """Percentage points by which a share fell, as they follow from :func:`percent` of both."""
-    return (int(before * 1000 + 1e-9) - int(after * 1000 + 1e-9)) / 10
+    return round(tenths(before) - tenths(after), 1)
 
 
 def seconds(value: float) -> str:

@@ -91,7 +91,7 @@ def estimate(sample: int, as_json: bool, **options: Any) -> None:
 
 def print_result(result: "RunResult") -> None:
     """Print what a run, or a transform, found and where its results are."""
-    from featuremill._utils.formatting import plural
+    from featuremill._utils.formatting import plural, tenths
 
     record = result.record
     if record.pca is not None:
@@ -99,7 +99,7 @@ def print_result(result: "RunResult") -> None:
         marks = ", ".join(f"{float(share):.0%} with {needed}" for share, needed in reached.items())
         click.echo(
             f"PCA       {plural(count, 'component')} {'holds' if count == 1 else 'hold'}"
-            f" {record.pca['variance_held']:.2%} of the variance ({marks})"
+            f" {tenths(record.pca['variance_held']):.1f}% of the variance ({marks})"
         )
         if "kept" in record.pca:
             click.echo(

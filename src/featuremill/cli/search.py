@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from featuremill._utils.formatting import tenths
 from featuremill.cli.options import s3_options
 from featuremill.errors import ConfigError, StorageError
 
@@ -252,8 +253,8 @@ def _print_outliers(found: "Outliers") -> None:
     if found.accuracy is not None:
         right = found.accuracy
         click.echo(
-            f"accuracy  {right.share:.1%} of the labels are those of the {right.k} nearest"
-            f" (95 % interval {right.low:.1%} to {right.high:.1%})"
+            f"accuracy  {tenths(right.share):.1f}% of the labels are those of the {right.k} nearest"
+            f" (95 % interval {tenths(right.low):.1f}% to {tenths(right.high):.1f}%)"
         )
     click.echo(f"searched  {found.searched:,} images, {found.on}, {found.k} nearest of each")
 

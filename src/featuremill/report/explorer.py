@@ -8,7 +8,7 @@ page's script `data.js` undoes what is done here.
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -71,12 +71,44 @@ LEAST_AXES: Final = 10
 
 MOST_COMPONENTS: Final = 256
 
+_MOST_VALUES: Final = len(COLOURS) * len(SHAPES) - 1
+
 
 class Axis(NamedTuple):
     """A component in the explorer: its share of the variance and its largest score."""
 
     share: float
     largest: float
+
+
+class Colouring(NamedTuple):
+    """A column that points may have the colour of: its values, and base64 of uint8 codes."""
+
+    name: str
+    values: list[str]
+    codes: str
+
+
+def colourings(columns: Mapping[str, Sequence[str]]) -> list[Colouring]:
+    """Columns with more than one value, as codes.
+
+    Parameters
+    ----------
+    columns : mapping of name to sequence of n str
+        Of each image its value. Where there are more than there are looks, the rarest become
+        "others".
+    """
+    made = []
+    for name, column in columns.items():
+        common = Counter(column).most_common(_MOST_VALUES)
+        values = sorted(value for value, _ in common)
+        if len(set(column)) > len(values):
+            values.append("others")
+        code = {value: index for index, value in enumerate(values)}
+        codes = np.array([code.get(value, len(values) - 1) for value in column], np.uint8)
+        if len(values) > 1:
+            made.append(Colouring(name, values, _text(codes)))
+    return made
 
 
 class Folder(NamedTuple):
@@ -109,6 +141,8 @@ class Explorer:
         Base64 of int8 of shape (components, images).
     lower : str
         Base64 of uint8 of shape (axes, images).
+    colourings : sequence of Colouring
+        What points may have the colour of besides their class.
     """
 
     images: int
@@ -119,6 +153,7 @@ class Explorer:
     folders: list[Folder]
     upper: str
     lower: str
+    colourings: Sequence[Colouring] = ()
 
     def description(self) -> dict[str, Any]:
         """All but the scores, as plain JSON values."""
@@ -130,6 +165,7 @@ class Explorer:
             "looks": [list(look) for look in self.looks],
             "colours": COLOURS,
             "shapes": SHAPES,
+            "colourings": [list(colouring) for colouring in self.colourings],
             "folders": [list(folder) for folder in self.folders],
         }
 

@@ -16,7 +16,7 @@ from featuremill.report.data import (
     LabelAccuracy,
     OutlierRow,
 )
-from featuremill.report.explorer import Explorer, looks, pack
+from featuremill.report.explorer import Explorer, colourings, looks, pack
 from featuremill.report.rows import ReportRows
 from featuremill.search import analysis, similar_pairs
 from featuremill.search.analysis import Centres
@@ -71,6 +71,7 @@ def find(rows: ReportRows, pca: PCA | None) -> tuple[FeatureFindings, Explorer |
         centres.labels,
         looks(order, centres.near),
     )
+    explorer = replace(explorer, colourings=colourings({"run": rows.runs}))
     axes = [
         AxisEnds(axis + 1, float(shares[axis]), *analysis.ends(scores, axis, _EACH_END))
         for axis in range(min(_AXES, scores.shape[1]))

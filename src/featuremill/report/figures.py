@@ -23,6 +23,8 @@ MOST_CLASSES: Final = 150
 """Classes of a confusion matrix; more would be lines thinner than a pixel."""
 
 _NAMED_CLASSES: Final = 40
+_COUNTED_CLASSES: Final = 20
+"""Classes of a matrix whose squares have room for a number."""
 
 
 def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[Mark]) -> Figure:
@@ -35,7 +37,7 @@ def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[M
         "x": list(range(1, rank + 1)),
         "y": _rounded(percent),
         "line": {"color": "--accent", "width": 2.5},
-        "hovertemplate": "%{x} components hold %{y:.2f} %<extra></extra>",
+        "hovertemplate": "%{x} components hold %{y:.1f} %<extra></extra>",
     }
     named = {
         "type": "scatter",
@@ -44,7 +46,7 @@ def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[M
         "y": _rounded(100 * mark.variance for mark in marks),
         "text": [mark.why for mark in marks],
         "marker": {"size": 9, "color": "--card", "line": {"color": "--accent", "width": 2}},
-        "hovertemplate": "<b>%{text}</b><br>%{x} components hold %{y:.2f} %<extra></extra>",
+        "hovertemplate": "<b>%{text}</b><br>%{x} components hold %{y:.1f} %<extra></extra>",
     }
     kept = {
         "type": "scatter",
@@ -52,7 +54,7 @@ def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[M
         "x": [k],
         "y": _rounded([percent[k - 1]]),
         "marker": {"size": 12, "color": "--accent"},
-        "hovertemplate": "<b>kept</b><br>%{x} components hold %{y:.2f} %<extra></extra>",
+        "hovertemplate": "<b>kept</b><br>%{x} components hold %{y:.1f} %<extra></extra>",
     }
     ticks = [tick for tick in TICKS if tick <= rank]
     layout = _layout("components", "variance held, %")
@@ -63,7 +65,10 @@ def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[M
 
 
 def confusion(counts: Mapping[tuple[str, str], int], labels: Sequence[str]) -> Figure:
-    """For each class (down), the share of its images that were taken for each (across)."""
+    """For each class (down), how many of its images were given each (across).
+
+    Colours are shares of the class, so that a small one can be read too; numbers are images.
+    """
     place = {label: index for index, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)))
     for (label, predicted), count in counts.items():
@@ -83,9 +88,12 @@ def confusion(counts: Mapping[tuple[str, str], int], labels: Sequence[str]) -> F
         "zmax": 100,
         "colorscale": [[0, "--heat-low"], [1, "--heat-high"]],
         "showscale": False,
-        "hovertemplate": "<b>%{y}</b><br>%{z} % taken for <b>%{x}</b><extra></extra>",
+        "text": [[f"{value:,.0f}" if value else "" for value in row] for row in matrix.tolist()],
+        "texttemplate": "%{text}" if len(labels) <= _COUNTED_CLASSES else "",
+        "hovertemplate": "<b>%{y}</b><br>%{text} images (%{z} %) assigned to <b>%{x}</b>"
+        "<extra></extra>",
     }
-    layout = _layout("taken for", "class")
+    layout = _layout("predicted class", "class")
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {
             "type": "category",
@@ -124,8 +132,9 @@ def _layout(x: str, y: str) -> Figure:
             "font": {"color": "--ink"},
             "align": "left",
         },
-        "xaxis": axis | {"title": {"text": x}},
-        "yaxis": axis | {"title": {"text": y}},
+        # from the labels of the ticks, however long they are
+        "xaxis": axis | {"title": {"text": x, "standoff": 12}},
+        "yaxis": axis | {"title": {"text": y, "standoff": 12}},
     }
 
 

@@ -37,6 +37,7 @@ SCRIPTS: Final = (
     "plane.js",
     "space.js",
     "panel.js",
+    "grid.js",
     "pointer.js",
     "keyboard.js",
     "stage.js",

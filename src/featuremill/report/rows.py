@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from featuremill.dataset.reader import Dataset, placed, seeded_sample
 from featuremill.images.thumbnails import Wanted
 
-_KNOWN = ["label", *Wanted._fields]
+_KNOWN = ["label", "run", *Wanted._fields]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,8 @@ class ReportRows:
     images : list of Wanted
     labels : list of str
     features : ndarray of shape (n, d), float32
+    runs : list of str
+        The run that embedded each.
     classes : Counter
         Images of each label, of all in the table.
     total : int
@@ -33,6 +35,7 @@ class ReportRows:
     images: list[Wanted]
     labels: list[str]
     features: NDArray[np.float32]
+    runs: list[str]
     classes: Counter[str]
     total: int
 
@@ -76,6 +79,7 @@ def read_rows(dataset: Dataset, most: int) -> ReportRows:
         images=[Wanted(*fields) for fields in zip(*columns, strict=True)],
         labels=cast("list[str]", chosen["label"].to_pylist()),
         features=features,
+        runs=cast("list[str]", chosen["run"].to_pylist()),
         classes=classes,
         total=known.num_rows,
     )

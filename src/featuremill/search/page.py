@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featuremill._utils.formatting import tenths
 from featuremill._utils.progress import Progress
 from featuremill.errors import ImageRejected, SourceError
 from featuremill.images import decode
@@ -89,7 +90,7 @@ def outliers_page(found: Outliers) -> Page:
     if accuracy is not None:
         lead += (
             f" Of the {accuracy.k} nearest the majority bears the image's label in"
-            f" {accuracy.share:.1%} of all cases."
+            f" {tenths(accuracy.share):.1f} % of all cases."
         )
     farthest = tuple(map(_outlier, found.farthest))
     mislabelled = tuple(map(_outlier, found.mislabelled))

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featuremill import __version__
+from featuremill._utils.formatting import tenths
 from featuremill._utils.progress import Progress
 from featuremill.dataset.reader import Matrix
 from featuremill.export.output import Output
@@ -113,7 +114,7 @@ def _card(results: Results, survey: Survey) -> str:
         held = results.pca.description()["variance_held"]
         scores = (
             f"- `features_pca`: the first {results.pca.n_components_} principal components, which"
-            f" hold {held:.2%} of the variance; of run {results.run}\n"
+            f" hold {tenths(held):.1f} % of the variance; of run {results.run}\n"
         )
     untrained = "" if network["trained"] else " **The weights are random: features mean little.**"
     return f"""---

@@ -8,6 +8,8 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any
 
+from featuremill._utils.formatting import tenths
+
 _SYSTEM = {"en": "809", "fr": "40C"}
 _SPACE = "\u00a0"
 """One that does not break a line."""
@@ -49,6 +51,14 @@ class Words:
         """A name in this language; itself where it has no other."""
         return str(self.raw(key).get(name, name))
 
+    def reason(self, stage: str, reason: str) -> str:
+        """Why images were rejected; what is known in English only is said by its stage."""
+        if self.language == "en":
+            return reason
+        return self.known(
+            "ledger.reasons", reason if reason in self.raw("ledger.reasons") else stage
+        )
+
     def number(self, value: float | Decimal, digits: int = 0) -> str:
         """With so many digits after the point."""
         text = f"{value:,.{digits}f}"
@@ -62,8 +72,9 @@ class Words:
         return f"[$-{_SYSTEM[self.language]}]{pattern}"
 
     def percent(self, share: float, digits: int = 1) -> str:
-        """A share of 1, in percent."""
-        return f"{self.number(100 * share, digits)}{_SPACE}%"
+        """A share of 1, in percent, rounded as the report and the console round it."""
+        value = tenths(share) if digits == 1 else 100 * share
+        return f"{self.number(value, digits)}{_SPACE}%"
 
     def seconds(self, value: float) -> str:
         """A duration: to the tenth below a minute."""

@@ -21,13 +21,36 @@ const explorer = (() => {
     const listed = packed.labels.length <= MOST_CLASSES ? packed.labels : [];
     get("highlight").parentNode.hidden = !listed.length;
     listed.forEach((label, index) => {
-      const text = label || "(no label)";
-      get("highlight").append(option(index, text));
-      const entry = element("button", { type: "button", "aria-pressed": "false" },
-        swatch(index), ` ${text}`);
-      entry.dataset.label = index;
-      get("legend").append(element("li", {}, entry));
+      get("highlight").append(option(index, label || "(no label)"));
     });
+    colourings.forEach((by, place) => get("colour").append(option(place, by.name)));
+    get("colour").parentNode.hidden = colourings.length < 2;
+    fillLegend();
+  }
+
+  // An entry for each value of the column that the points have the colour of.
+  function fillLegend() {
+    const by = colourings[state.colouring];
+    const values = by.values.length <= MOST_CLASSES ? by.values : [];
+    get("legend").replaceChildren(...values.map((value, place) => {
+      const entry = element("button", { type: "button", "aria-pressed": "false" },
+        swatch(place, by), ` ${value || "(no label)"}`);
+      entry.dataset[state.colouring ? "value" : "label"] = place;
+      return element("li", {}, entry);
+    }));
+  }
+
+  function setColouring(place) {
+    stage.recolour(place);
+    fillLegend();
+    say(`Colour: ${colourings[place].name}`);
+  }
+
+  function selectValue(place) {
+    const by = colourings[state.colouring];
+    const members = [];
+    for (let i = 0; i < images.count; i += 1) if (by.code[i] === place) members.push(i);
+    choice.select(`${by.name} ${by.values[place]}`, members);
   }
 
   function setAxes() {
@@ -45,6 +68,12 @@ const explorer = (() => {
     stage.use(tool);
   }
 
+  function setView(asGrid) {
+    get("view-plot").setAttribute("aria-pressed", String(!asGrid));
+    get("view-grid").setAttribute("aria-pressed", String(asGrid));
+    grid.show(asGrid);
+  }
+
   function setClass(label) {
     if (label < 0) choice.deselect();
     else choice.selectClass(label);
@@ -53,16 +82,23 @@ const explorer = (() => {
   function listen() {
     const clicked = (id, action) => get(id).addEventListener("click", action);
     for (const id of ["axis-x", "axis-y", "axis-z"]) get(id).addEventListener("change", setAxes);
+    clicked("view-plot", () => setView(false));
+    clicked("view-grid", () => setView(true));
     clicked("tool-move", () => setTool("move"));
     clicked("tool-lasso", () => setTool("lasso"));
     clicked("zoom-in", () => stage.zoom(0.8));
     clicked("zoom-out", () => stage.zoom(1.25));
     clicked("zoom-whole", stage.whole);
     clicked("save", () => Plotly.downloadImage(stage.place, { format: "png", filename: "images" }));
+    get("colour").addEventListener("change", (event) => setColouring(Number(event.target.value)));
     get("highlight").addEventListener("change", (event) => setClass(Number(event.target.value)));
     clicked("legend", (event) => {
       const entry = event.target.closest("button");
       if (!entry) return;
+      if (entry.dataset.value) {
+        selectValue(Number(entry.dataset.value));
+        return;
+      }
       const on = entry.getAttribute("aria-pressed") === "true";
       setClass(on ? -1 : Number(entry.dataset.label));
     });
@@ -79,6 +115,7 @@ const explorer = (() => {
     listen();
     pointer.listen();
     keyboard.listen();
+    grid.listen();
     return stage.begin();
   }
 

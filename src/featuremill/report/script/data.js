@@ -74,9 +74,21 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// The colour and shape of a class, as in the tables.
-function swatch(label) {
-  const [colour, shape] = packed.looks[label];
+// What points may have the colour of: their class first, then what else is known of them.
+const colourings = [
+  { name: "class", values: packed.labels, looks: packed.looks, code: images.label },
+  ...packed.colourings.map(([name, values, codes]) => ({
+    name,
+    values,
+    looks: values.map((_, place) =>
+      [place % packed.colours.length, Math.floor(place / packed.colours.length)]),
+    code: bytes(codes),
+  })),
+];
+
+// The colour and shape of a class, or of a value of another column, as in the tables.
+function swatch(value, by = colourings[0]) {
+  const [colour, shape] = by.looks[value];
   const names = "http://www.w3.org/2000/svg";
   const drawing = document.createElementNS(names, "svg");
   const use = document.createElementNS(names, "use");

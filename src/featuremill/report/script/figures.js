@@ -17,29 +17,14 @@ function themed(figure) {
 
 const readyMade = JSON.parse(document.getElementById("figures").textContent);
 
-const drawnFigures = new Set();
-
 function drawFigure(name) {
   const { data, layout } = themed(readyMade[name]);
-  drawnFigures.add(name);
   return Plotly.react(name, data, layout, { displayModeBar: false, responsive: true })
     .then(() => Plotly.Plots.resize(name));
 }
 
-// When they come near: the page opens sooner, and its top is what is looked at first.
-function drawFiguresWhenSeen() {
-  const watch = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      watch.unobserve(target);
-      drawFigure(target.id);
-    }
-  }, { rootMargin: "100%" });
-  for (const name of Object.keys(readyMade)) watch.observe(document.getElementById(name));
-}
-
-function redrawFigures(every) {
-  return Promise.all((every ? Object.keys(readyMade) : [...drawnFigures]).map(drawFigure));
+function drawFigures() {
+  return Promise.all(Object.keys(readyMade).map(drawFigure));
 }
 
 const touch = matchMedia("(pointer: coarse)").matches;

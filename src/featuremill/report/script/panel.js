@@ -38,7 +38,8 @@ const panel = (() => {
         pictures.of(image, 112),
         element("p", {},
           button(className(label), () => choice.selectClass(label), { className: "quiet" }),
-          element("span", { className: "path" }, images.path(image)))),
+          element("span", { className: "path" }, images.path(image)),
+          ...original(image))),
       element("h3", {}, "Nearest images"),
       found.length
         ? element("p", { className: "note" }, others
@@ -56,6 +57,15 @@ const panel = (() => {
       })));
     reveal(chosen);
     return found.map(([other]) => other);
+  }
+
+  // The image itself in full size, where both it and this page are files of this machine.
+  function original(image) {
+    const path = images.path(image);
+    if (location.protocol !== "file:" || !path.startsWith("/")) return [];
+    // a path has its own percent-encoding already
+    const href = `file://${path.replace(/[^/%]+/g, encodeURIComponent)}`;
+    return [element("a", { href, target: "_blank", rel: "noopener" }, "Open in full size")];
   }
 
   function showSelection(title, members) {

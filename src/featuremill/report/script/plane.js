@@ -9,7 +9,7 @@ const plane = (() => {
   const marks = document.getElementById("marks");
   // Paths are in order, so every nth image is a part of every class.
   const nth = webgl ? 1 : Math.ceil(images.count / PAINTED_WITHOUT_WEBGL);
-  const traces = byLook(nth);
+  let traces = byLook(nth);
   const config = { displayModeBar: false, scrollZoom: true, doubleClick: false };
   let view = null;
 
@@ -17,7 +17,7 @@ const plane = (() => {
   function byLook(step) {
     const of = new Map();
     for (let i = 0; i < images.count; i += step) {
-      const look = packed.looks[images.label[i]].join();
+      const look = lookOf(i).join();
       if (!of.has(look)) of.set(look, []);
       of.get(look).push(i);
     }
@@ -129,6 +129,7 @@ const plane = (() => {
 
   return {
     draw, show, mark, listen,
+    recolour() { traces = byLook(nth); },
     part: nth > 1 ? Math.ceil(images.count / nth) : 0,
     get view() { return view; },
   };

@@ -59,7 +59,7 @@ const space = (() => {
       marker: {
         size,
         opacity,
-        color: Array.from(of, (i) => packed.colours[packed.looks[images.label[i]][0]]),
+        color: Array.from(of, (i) => packed.colours[lookOf(i)[0]]),
       },
     };
   }

@@ -9,6 +9,7 @@ const stage = (() => {
   const drawing = () => (flat() ? plane : space);
 
   function draw() {
+    grid.refresh();
     return drawing().draw().then(tellPart);
   }
 
@@ -21,6 +22,12 @@ const stage = (() => {
       ? `${why} ${number(part)} of ${number(images.count)} points are drawn;`
         + " searching, neighbours and lists know all of them."
       : "";
+  }
+
+  function recolour(colouring) {
+    state.colouring = colouring;
+    plane.recolour();
+    return draw();
   }
 
   // Two components make a flat plot, a third one gives it depth.
@@ -79,7 +86,7 @@ const stage = (() => {
     return draw().then(listen);
   }
 
-  return { flat, draw, show, use, zoom, move, whole, ring, begin, place, frame };
+  return { flat, draw, recolour, show, use, zoom, move, whole, ring, begin, place, frame };
 })();
 
 // On a touch screen a finger on the plot scrolls the page.

@@ -5,12 +5,19 @@
 const state = {
   axes: packed.axes > 1 ? [0, 1] : [0, -1],
   tool: "move",
+  // which of the colourings
+  colouring: 0,
   chosen: -1,
   // the chosen image and its neighbours
   ringed: [],
   // images chosen before
   before: [],
 };
+
+function lookOf(image) {
+  const by = colourings[state.colouring];
+  return by.looks[by.code[image]];
+}
 
 const emphasis = (() => {
   let mask = new Uint8Array(images.count);

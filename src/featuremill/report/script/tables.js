@@ -38,7 +38,7 @@ document.querySelectorAll("table[data-sortable]").forEach(sortable);
 
 const withExplorer = typeof explorer !== "undefined";
 if (withExplorer) {
-  explorer.begin().then(hideTester);
+  explorer.begin().then(hideTester).then(drawFigures);
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-row], a[data-label]");
     if (!link) return;
@@ -50,18 +50,18 @@ if (withExplorer) {
   });
 }
 
-drawFiguresWhenSeen();
+if (!withExplorer) drawFigures();
 
 // Canvases know nothing of the style sheet, and paper shows everything.
 for (const query of ["(prefers-color-scheme: dark)", "print"]) {
   matchMedia(query).addEventListener("change", () => {
-    redrawFigures(query === "print");
+    drawFigures();
     if (withExplorer) stage.draw();
   });
 }
 
 // What is folded away on the screen is on the paper.
 addEventListener("beforeprint", () => {
-  redrawFigures(true);
+  drawFigures();
   for (const folded of document.querySelectorAll("details")) folded.open = true;
 });

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from featuremill._utils.formatting import plural
+from featuremill._utils.formatting import plural, tenths
 from featuremill._utils.progress import Progress
 from featuremill.config import DEFAULT_COMPONENTS
 from featuremill.dataset import csv_files, model_files
@@ -148,7 +148,7 @@ class Reduction:
         held = pca.description()["variance_held"]
         hold = "holds" if pca.n_components_ == 1 else "hold"
         components = plural(pca.n_components_, "component")
-        self._progress.say(f"{components} {hold} {100 * held:.2f} % of the variance")
+        self._progress.say(f"{components} {hold} {tenths(held):.1f} % of the variance")
         return pca
 
     def save(self, pca: PCA) -> None:
