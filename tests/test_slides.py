@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from pptx import Presentation
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.enum.shapes import MSO_SHAPE_TYPE
 
 from featuremill.cli import main
 from featuremill.cloud.pricing.prices import load
@@ -113,7 +114,7 @@ def test_figures_are_those_of_the_run(dest: Path, decks: dict[str, Path]) -> Non
     held = f"{100 * facts.pca.explained_variance_ratio_.sum():.1f}\u00a0%"
     for said in ("60 images, 1,280 features each", f"in {K} components", held, "123", "0.99951"):
         assert said in text
-    assert "7.5\u00a0s" in titles(decks["en"])[9]
+    assert "Where the time went: 7.5\u00a0s" in titles(decks["en"])
     # of a core of this machine, a vCPU is taken to do half; rejected images took time too
     assert f"{62 / WORKED / 2:.1f} images/s" in text
     assert "1,280" not in words_of(decks["fr"])
@@ -187,7 +188,9 @@ def test_notes_alt_texts_and_titles_are_complete(language: str, decks: dict[str,
         assert len(slide.notes_slide.notes_text_frame.text) > 60
         assert slide.shapes.title.text
         for shape in slide.shapes:
-            if shape.has_chart or hasattr(shape, "shapes") or getattr(shape, "has_table", False):
+            is_picture = shape.shape_type == MSO_SHAPE_TYPE.PICTURE
+            is_drawn = shape.has_chart or hasattr(shape, "shapes")
+            if is_picture or is_drawn or getattr(shape, "has_table", False):
                 described = shape._element.xpath(".//p:cNvPr")[0].get("descr")
                 assert described, (slide.shapes.title.text, shape.name)
         assert not re.search(r"[{}]", "".join(text_of(shape) for shape in leaves(slide.shapes)))
@@ -286,7 +289,7 @@ def test_without_a_pca_there_are_fewer_slides(
     written = write_slides(dest, tmp_path / "deck.pptx")
     found = titles(tmp_path / "deck.pptx")
     assert written.pages == len(found) == len(titles(decks["en"])) - 3
-    assert not any("component" in title for title in found[3:])
+    assert not any("component" in title for title in found[4:])
     assert "featuremill run SRC DEST" in words_of(tmp_path / "deck.pptx")
 
 
@@ -303,19 +306,22 @@ def test_where_a_run_tells_no_speed_there_are_prices_and_no_estimate(
     assert "What these" not in text
 
 
-def shown_in(file: Path, run: str) -> list[str]:
-    """Text of each slide, without what names the newest run at its foot."""
-    slides = Presentation(str(file)).slides
+def shown_in(file: Path) -> list[list[str | bytes]]:
+    """Texts and pictures of each slide."""
     return [
-        "\n".join(text_of(shape) for shape in leaves(slide.shapes)).replace(f"· run {run} ·", "")
-        for slide in slides
+        [
+            shape.image.sha1 if shape.shape_type == MSO_SHAPE_TYPE.PICTURE else text_of(shape)
+            for shape in leaves(slide.shapes)
+        ]
+        for slide in Presentation(str(file)).slides
     ]
 
 
-def test_a_second_run_that_found_everything_done_keeps_the_figures(
-    dest: Path, decks: dict[str, Path], tmp_path: Path
+def test_a_second_run_that_found_everything_done_gives_the_same_slides(
+    dest: Path, tmp_path: Path
 ) -> None:
     copied = Path(shutil.copytree(dest, tmp_path / "results"))
+    write_slides(copied, tmp_path / "first.pptx")
     as_after_a_run(
         copied,
         run="run2",
@@ -328,16 +334,76 @@ def test_a_second_run_that_found_everything_done_keeps_the_figures(
         hardware={"cpu": "another"},
     )
     write_slides(copied, tmp_path / "deck.pptx")
-    before = shown_in(decks["en"], "run")
-    after = shown_in(tmp_path / "deck.pptx", "run2")
-    changed = [
-        index for index, (one, other) in enumerate(zip(before, after, strict=True)) if one != other
+    assert shown_in(tmp_path / "deck.pptx") == shown_in(tmp_path / "first.pptx")
+
+
+def pictures_of(file: Path, title: str) -> list[Any]:
+    [slide] = [
+        slide for slide in Presentation(str(file)).slides if slide.shapes.title.text == title
     ]
-    # the ledger, and where all comes from
-    assert [titles(decks["en"])[index] for index in changed] == [
-        "Every image is accounted for, exactly once",
-        "Where every figure comes from",
+    return [shape for shape in slide.shapes if shape.shape_type == MSO_SHAPE_TYPE.PICTURE]
+
+
+def test_images_of_each_class_and_their_neighbours_are_shown(
+    dest: Path, decks: dict[str, Path]
+) -> None:
+    classes = set(features(dest)["label"])
+    montage = pictures_of(decks["en"], "What the classes look like")
+    described = [shape._element.xpath(".//p:cNvPr")[0].get("descr") for shape in montage]
+    assert set(described) == classes
+    assert len(montage) == 4 * len(classes)
+    found = pictures_of(decks["en"], "What the network finds alike")
+    assert len(found) == 6 * min(3, len(classes))
+
+
+def test_where_the_images_are_gone_there_are_no_slides_of_them(
+    pictures: Path, decks: dict[str, Path], tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    dest = as_after_a_run(Path(results_of(copied, tmp_path / "results", components=K)))
+    shutil.rmtree(copied)
+    write_slides(dest, tmp_path / "deck.pptx")
+    left_out = [
+        title for title in titles(decks["en"]) if title not in titles(tmp_path / "deck.pptx")
     ]
+    assert left_out == ["What the classes look like", "What the network finds alike"]
+
+
+def test_the_architecture_that_was_used_comes_first(dest: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(dest, tmp_path / "results"))
+    kickers = {"here.pptx": [], "cloud.pptx": []}
+    for name, master in (("here.pptx", None), ("cloud.pptx", "yarn")):
+        as_after_a_run(copied, workers={"master": master, "slots": 2, "description": "two"})
+        write_slides(copied, tmp_path / name)
+        lines = words_of(tmp_path / name).splitlines()
+        kickers[name] = [line for line in lines if re.match("(USED BY THIS RUN|OUTLOOK) ·", line)]
+    assert kickers["here.pptx"] == [
+        "USED BY THIS RUN · ONE MACHINE",
+        "OUTLOOK · AWS",
+        "OUTLOOK · AWS",
+    ]
+    assert kickers["cloud.pptx"] == [
+        "USED BY THIS RUN · AWS",
+        "USED BY THIS RUN · AWS",
+        "OUTLOOK · ONE MACHINE",
+    ]
+
+
+def test_title_author_and_context_are_those_given(dest: Path, tmp_path: Path) -> None:
+    given = {"title": "Fruits!", "author": "A. Martin", "context": "Robots pick fruit."}
+    write_slides(dest, tmp_path / "deck.pptx", **given)
+    deck = Presentation(str(tmp_path / "deck.pptx"))
+    assert titles(tmp_path / "deck.pptx")[0] == "Fruits!"
+    assert (deck.core_properties.title, deck.core_properties.author) == ("Fruits!", "A. Martin")
+    assert {"A. Martin", "Robots pick fruit."} <= set(words_of(tmp_path / "deck.pptx").splitlines())
+
+
+def test_no_reason_of_a_rejection_is_left_in_english() -> None:
+    words = Words("fr")
+    assert words.reason("decode", "the file is empty") == "le fichier est vide"
+    assert words.reason("decode", "cannot identify image file") == words.raw(
+        "ledger.reasons.decode"
+    )
 
 
 @pytest.mark.slow
@@ -409,6 +475,7 @@ def test_nothing_is_replaced_unless_told(dest: Path, tmp_path: Path) -> None:
     [
         ({"language": "de"}, "--language is 'de'\nChoose one of en, fr"),
         ({"output": "deck.ppt"}, r"does not end in \.pptx"),
+        ({"context": "x" * 601}, "--context has 601 characters, the slide has room for 600"),
     ],
 )
 def test_options_out_of_bounds_are_refused(
@@ -460,7 +527,7 @@ def test_the_command_says_what_it_wrote(dest: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert re.search(
-        rf"^written   {re.escape(str(deck))} \(18 slides, 0\.\d MB\)$", done.stdout, re.M
+        rf"^written   {re.escape(str(deck))} \(22 slides, 0\.\d MB\)$", done.stdout, re.M
     )
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 2

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from featuremill.config import RejectLimit, RunConfig
     from featuremill.dataset.reader import load_features
+    from featuremill.models.registry import load as load_network
     from featuremill.search import duplicates, outliers, similar
     from featuremill.workflows.check import CheckConfig, CheckResult, check
     from featuremill.workflows.estimate import Estimate, estimate
@@ -30,6 +31,7 @@ __all__ = [
     "estimate",
     "forget",
     "load_features",
+    "load_network",
     "outliers",
     "run",
     "sample",
@@ -52,6 +54,7 @@ _HOMES = {
     "estimate": "workflows.estimate",
     "forget": "workflows.forget",
     "load_features": "dataset.reader",
+    "load_network": "models.registry:load",
     "outliers": "search",
     "run": "workflows.run.pipeline",
     "sample": "workflows.sample",
@@ -66,7 +69,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"featuremill.{_HOMES[name]}"), name)
+    module, _, inside = _HOMES[name].partition(":")
+    return getattr(import_module(f"featuremill.{module}"), inside or name)
 
 
 def __dir__() -> list[str]:

@@ -98,6 +98,11 @@ def explore(**options: Any) -> None:
     metavar="en|fr",
     help="Language of all texts and notes.",
 )
+@click.option("--title", default="", metavar="TEXT", help="Title of the first slide.")
+@click.option("--author", default="", metavar="NAME", help="Who presents, on the first slide.")
+@click.option(
+    "--context", default="", metavar="TEXT", help="Situation and problem, on the second slide."
+)
 @click.option("--overwrite", is_flag=True, help="Replace a file of the same name.")
 @s3_options
 def slides(**options: Any) -> None:
@@ -113,6 +118,7 @@ def slides(**options: Any) -> None:
     \b
     Examples:
       featuremill slides results -o deck.pptx
+      featuremill slides results -o deck.pptx --title "Fruits!" --author "A. Martin"
       featuremill slides s3://fruits/results -o fruits.pptx --language fr --overwrite
     """
     from featuremill.cli.console import ConsoleProgress

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from featuremill._utils.extras import require
 from featuremill._utils.progress import Progress
 from featuremill.errors import ConfigError
+from featuremill.export.slides.talk import Talk
 
 if TYPE_CHECKING:
     from featuremill.export.slides.deck import Deck
@@ -44,6 +45,9 @@ def write_slides(
     output: str | os.PathLike[str],
     *,
     language: str = "en",
+    title: str = "",
+    author: str = "",
+    context: str = "",
     overwrite: bool = False,
     endpoint_url: str | None = None,
     region: str | None = None,
@@ -59,6 +63,9 @@ def write_slides(
         A file, local or on S3, that ends in ``.pptx``.
     language : str
         ``en`` or ``fr``.
+    title, author, context : str
+        Title of the first slide, who presents, and what it is about; see
+        :class:`~featuremill.export.slides.talk.Talk`.
     overwrite : bool
         Replace a file of the same name.
     endpoint_url, region : str, optional
@@ -75,6 +82,7 @@ def write_slides(
         If reading or writing failed.
     """
     _check(os.fspath(output), language)
+    talk = Talk(title, author, context)
     from featuremill.export.output import open_output
     from featuremill.export.slides.deck import Deck
     from featuremill.export.slides.facts import gather
@@ -88,7 +96,7 @@ def write_slides(
     progress.say(f"reading {store.url}")
     facts = gather(store, region)
     deck = Deck(Words(language))
-    _add_slides(deck, facts)
+    _add_slides(deck, facts, talk)
     content = io.BytesIO()
     deck.save(content)
     with target.cleared_on_failure():
@@ -96,20 +104,40 @@ def write_slides(
     return Slides(target.url, deck.pages, len(content.getvalue()))
 
 
-def _add_slides(deck: "Deck", facts: "Facts") -> None:
+def _add_slides(deck: "Deck", facts: "Facts", talk: Talk) -> None:
     """Write all slides that the facts suffice for, in their order."""
-    from featuremill.export.slides import closing, cloud, method, results
+    from featuremill.export.slides import closing, cloud, machine, method, results
 
-    results.cover(deck, facts)
+    results.cover(deck, facts, talk)
+    results.context(deck, facts, talk)
     results.glance(deck, facts)
     method.chain(deck, facts)
     method.paths(deck)
     method.commits(deck, facts)
     if facts.pca is not None:
         method.passes(deck, facts.pca)
-    cloud.architecture(deck)
-    cloud.roles(deck)
+    here = facts.measured.was_here
+    if here:
+        machine.architecture(deck, facts)
+    cloud.architecture(deck, used=not here)
+    cloud.roles(deck, used=not here)
+    if not here:
+        machine.architecture(deck, facts)
+    _add_figures(deck, facts)
+    closing.cost(deck, facts)
+    cloud.privacy(deck)
+    closing.following(deck, facts)
+    closing.sources(deck, facts)
+
+
+def _add_figures(deck: "Deck", facts: "Facts") -> None:
+    """Write the slides of what came out: classes, time, components, neighbours, rejects."""
+    from featuremill.export.slides import gallery, results
+
+    shown = facts.pictures
     results.classes(deck, facts)
+    if shown.classes:
+        gallery.montage(deck, shown.classes)
     results.time(deck, facts)
     if facts.pca is not None:
         results.variance(deck, facts, facts.pca)
@@ -117,11 +145,11 @@ def _add_slides(deck: "Deck", facts: "Facts") -> None:
         results.plane(deck, facts, facts.pca, facts.points)
     if facts.told is not None:
         results.neighbours(deck, facts.told)
+    if shown.neighbours:
+        gallery.nearest(deck, shown.neighbours)
     results.ledger(deck, facts)
-    closing.cost(deck, facts)
-    cloud.privacy(deck)
-    closing.following(deck, facts)
-    closing.sources(deck, facts)
+    if shown.rejects:
+        gallery.rejects(deck, shown.rejects, facts.rejects)
 
 
 def _check(output: str, language: str) -> None:

@@ -1,5 +1,6 @@
 """Draws shapes on a slide: text, cards, arrows and tables, all native and all of the theme."""
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -172,6 +173,15 @@ class Canvas:
                 paragraph.alignment = PP_ALIGN.RIGHT if column in numbers else PP_ALIGN.LEFT
                 bold = not line or not column
                 self._run(paragraph, Paragraph(value, size, bold, Ink.TEXT if line else Ink.PAPER))
+
+    def picture(self, box: Box, jpeg: bytes, description: str) -> None:
+        """A picture in its own proportions, as large as fits, in the middle of a box."""
+        shape = self._shapes.add_picture(io.BytesIO(jpeg), 0, 0)
+        scale = min(box.width / shape.width, box.height / shape.height)
+        width, height = shape.width * scale, shape.height * scale
+        left, top = box.left + (box.width - width) / 2, box.top + (box.height - height) / 2
+        put_at(shape, Box(left, top, width, height))
+        describe(shape, description)
 
     def chart(self, kind: Any, box: Box, data: Any, description: str) -> Any:
         """An empty-looking native chart, to be styled by `charts`."""

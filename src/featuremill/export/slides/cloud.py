@@ -18,10 +18,10 @@ _BUCKET = Box(4.2, 4.4, 8.28, 0.9)
 _BASE = Box(4.2, 5.6, 8.28, 0.9)
 
 
-def architecture(deck: Deck) -> None:
-    """What runs where, and what passes between."""
+def architecture(deck: Deck, *, used: bool) -> None:
+    """What runs where on AWS and what passes between: of this run, or as an outlook."""
     words = deck.words
-    page = deck.page("architecture")
+    page = deck.page("architecture", standing=words(_standing(used)))
     with page.group(words("architecture.alt")):
         page.card(_REGION, fill=Ink.PANEL, border=Ink.GREY)
         label = Box(_REGION.left + 0.25, _REGION.top + 0.07, 8.2, 0.32)
@@ -112,10 +112,14 @@ def _named(page: Canvas, words: Words, key: str, box: Box, fill: Ink | None) -> 
     )
 
 
-def roles(deck: Deck) -> None:
+def _standing(used: bool) -> str:
+    return f"architecture.{'used' if used else 'outlook'}"
+
+
+def roles(deck: Deck, *, used: bool) -> None:
     """What each part is for, and what it costs while nothing runs."""
     words = deck.words
-    page = deck.page("roles")
+    page = deck.page("roles", standing=words(_standing(used)))
     rows = [[part["name"], part["what"], part["idle"]] for part in words.listed("roles.parts")]
     header = [words("roles.part"), words("roles.role"), words("roles.idle")]
     page.table(BODY, header, rows, words("roles.alt"), widths=(2.1, 7.2, 2.8), row=0.46)

@@ -31,10 +31,10 @@ class Deck:
         self._foot = ""
         self.pages = 0
 
-    def describe(self, title: str, foot: str) -> None:
-        """Set the file's title, and what stands at the foot of every page."""
+    def describe(self, title: str, author: str, foot: str) -> None:
+        """Set the file's title and author, and what stands at the foot of every page."""
         properties = self._deck.core_properties
-        properties.title, properties.author = title, "featuremill"
+        properties.title, properties.author = title, author
         properties.language = self.words.language
         self._foot = foot
 
@@ -42,16 +42,15 @@ class Deck:
         """Add a page with the texts of a section: ``kicker``, ``title``, ``lead``, ``notes``."""
         canvas = self._blank(section, **values)
         words = self.words
-        canvas.text(
-            KICKER, words(f"{section}.kicker").upper(), size=12, bold=True, ink=Ink.TEAL, margin=0
-        )
+        kicker = words(f"{section}.kicker", **values).upper()
+        canvas.text(KICKER, kicker, size=12, bold=True, ink=Ink.TEAL, margin=0)
         canvas.text(LEAD, words(f"{section}.lead", **values), size=15, ink=Ink.MUTED, margin=0)
         canvas.text(FOOT, self._foot, size=10, ink=Ink.MUTED, margin=0, anchor=MSO_ANCHOR.MIDDLE)
         self._number(canvas)
         return canvas
 
     def cover(self, section: str, **values: object) -> Canvas:
-        """Add a page with a dark background and nothing but its title."""
+        """Add a page with a dark background and nothing but its title, a text of `values`."""
         canvas = self._blank(section, **values)
         fill = canvas.slide.background.fill
         fill.solid()

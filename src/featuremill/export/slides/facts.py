@@ -12,6 +12,7 @@ from featuremill.dataset.reader import count_rejections, seeded_sample
 from featuremill.errors import DestinationError
 from featuremill.export.results import open_results
 from featuremill.export.slides.cost import Cost, cost_of
+from featuremill.export.slides.pictures import Pictures, read_pictures
 from featuremill.pca.components import PCA
 from featuremill.report.rows import ReportRows, read_rows
 from featuremill.search.neighbors import LeaveOneOut, leave_one_out, unit_rows
@@ -46,7 +47,8 @@ class Facts:
     ----------
     dest : str
     record : RunRecord
-        Record of the newest run.
+        Record of the newest run that changed something: slides of a run that found everything
+        done are those of the run before.
     measured : RunRecord
         Record of the last run that embedded: speed, times, precision and machine are its own.
     classes : list of (label, images)
@@ -60,6 +62,7 @@ class Facts:
         None where there are too few images or classes.
     reasons : list of ((stage, reason), images)
         Most frequent first.
+    pictures : Pictures
     cost : Cost
     """
 
@@ -74,6 +77,7 @@ class Facts:
     points: Points | None
     told: Told | None
     reasons: list[tuple[tuple[str, str], int]]
+    pictures: Pictures
     cost: Cost
 
     @property
@@ -126,11 +130,14 @@ def gather(store: Store, region: str | None = None) -> Facts:
             "Look for the reasons in its rejects.csv.",
         )
     image_bytes = int(pc.sum(results.read(["bytes"])["bytes"]).as_py())
-    points, told = _looked_at(results.pca, rows)
+    scores = None if results.pca is None else results.pca.transform(rows.features)
+    compared = rows.features if scores is None else scores.astype(np.float32)
+    points, told = _looked_at(rows, None if scores is None else compared)
     measured = last_that_embedded(store, results.record)
+    record = measured if _changed_nothing(results.record) else results.record
     return Facts(
         dest=store.url,
-        record=results.record,
+        record=record,
         measured=measured,
         classes=rows.by_size(),
         images=rows.total,
@@ -140,13 +147,21 @@ def gather(store: Store, region: str | None = None) -> Facts:
         points=points,
         told=told,
         reasons=count_rejections(store, str(results.network["model_id"])).most_common(),
+        pictures=read_pictures(store, results.record, rows, compared, region),
         cost=cost_of(measured, rows.total, image_bytes, region),
     )
 
 
-def _looked_at(pca: PCA | None, rows: ReportRows) -> tuple[Points | None, Told | None]:
+def _changed_nothing(record: RunRecord) -> bool:
+    """Whether a run found every image done, and dropped none."""
+    counted = record.ledger
+    return not (counted.embedded or counted.rejected or record.pruned)
+
+
+def _looked_at(
+    rows: ReportRows, scores: NDArray[np.float32] | None
+) -> tuple[Points | None, Told | None]:
     labels = rows.labels
-    scores = None if pca is None else pca.transform(rows.features).astype(np.float32)
     has_plane = scores is not None and scores.shape[1] > 1
     points = Points(labels, scores[:, :2]) if scores is not None and has_plane else None
     if len(set(labels)) < 2 or len(set(labels)) == len(labels):

@@ -12,6 +12,7 @@ from featuremill.export.slides.box import BODY, TITLE, Box
 from featuremill.export.slides.canvas import Canvas, Paragraph
 from featuremill.export.slides.deck import Deck
 from featuremill.export.slides.facts import Facts, Points, Told
+from featuremill.export.slides.talk import Talk
 from featuremill.export.slides.theme import Ink, put_at
 from featuremill.export.slides.wording import Words, shortened
 from featuremill.pca.components import PCA, VARIANCE_MARKS, components_needed
@@ -26,13 +27,14 @@ MOST_MISTAKES: Final = 3
 _NAME = 26
 
 
-def cover(deck: Deck, facts: Facts) -> None:
+def cover(deck: Deck, facts: Facts, talk: Talk) -> None:
     """The title."""
-    words, record = deck.words, facts.record
+    words, record = deck.words, facts.measured
     name, day = shortened(facts.name, 40), record.started[:10]
-    title = words("cover.title", name=name)
-    deck.describe(title, words("cover.foot", name=name, day=day, run=record.run))
-    page = deck.cover("cover", name=name)
+    title = talk.title or words("cover.default", name=name)
+    foot = words("cover.foot", name=talk.title or name, day=day, run=record.run)
+    deck.describe(title, talk.author or "featuremill", foot)
+    page = deck.cover("cover", title=title)
     shape: Any = page.slide.shapes.title
     put_at(shape, TITLE._replace(top=2.35, height=1.5))
     shape.text_frame.vertical_anchor = MSO_ANCHOR.BOTTOM
@@ -40,13 +42,10 @@ def cover(deck: Deck, facts: Facts) -> None:
     Ink.PAPER.put(run.font.color)
     run.font.size = 12700 * 38
     page.stripe(Box(0, 0, 0.22, 7.5), Ink.TEAL)
-    page.text(
-        Box(0.6, 4.05, 12.0, 0.5),
-        words("cover.what", images=words.number(facts.images), features=_features(deck, facts)),
-        size=20,
-        ink=Ink.PANEL,
-        margin=0,
-    )
+    lines = [Paragraph(talk.author, 20, True, Ink.PAPER)] if talk.author else []
+    what = words("cover.what", images=words.number(facts.images), features=_features(deck, facts))
+    lines.append(Paragraph(what, 20, False, Ink.PANEL))
+    page.text(Box(0.6, 4.05, 12.0, 1.1), lines, margin=0)
     page.text(
         Box(0.6, 6.5, 12.0, 0.4),
         words("cover.made", day=day, version=record.versions.get("featuremill", "")),
@@ -54,6 +53,26 @@ def cover(deck: Deck, facts: Facts) -> None:
         ink=Ink.GREY,
         margin=0,
     )
+
+
+def context(deck: Deck, facts: Facts, talk: Talk) -> None:
+    """Show what it is about, and what makes it hard."""
+    words = deck.words
+    page = deck.page("context")
+    told, problem = BODY.columns(5.2, 6.5, gap=0.45)
+    said = talk.context or words(
+        "context.default",
+        name=shortened(facts.name, 40),
+        images=words.number(facts.images),
+        classes=words.number(len(facts.classes)),
+        size=words.size(facts.image_bytes),
+    )
+    lines = [Paragraph(words("context.situation"), 16, True, Ink.TEAL), Paragraph(said, 15)]
+    page.card(told, lines, anchor=MSO_ANCHOR.TOP)
+    points = words.listed("context.points", features=words.number(facts.n_features))
+    for box, point in zip(problem.rows(*[1] * len(points)), points, strict=True):
+        lines = [Paragraph(point["name"], 16, True), Paragraph(point["what"], 14, False, Ink.MUTED)]
+        page.card(box, lines, fill=Ink.PAPER, border=Ink.TEAL)
 
 
 def _features(deck: Deck, facts: Facts) -> str:
@@ -87,9 +106,10 @@ def glance(deck: Deck, facts: Facts) -> None:
         (words.number(facts.rejects), words("glance.rejects")),
     ]
     area, below = BODY.rows(3.6, 0.9, gap=0.3)
-    columns = 3 if len(figures) > 4 else 2
-    boxes = area.grid(columns, -(-len(figures) // columns))
-    for box, (figure, what) in zip(boxes, figures, strict=False):
+    above = -(-len(figures) // 2)
+    upper, lower = area.rows(1, 1, gap=0.25)
+    boxes = upper.columns(*[1] * above) + lower.columns(*[1] * (len(figures) - above))
+    for box, (figure, what) in zip(boxes, figures, strict=True):
         page.card(
             box, [Paragraph(figure, 38, True, Ink.TEAL), Paragraph(what, 15, False, Ink.MUTED)]
         )
@@ -110,7 +130,7 @@ def _machine(deck: Deck, facts: Facts) -> list[str]:
         return [said]
     cosine = words.number(record.parity["smallest_cosine"], 5)
     compared = words.number(record.parity["compared"])
-    precision = record.parity["precision"]
+    precision = words.known("glance.precisions", record.parity["precision"])
     return [said, words("glance.parity", precision=precision, cosine=cosine, compared=compared)]
 
 
@@ -325,7 +345,11 @@ def ledger(deck: Deck, facts: Facts) -> None:
         )
         return
     rows = [
-        [words.known("ledger.stages", stage), shortened(reason, 80), words.number(count)]
+        [
+            words.known("ledger.stages", stage),
+            shortened(words.reason(stage, reason), 80),
+            words.number(count),
+        ]
         for (stage, reason), count in facts.reasons[:MOST_REASONS]
     ]
     header = [words("ledger.stage"), words("ledger.reason"), words("ledger.images")]
