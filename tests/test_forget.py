@@ -641,13 +641,19 @@ class TestTheCommand:
         assert done.exit_code == 0, done.output
         assert remains(files_of(destination), JANE) == []
 
-    def test_the_end_of_a_path_is_answered_with_the_path(
-        self, destination: Path, source: str
-    ) -> None:
+    def test_the_end_of_one_path_stands_for_the_path(self, destination: Path, source: str) -> None:
         end = f"people/{JANE}.jpg"
         done = CliRunner().invoke(main, ["forget", str(destination), end, "--dry-run"])
+        assert done.exit_code == 0, done.output
+        assert f"image       {jane(source)!r}\nfeatures    would remove 1 embedded" in done.stdout
+
+    def test_the_end_of_several_paths_stands_for_none(
+        self, made: MadeResult, destination: Path, source: str
+    ) -> None:
+        made.commit(7, [f"{source}/others/{JANE}.jpg"])
+        done = CliRunner().invoke(main, ["forget", str(destination), f"{JANE}.jpg", "--dry-run"])
         assert done.exit_code == 1
-        assert f"not found   {end!r}\n            there is {jane(source)!r}" in done.stdout
+        assert f"not found   '{JANE}.jpg'\n            there is " in done.stdout
 
     def test_a_dry_run_says_that_it_would_finish_an_earlier_forget(
         self, destination: Path, source: str

@@ -136,6 +136,9 @@ def _print(erased: "Erased") -> None:
     click.echo(f"forget      {erased.destination}")
     if erased.dry_run and erased.pending:
         click.echo("unfinished  an earlier forget was interrupted: this one would finish it")
+    for path in erased.meant.values():
+        if path in erased.paths:
+            click.echo(f"image       {path!r}")
     if erased.anything:
         _print_rows(erased)
         _print_rest(erased)

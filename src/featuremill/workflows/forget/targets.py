@@ -5,7 +5,8 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -52,7 +53,7 @@ class Targets:
     outdated : bool
         Older versions of the tables have rows of images that the newest have none of.
     meant : mapping of str to str
-        What was given and not found → path of an image that ends like it.
+        What was given and is no path of the tables → path of an image that ends like it.
     further : mapping of str to int
         Those of the rows whose images an interrupted forget did not have.
     """
@@ -95,13 +96,14 @@ def find_targets(
     Parameters
     ----------
     given : sequence of str
-        Each a path as the tables have it, or else the name of a file or an ``s3://`` URL. One
-        that no file of the tables has and that was not forgotten before is most likely misspelt:
-        it is no target.
+        Each a path as the tables have it, or else the name of a file or an ``s3://`` URL, or the
+        end of one path of the tables, in whole names. One that no file of the tables has and that
+        was not forgotten before is most likely misspelt: it is no target.
     unfinished : Unfinished or None
         What an interrupted forget was to do: its images are targets too.
     """
-    pending, unfinished = unfinished is not None, unfinished or Unfinished()
+    pending, unfinished_note = unfinished is not None, unfinished
+    unfinished = unfinished or Unfinished()
     meanings = {one: _meanings(one) for one in given}
     asked = {path for paths in meanings.values() for path in paths} | set(unfinished.paths)
     found = _rows(destination, asked)
@@ -115,6 +117,12 @@ def find_targets(
         paths += known[:1]
         if not known:
             not_found.append(one)
+    ending = _ending(destination, not_found)
+    whole = {one: path for one, [path, *others] in ending.items() if not others and _is_end(one)}
+    if whole:
+        full = [whole.get(one, one) for one in given]
+        targets = find_targets(destination, full, unfinished_note, forgotten)
+        return replace(targets, meant={**targets.meant, **whole})
     chosen = set(paths)
     rows: Counter[str] = Counter()
     further: Counter[str] = Counter()
@@ -128,7 +136,7 @@ def find_targets(
         rows,
         pending,
         not older.isdisjoint(chosen),
-        _ending(destination, not_found),
+        {one: fitting[0] for one, fitting in ending.items()},
         further,
     )
 
@@ -168,14 +176,19 @@ def _older_rows(destination: Store, paths: Collection[str]) -> set[str]:
     return found
 
 
-def _ending(destination: Store, given: Sequence[str]) -> dict[str, str]:
-    """Find, for what was given and is no image, the first image whose path ends in these names."""
+def _is_end(given: str) -> bool:
+    """Whether something may be the end of a path: it names no file or object of its own."""
+    return "://" not in given and not Path(given).exists()
+
+
+def _ending(destination: Store, given: Sequence[str]) -> dict[str, list[str]]:
+    """Find, of what was given and is no image, two images at most whose paths end in these names."""
     ends: dict[str, str] = {}
     for one in given:
         end = one.removeprefix("./").strip("/")
         for spelt in (end, names.encode(os.fsencode(end))) if end else ():
             ends.setdefault(f"/{spelt}", one)
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     if not ends:
         return found
     depths = {end.count("/") for end in ends}
@@ -184,8 +197,12 @@ def _ending(destination: Store, given: Sequence[str]) -> dict[str, str]:
             parts = path.split("/")
             for depth in depths:
                 end = "/" + "/".join(parts[-depth:])
-                if end in ends:
-                    found.setdefault(ends[end], path)
+                if end not in ends:
+                    continue
+                fitting = found.setdefault(ends[end], [])
+                # a second one tells that the end fits several
+                if len(fitting) < 2 and path not in fitting:
+                    fitting.append(path)
     return found
 
 
