@@ -52,8 +52,8 @@ def forget(
     Their rows go from the tables, the older versions of the tables, the CSV files, the report and
     the records of runs; on a bucket that keeps versions, all earlier versions of these go. A
     salted hash of each path stays, and no later run embeds the image again. A PATH is one as the
-    tables have it, a file, or an s3:// URL. Of one that is not there nothing is kept, and where
-    none is, nothing is changed.
+    tables have it, a file, an s3:// URL, or the end of one path of the tables. Unknown paths are
+    not recorded; if no path matches, nothing changes.
 
     The images themselves are not deleted, nor are copies of results elsewhere. The fitted PCA is
     made of sums over all images, and the next run fits it without these.

@@ -182,7 +182,7 @@ def _is_end(given: str) -> bool:
 
 
 def _ending(destination: Store, given: Sequence[str]) -> dict[str, list[str]]:
-    """Find, of what was given and is no image, two images at most whose paths end in these names."""
+    """Find, for what is no image, the images whose paths end like it; two at most."""
     ends: dict[str, str] = {}
     for one in given:
         end = one.removeprefix("./").strip("/")
