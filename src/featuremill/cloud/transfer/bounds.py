@@ -46,8 +46,6 @@ _EXTENDED = (
 )
 _SIZE_OF_DIRECTORY = 5
 """Where zipfile keeps it of the record at a zip's end."""
-_CONTINUED = 482
-"""Byte of a sparse file's header that says that its map goes on."""
 
 
 @dataclass
@@ -107,26 +105,27 @@ def member_of(where: str) -> type[tarfile.TarInfo]:
 
         of_all, in_a_row = 0, 0
 
-        @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-            found = super().frombuf(buf, encoding, errors)
-            extended = found.type in _EXTENDED
-            cls.in_a_row = cls.in_a_row + 1 if extended else 0
-            if found.type == tarfile.XGLTYPE:
+        def _proc_member(self, archive: tarfile.TarFile) -> Self | tarfile.TarInfo:
+            # where tarfile says that a subclass may come in; how it gets there differs by version
+            kind, extended = type(self), self.type in _EXTENDED
+            kind.in_a_row = kind.in_a_row + 1 if extended else 0
+            if self.type == tarfile.XGLTYPE:
                 # these hold for all files after them, and are kept
-                cls.of_all += found.size
-            if extended and max(found.size, cls.of_all) > LARGEST_HEADER:
+                kind.of_all += self.size
+            if extended and max(self.size, kind.of_all) > LARGEST_HEADER:
                 raise SourceError(
-                    f"{where} has a header of {max(found.size, cls.of_all):,} bytes, more than"
+                    f"{where} has a header of {max(self.size, kind.of_all):,} bytes, more than"
                     f" {LARGEST_HEADER:,}",
                     _UNPACK,
                 )
-            if cls.in_a_row > _MOST_HEADERS:
+            if kind.in_a_row > _MOST_HEADERS:
                 raise SourceError(
                     f"{where} has more than {_MOST_HEADERS} headers before one file", _UNPACK
                 )
-            if found.type == tarfile.GNUTYPE_SPARSE and buf[_CONTINUED]:
+            if self.type == tarfile.GNUTYPE_SPARSE and self._sparse_structs[1]:  # type: ignore[attr-defined]
+                # the map goes on after the header
                 raise _sparse()
+            found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
             return found
 
         def _proc_gnusparse_10(self, *_: object) -> None:
