@@ -26,7 +26,7 @@ resolve_machine := $(filter-out --universal,$(resolve)) --python-platform x86_64
 test_in_parallel := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 with_java := JAVA_HOME="$$(sh scripts/setup-java.sh)" && export JAVA_HOME &&
 
-.PHONY: help demo check test test-long test-spark35 lint lint-cloud lock bench soak soak-images train build clean
+.PHONY: help demo check test test-long test-spark35 lint lint-cloud lock bench soak soak-images train build notebook clean
 
 help: ## print this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,9 @@ train: .venv/.stamp .train/.stamp ## train the embedded network anew (hours): WE
 	$(training) training/export.py --run "$(OUT)/run" --out src/featuremill/models/embedded.safetensors
 	$(training) training/evaluate.py --photographs "$(OUT)/photographs" --data "$(DATA)" \
 		--weights "$(WEIGHTS)" --out training/results.json
+
+notebook: .venv/.stamp ## write both notebooks from their source and run them; WEIGHTS= a Keras .h5 of MobileNetV2
+	@$(with_java) WEIGHTS="$(WEIGHTS)" $(python) scripts/notebooks.py --execute
 
 build: .venv/.stamp ## build the wheel and the source archive into dist/
 	@$(python) -m hatchling build

@@ -1,33 +1,46 @@
 # The source of both notebooks: code once, text in English and in French under the same name.
-# After a change: python scripts/notebooks.py
+# After a change: make notebook
 
 # %% [markdown] start en
-# # From a folder of images to principal components, step by step
+# # Images to features to principal components, in PySpark
 #
-# This notebook does by hand what `featuremill run` does in one command, so that you can see every
-# part of it: list the images, turn each into 1,280 numbers with a neural network on all cores of a
-# machine or a cluster, and reduce these numbers with a principal component analysis (PCA). At the
-# end the command runs too, and both must give the same numbers.
+# This notebook turns a set of labelled images into 1,280 features for each image with a
+# convolutional network, and reduces the features with a principal component analysis (PCA). It
+# shows every step in plain PySpark:
 #
-# The same file runs on a laptop, on Colab, in JupyterHub on an EMR cluster and in EMR Studio. As it
-# stands it draws its own pictures and needs no network: choose *Run all*. It takes about a minute.
+# 1. read the images with Spark and take the label from the folder,
+# 2. preprocess an image as Keras does,
+# 3. broadcast the weights of the network,
+# 4. extract the features with a `pandas_udf`,
+# 5. standardise them and fit MLlib's PCA,
+# 6. write Parquet and CSV to the bucket, read both back and check them.
 #
-# **On EMR, read [the last section](#On-EMR) first.**
+# Then one call of `featuremill.run` does the same, and both results and both times are shown side
+# by side.
+#
+# The same file runs on a laptop, on Colab, in a Databricks-like session and on EMR. As it stands
+# it draws its own images and needs no network. **On EMR, read [the last section](#On-EMR) first.**
 
 # %% [markdown] start fr
-# # D'un dossier d'images à ses composantes principales, pas à pas
+# # Des images aux composantes principales, en PySpark
 #
-# Ce notebook fait à la main ce que `featuremill run` fait en une commande, pour que chaque étape
-# soit visible : lister les images, transformer chacune en 1 280 nombres avec un réseau de neurones
-# sur tous les cœurs d'une machine ou d'un cluster, puis réduire ces nombres par une analyse en
-# composantes principales (ACP, *PCA* dans le code). À la fin, la commande est lancée elle aussi :
-# les deux doivent donner les mêmes nombres.
+# Ce notebook calcule 1 280 *features* pour chaque image d'un jeu étiqueté, avec un réseau
+# convolutif, puis réduit leur dimension par une analyse en composantes principales (ACP). Chaque
+# étape est écrite en PySpark :
 #
-# Le même fichier s'exécute sur un portable, sur Colab, dans JupyterHub sur un cluster EMR et dans
-# EMR Studio. Tel quel, il dessine ses propres images et n'a pas besoin de réseau : choisissez *Tout
-# exécuter*. Il faut environ une minute. Le code et ses commentaires sont en anglais.
+# 1. lire les images avec Spark et déduire l'étiquette du dossier,
+# 2. prétraiter une image comme le fait Keras,
+# 3. diffuser les poids du réseau (*broadcast*),
+# 4. extraire les *features* avec une `pandas_udf`,
+# 5. les standardiser et ajuster l'ACP de MLlib,
+# 6. écrire Parquet et CSV dans le bucket, relire les deux et les vérifier.
 #
-# **Sur EMR, lisez d'abord [la dernière section](#Sur-EMR).**
+# Ensuite, un seul appel à `featuremill.run` fait la même chose, et les deux résultats et les deux
+# durées sont affichés côte à côte.
+#
+# Le même fichier s'exécute sur un portable, sur Colab, dans une session de type Databricks et sur
+# EMR. Tel quel, il dessine ses propres images et n'a pas besoin de réseau. Les commentaires du code
+# sont en anglais. **Sur EMR, lisez d'abord [la dernière section](#Sur-EMR).**
 
 # %% [raw] configure
 # %%configure -f
@@ -45,790 +58,622 @@
 # }}
 
 # %% [markdown] choose en
-# ## What to work on
+# ## Parameters
 #
-# `SOURCE` and `DESTINATION` are folders or `s3://bucket/prefix`. The parent folder of an image is
-# its label.
+# `SOURCE` and `DESTINATION` are folders or `s3://bucket/prefix`. `WEIGHTS` is the Keras file of
+# MobileNetV2 without its top layer
+# (`mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5`). Without it the network
+# `embedded` is used: a smaller network that comes with featuremill and was trained to give the
+# features of MobileNetV2.
 
 # %% [markdown] choose fr
-# ## Sur quoi travailler
+# ## Paramètres
 #
-# `SOURCE` et `DESTINATION` sont des dossiers ou des `s3://bucket/préfixe`. Le dossier parent d'une
-# image est son étiquette.
+# `SOURCE` et `DESTINATION` sont des dossiers ou des `s3://bucket/préfixe`. `WEIGHTS` est le fichier
+# Keras de MobileNetV2 sans sa dernière couche
+# (`mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5`). Sans ce fichier, le
+# notebook utilise le réseau `embedded` : un réseau plus petit, livré avec featuremill et entraîné à
+# reproduire les *features* de MobileNetV2.
 
 # %% [code] parameters tags=parameters
-SOURCE = ""  # empty: pictures are drawn
+import os
+
+SOURCE = ""  # empty: images are drawn, on one machine
 DESTINATION = "featuremill-notebook"
-CLASSES = ()  # names of the classes to take; empty: all
-MODEL = "embedded"  # comes with featuremill; "mobilenetv2" is downloaded once (9.4 MB)
+WEIGHTS = os.environ.get("WEIGHTS", "")  # a Keras .h5 of MobileNetV2; empty: embedded
 COMPONENTS = 50
-MASTER = "local[*]"  # where there is no Spark session yet
 DRAWN_CLASSES, DRAWN_PER_CLASS = 8, 40
+
+# %% [code] say en
+# what figures and tables say
+SAY = {
+    "component": "component",
+    "components": "components",
+    "of_variance": "% of the variance",
+    "held": "cumulative % of the variance",
+    "first": "first component",
+    "second": "second component",
+    "features": "features",
+    "deviation": "standard deviation of a feature",
+    "constant": "{} of {} features are constant",
+    "floored": "{} features rest on few images: their divisor is above their deviation",
+    "needed": "{:.0%} of the variance needs {} components",
+    "more": "more than {}",
+    "kept": "{} components hold {:.2%} of the variance",
+    "table": ("", "step by step", "featuremill.run", "difference"),
+    "extract": "features, s",
+    "reduce": "PCA and files, s",
+    "whole": "from images to files, s",
+    "spectrum": "variance of component {}",
+    "sum": "variance of {} components",
+    "largest": "largest difference of a feature:",
+}
+
+# %% [code] say fr
+# what figures and tables say
+SAY = {
+    "component": "composante",
+    "components": "composantes",
+    "of_variance": "% de la variance",
+    "held": "% cumulé de la variance",
+    "first": "première composante",
+    "second": "deuxième composante",
+    "features": "features",
+    "deviation": "écart-type d'une feature",
+    "constant": "{} features constantes sur {}",
+    "floored": "{} features reposent sur peu d'images : leur diviseur dépasse leur écart-type",
+    "needed": "{:.0%} de la variance : {} composantes",
+    "more": "plus de {}",
+    "kept": "{} composantes expliquent {:.2%} de la variance",
+    "table": ("", "pas à pas", "featuremill.run", "écart"),
+    "extract": "features, s",
+    "reduce": "ACP et fichiers, s",
+    "whole": "des images aux fichiers, s",
+    "spectrum": "variance de la composante {}",
+    "sum": "variance de {} composantes",
+    "largest": "plus grand écart d'une feature :",
+}
 
 # %% [code] needed
 import importlib.util
 
 # nothing is fetched here: what is installed comes from lock files with hashes
-needed = ("featuremill", "matplotlib", "pyspark")
+needed = ("featuremill", "matplotlib", "pyspark", "onnxruntime", "pandas")
 if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
     raise ModuleNotFoundError(
         f"{' and '.join(missing)} cannot be imported here. `featuremill cloud server up`,"
-        " `featuremill cloud cluster up` and the container of docs/docker.md have all of it;"
-        " in a clone of featuremill, `pip install '.[spark]' matplotlib` installs it."
+        " `featuremill cloud cluster up` and the container of docs/docker.md have what this"
+        " notebook needs; in a clone of featuremill,"
+        " `pip install '.[spark,pandas,onnxruntime]' matplotlib` installs it."
     )
 
 # %% [markdown] session en
-# A session of Spark that is there already, as on EMR, is used and left as it is; elsewhere one is
-# started. `%matplot` is how Livy, which stands between a notebook and an EMR cluster, shows a
-# figure. Jupyter shows it by itself, so there the command is given nothing to do.
+# ## The Spark session
+#
+# EMR and Databricks have a session already, and `getOrCreate` returns it; elsewhere it starts one
+# on all cores of this machine. `%matplot plt` is how Livy, which stands between a notebook and an
+# EMR cluster, shows a figure; in Jupyter the command does nothing.
 
 # %% [markdown] session fr
-# Si une session Spark existe déjà, comme sur EMR, elle est utilisée et laissée telle quelle ;
-# sinon, on en démarre une. `%matplot` est la commande par laquelle Livy, l'intermédiaire entre un
-# notebook et un cluster EMR, affiche une figure. Jupyter l'affiche de lui-même : la commande n'y
+# ## La session Spark
+#
+# EMR et Databricks ont déjà une session, et `getOrCreate` la renvoie ; ailleurs, il en démarre une
+# sur tous les cœurs de la machine. `%matplot plt` est la commande par laquelle Livy,
+# l'intermédiaire entre un notebook et un cluster EMR, affiche une figure ; dans Jupyter, elle ne
 # fait rien.
 
 # %% [code] session
-import json
-import os
-import pickle
-import secrets
-import socket
+import contextlib
+import io
+import sys
 import time
-from collections import Counter
-from contextlib import ExitStack
-from itertools import chain
+from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import onnx
 import onnxruntime
-import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.sql import functions as sql
+import pandas as pd
+from PIL import Image, ImageOps
+from pyspark.ml.feature import PCA, ElementwiseProduct, StandardScaler
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import featuremill
-from featuremill.dataset import csv_files, ledger, schemas, tables
-from featuremill.dataset.model_files import NETWORK
-from featuremill.dataset.schemas import FEATURES_FOLDER, feature_writer
-from featuremill.images import decode, synth
-from featuremill.images.decode import Limits
-from featuremill.images.sandbox import InProcess
-from featuremill.models import registry
-from featuremill.models.engines import open_engine
-from featuremill.pca import reduce, saved
-from featuremill.pca.components import PCA, Moments, components_needed
-from featuremill.storage import open_store
-from featuremill.storage.listing import Listing, Reference, Rejection, Selection
-from featuremill.workers.spark import Attempt, slots, spark_session
-from featuremill.workflows.run.chunks import task_count
-from featuremill.workflows.run.task import Task, rejected_rows, run_task
 
 jupyter = globals().get("get_ipython")
 if jupyter:
     jupyter().register_magic_function(lambda _: None, magic_name="matplot")
 
-open_sessions = ExitStack()
-spark = open_sessions.enter_context(spark_session(MASTER, globals().get("spark")))
-print(f"featuremill {featuremill.__version__}, Spark {spark.version}, {slots(spark)} task slots")
-
-# %% [markdown] look en
-# ## 1. Look at the data
-#
-# Every execution gets a folder of its own below `DESTINATION`. A *store* is a folder or a bucket:
-# the same few methods (`list`, `fetch`, `write`, …) work on both, and only the address decides.
-
-# %% [markdown] look fr
-# ## 1. Regarder les données
-#
-# Chaque exécution a son propre dossier sous `DESTINATION`. Un *store* est un dossier ou un bucket :
-# les mêmes quelques méthodes (`list`, `fetch`, `write`, …) valent pour les deux, et seule l'adresse
-# décide.
-
-# %% [code] stores
-run = ledger.new_run_id()
-base = DESTINATION.rstrip("/")
-source = open_store(SOURCE or f"{base}/{run}/pictures")
-destination = open_store(f"{base}/{run}/steps")
-
-if not SOURCE:
-    drawing = synth.SynthConfig(classes=DRAWN_CLASSES, per_class=DRAWN_PER_CLASS, seed=1)
-    for kind, name in enumerate(synth.class_names(DRAWN_CLASSES)):
-        for number in range(DRAWN_PER_CLASS):
-            picture = synth.encode(synth.draw(kind, number, drawing), "jpeg")
-            source.write(f"{name}/{name}_{number:03d}.jpg", picture)
-print(f"images   {source.url}\nresults  {destination.url}")
-
-# %% [markdown] listing en
-# Listing opens no image. What remains is a *reference*: path, label, version (it changes when the
-# content does) and size. References are all that Spark will ever move, some hundred bytes an image.
-
-# %% [markdown] listing fr
-# Lister n'ouvre aucune image. Il en reste une *référence* : chemin, étiquette, version (elle change
-# avec le contenu) et taille. Spark ne transportera jamais rien d'autre, une centaine d'octets par
-# image.
-
-# %% [code] listing
-listing = Listing(source, Selection(classes=tuple(CLASSES)))
-found = list(listing)
-unlisted = [item for item in found if isinstance(item, Rejection)]
-references = spark.createDataFrame(
-    [tuple(item) for item in found if isinstance(item, Reference)],
-    "path string, label string, version string, bytes long",
+plt.rcParams["figure.dpi"] = 80
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers take the Python of the driver
+own_session = SparkSession.getActiveSession() is None
+spark = (
+    SparkSession.builder.appName("featuremill notebook")
+    .config("spark.driver.memory", "2g")
+    .config("spark.ui.showConsoleProgress", "false")
+    .getOrCreate()
 )
-smallest, largest = sql.min("bytes").alias("smallest"), sql.max("bytes").alias("largest")
-mean = sql.round(sql.avg("bytes")).cast("int").alias("mean")
-per_class = references.groupBy("label").agg(sql.count("*").alias("images"), smallest, mean, largest)
+spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", 64)  # images to a batch
+cores = spark.sparkContext.defaultParallelism
+print(f"Spark {spark.version}, {cores} cores, featuremill {featuremill.__version__}")
+
+# %% [markdown] read en
+# ## 1. Read the images, take the label
+#
+# `binaryFile` reads files as rows: path, size, time of modification, content. Nothing is read
+# before an action asks for it, and an action that needs no content reads none. The label of an
+# image is the name of its folder.
+
+# %% [markdown] read fr
+# ## 1. Lire les images, déduire l'étiquette
+#
+# `binaryFile` lit chaque fichier comme une ligne : chemin, taille, date de modification, contenu.
+# Rien n'est lu avant qu'une action ne le demande, et une action qui n'a pas besoin du contenu ne le
+# lit pas. L'étiquette d'une image est le nom de son dossier.
+
+# %% [code] read
+base = DESTINATION if "://" in DESTINATION else str(Path(DESTINATION).resolve())
+results = f"{base}/{time.strftime('%Y%m%d-%H%M%S')}"  # a folder for each execution
+source = SOURCE if not SOURCE or "://" in SOURCE else str(Path(SOURCE).resolve())
+if not source:
+    from featuremill.cli import main as command
+
+    source = f"{base}/images"
+    drawn = ["--classes", str(DRAWN_CLASSES), "--per-class", str(DRAWN_PER_CLASS), "--seed", "1"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        command(["synth", source, *drawn], standalone_mode=False)
+
+images = (
+    spark.read.format("binaryFile")
+    .option("recursiveFileLookup", "true")
+    .option("pathGlobFilter", "*.{jpg,jpeg,png,webp,JPG,JPEG,PNG,WEBP}")
+    .load(source)
+    .withColumn("label", F.element_at(F.split("path", "/"), -2))
+)
+images.printSchema()
+per_class = images.groupBy("label").agg(
+    F.count("*").alias("images"), F.round(F.avg("length")).cast("int").alias("mean_bytes")
+)
 per_class.orderBy("label").show(20, truncate=False)
 
 # %% [code] pictures
-shown, each = sorted(listing.labels)[:8], 4
-figure, axes = plt.subplots(each, len(shown), figsize=(9, 4.8), squeeze=False)
+some = images.where(F.rand(seed=1) < 0.5).select("label", "content").limit(200).toPandas()
+shown = sorted(some["label"].unique())[:8]
+figure, axes = plt.subplots(2, len(shown), figsize=(9, 2.8), squeeze=False)
 for column, label in zip(axes.T, shown, strict=True):
-    some = [item for item in found if isinstance(item, Reference) and item.label == label]
-    for axis, reference in zip(column, some[:each], strict=False):
-        axis.imshow(decode.decode(source.fetch(reference.path).data, Limits()).pixels)
+    for axis, content in zip(column, some[some["label"] == label]["content"], strict=False):
+        axis.imshow(Image.open(io.BytesIO(content)).convert("RGB"))
     column[0].set_title(label.replace("-", "\n").replace(" ", "\n"), fontsize=9)
 for axis in axes.flat:
     axis.axis("off")
 figure.tight_layout(pad=0.4)
 # %matplot plt
 
-# %% [markdown] network en
-# ## 2. One image through the network
+# %% [markdown] preprocess en
+# ## 2. Preprocess as Keras does
 #
-# MobileNetV2 learned to tell a thousand kinds of things apart in photographs. We do not want its
-# answer, but what it computes just before: 1,280 numbers that say what is to be seen, and that are
-# alike for things that look alike. The network `embedded` is a smaller one that learned to give the
-# same numbers.
+# The network is loaded once, on the driver, as an ONNX graph with its weights inside. Its last
+# layer is the global average pooling, so its output is the 1,280 features and not the 1,000
+# ImageNet classes: this is transfer learning, and the weights stay as they are.
 #
-# An image is decoded to red, green and blue, and resized to what the network takes. The first
-# operation inside the network then maps 0…255 to −1…1.
+# Keras decodes the image to RGB, resizes it to the input of the network and scales levels from
+# 0…255 to −1…1 (`preprocess_input`). The function below does the first two. The first operation of
+# the graph does the third, and the cell checks it.
 
-# %% [markdown] network fr
-# ## 2. Une image à travers le réseau
+# %% [markdown] preprocess fr
+# ## 2. Prétraiter comme Keras
 #
-# MobileNetV2 a appris à distinguer mille sortes d'objets sur des photographies. Ce n'est pas sa
-# réponse qui nous intéresse, mais ce qu'il calcule juste avant : 1 280 nombres qui disent ce que
-# l'on voit, et qui se ressemblent quand les objets se ressemblent. Le réseau `embedded` en est un
-# plus petit, qui a appris à donner les mêmes nombres.
+# Le réseau est chargé une seule fois, sur le driver, sous la forme d'un graphe ONNX qui contient
+# ses poids. Sa dernière couche est le *global average pooling* : sa sortie est donc les 1 280
+# *features*, et non les 1 000 classes d'ImageNet. C'est du *transfer learning* : les poids ne
+# changent pas.
 #
-# L'image est décodée en rouge, vert et bleu, puis ramenée à la taille qu'attend le réseau. La
-# première opération du réseau envoie ensuite 0…255 sur −1…1.
+# Keras décode l'image en RGB, la redimensionne à la taille d'entrée du réseau et ramène les niveaux
+# de 0…255 à −1…1 (`preprocess_input`). La fonction ci-dessous fait les deux premières opérations.
+# La première opération du graphe fait la troisième, et la cellule le vérifie.
 
-# %% [code] pixels
-network = registry.load(MODEL)
-example = next(item for item in found if isinstance(item, Reference))
-decoded = decode.decode(source.fetch(example.path).data, Limits())
-pixels = network.preprocessing.apply(decoded.pixels)
-print(f"{example.label}: {example.bytes:,} bytes -> {decoded.pixels.shape} -> {pixels.shape}")
+# %% [code] preprocess
+model = "mobilenetv2" if WEIGHTS else "embedded"
+network = featuremill.load_network(model, Path(WEIGHTS) if WEIGHTS else None)
+height, width = network.input_size
 
-# %% [markdown] layers en
-# The graph normally has one output, `features`. Here every convolution's result becomes an output
-# as well, and ONNX Runtime hands them all over. Going down, the picture gets smaller and deeper:
-# fewer positions, more channels, each of which answers to something more complex.
 
-# %% [markdown] layers fr
-# Le graphe n'a normalement qu'une sortie, `features`. Ici, le résultat de chaque convolution
-# devient lui aussi une sortie, et ONNX Runtime nous les remet toutes. Au fil des couches, l'image
-# devient plus petite et plus profonde : moins de positions, plus de canaux, dont chacun réagit à
-# quelque chose de plus complexe.
+def preprocess(content):
+    """RGB pixels of shape (height, width, 3), uint8; None for what is no readable image."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return np.asarray(upright.resize((width, height), Image.Resampling.BICUBIC))
 
-# %% [code] layers
+
+pixels = preprocess(some["content"].iloc[0])
 graph = onnx.load_from_string(network.onnx)
-layers = [n.output[0] for n in graph.graph.node if n.op_type in ("Relu", "Clip")] + ["pooled"]
-for layer in layers:
-    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(layer))
-inference = onnxruntime.InferenceSession(graph.SerializeToString())
-wanted = [*layers, "features"]
-answers = inference.run(wanted, {"pixels": pixels[np.newaxis]})
-results = dict(zip(wanted, answers, strict=True))
-
-print(f"{'layer':24}{'channels x height x width':>28}{'numbers':>12}{'of them zero':>14}")
-for layer, values in results.items():
-    shape = " x ".join(str(length) for length in values.shape[1:])
-    print(f"{layer:24}{shape:>28}{values.size:12,}{np.mean(values == 0):14.0%}")
-
-# %% [code] maps
-picked = [layers[0], layers[len(layers) // 3], layers[2 * len(layers) // 3], layers[-2]]
-figure, axes = plt.subplots(len(picked), 8, figsize=(9, 4.8))
-for row, layer in zip(axes, picked, strict=True):
-    row[0].imshow(pixels)
-    row[0].set_title(layer, fontsize=9, loc="left")
-    # the channels that differ most from place to place
-    channels = results[layer][0]
-    busiest = np.argsort(-channels.std(axis=(1, 2)))[: len(row) - 1]
-    for axis, channel in zip(row[1:], busiest, strict=True):
-        axis.imshow(channels[channel], cmap="magma")
-for axis in axes.flat:
-    axis.axis("off")
-figure.tight_layout(pad=0.4)
-# %matplot plt
-
-# %% [markdown] pooled en
-# The last maps are averaged over their positions: one number a channel, wherever in the picture it
-# was. These are the features. The engine that the workers will use must give the same.
-
-# %% [markdown] pooled fr
-# Les dernières cartes sont moyennées sur leurs positions : un nombre par canal, où que ce fût dans
-# l'image. Ce sont les *features*. Le moteur qu'utiliseront les workers doit donner la même chose.
-
-# %% [code] pooled
-engine = open_engine(network, "fp32")
-features_of_example = engine.embed(pixels[np.newaxis])[0]
-assert np.allclose(features_of_example, results["features"][0], atol=1e-4)
-assert np.allclose(features_of_example, results[layers[-2]][0].mean(axis=(1, 2)), atol=1e-4)
-print(f"{engine.name}: {len(features_of_example):,} features, {features_of_example[:6].round(3)} …")
+graph.graph.output.append(onnx.helper.make_empty_tensor_value_info("normalised"))
+looked_into = onnxruntime.InferenceSession(graph.SerializeToString())
+[normalised] = looked_into.run(["normalised"], {"pixels": pixels[np.newaxis]})
+expected = pixels.astype(np.float32) / 127.5 - 1  # Keras' preprocess_input
+assert np.allclose(normalised[0].transpose(1, 2, 0), expected, atol=1e-6)
+print(f"{network.name}: {pixels.shape}, {expected.min():.2f} … {expected.max():.2f}")
 
 # %% [markdown] broadcast en
-# ## 3. The broadcast
+# ## 3. Broadcast the weights
 #
-# Every worker needs the network. Left inside the function that Spark sends out, it would travel
-# again with every task. As a *broadcast* it travels once to each executor, in pieces that executors
-# also pass on to each other, and all tasks there read that one copy.
+# Every worker needs the network. Inside the function that Spark sends out, it would travel again
+# with every task. As a *broadcast* it travels once to each executor, and all tasks there share that
+# copy.
 
 # %% [markdown] broadcast fr
-# ## 3. Le broadcast
+# ## 3. Diffuser les poids (*broadcast*)
 #
-# Chaque worker a besoin du réseau. Laissé dans la fonction que Spark envoie, il voyagerait de
-# nouveau avec chaque tâche. En *broadcast*, il voyage une seule fois vers chaque exécuteur, par
-# morceaux que les exécuteurs se transmettent aussi entre eux, et toutes les tâches y lisent cette
-# unique copie.
+# Chaque worker a besoin du réseau. Dans la fonction que Spark envoie, il voyagerait de nouveau avec
+# chaque tâche. En *broadcast*, il voyage une seule fois vers chaque exécuteur, et toutes les tâches
+# y partagent cette copie.
 
 # %% [code] broadcast
-network_everywhere = spark.sparkContext.broadcast(network)
-in_millions = len(pickle.dumps(network)) / 1e6
-tasks = task_count(references.count(), slots(spark))
-print(f"{in_millions:.1f} MB once to each executor, instead of {tasks} x {in_millions:.1f} MB")
+weights = spark.sparkContext.broadcast(network.onnx)
+tasks = images.rdd.getNumPartitions()
+size = len(network.onnx) / 1e6
+print(f"{size:.1f} MB once to each executor, instead of {tasks} tasks x {size:.1f} MB")
 
-# %% [markdown] compile en
-# Preparing the network for a processor costs time too. `open_engine` does it once for each worker
-# process and keeps the result there. Each row below is a task: the first in each process pays, the
-# others find it done.
-
-# %% [markdown] compile fr
-# Préparer le réseau pour un processeur prend aussi du temps. `open_engine` le fait une fois par
-# processus et y garde le résultat. Chaque ligne ci-dessous est une tâche : la première de chaque
-# processus paie, les autres trouvent le travail fait.
-
-
-# %% [code] compile
-def time_to_open(batches):
-    for batch in batches:
-        start = time.perf_counter()
-        open_engine(network_everywhere.value, "fp32")
-        seconds = time.perf_counter() - start
-        worker = f"{socket.gethostname()}:{os.getpid()}"
-        for task in batch["id"].to_pylist():
-            row = {"task": task, "worker": worker, "milliseconds": round(1e3 * seconds, 2)}
-            yield pa.RecordBatch.from_pylist([row])
-
-
-numbers = spark.range(0, 3 * slots(spark), 1, 3 * slots(spark))
-opened = numbers.mapInArrow(time_to_open, "task long, worker string, milliseconds double")
-opened.orderBy("worker", "task").show(12, truncate=False)
-
-# %% [markdown] job en
-# ## 4. The distributed job
+# %% [markdown] extract en
+# ## 4. Extract the features
 #
-# The usual way reads all images through Java (`binaryFile`), copies them to Python for a
-# `pandas_udf`, and copies the features back to Java, which writes them. Here each task gets
-# references, fetches the images itself (many at once, while others are computed), embeds them in
-# batches of eight, and writes its Parquet file straight to the destination. Only a *receipt*
-# returns: the file's name, how many rows, what was rejected and why.
+# The `pandas_udf` works on an iterator of batches: the network is made ready once for each task and
+# then used for all its batches. Each task computes on one thread, since Spark gives every core a
+# task of its own. An image that cannot be read gives no features; it is counted and does not end
+# the job.
 #
-# **References to tasks.** Four tasks for each slot even out what is slow; a task should not be so
-# small that starting it counts.
+# Nothing has been computed until `write` starts the job. It is written to Parquet at once, so that
+# the features are computed only once, whatever reads them later.
 
-# %% [markdown] job fr
-# ## 4. Le travail distribué
+# %% [markdown] extract fr
+# ## 4. Extraire les *features*
 #
-# La manière habituelle lit toutes les images par Java (`binaryFile`), les copie vers Python pour
-# une `pandas_udf`, puis recopie les *features* vers Java, qui les écrit. Ici, chaque tâche reçoit
-# des références, va chercher les images elle-même (plusieurs à la fois, pendant que d'autres sont
-# calculées), les passe au réseau par lots de huit, et écrit son fichier Parquet directement à
-# destination. Il n'en revient qu'un *reçu* : le nom du fichier, le nombre de lignes, ce qui a été
-# rejeté et pourquoi.
+# La `pandas_udf` travaille sur un itérateur de lots : le réseau est préparé une fois par tâche,
+# puis sert pour tous ses lots. Chaque tâche calcule sur un seul fil d'exécution, puisque Spark
+# donne une tâche à chaque cœur. Une image illisible ne donne pas de *features* ; elle est comptée
+# et n'arrête pas le travail.
 #
-# **Des références aux tâches.** Quatre tâches par cœur compensent les lenteurs ; une tâche ne doit
-# pas être si petite que son démarrage compte.
-
-# %% [code] repartition
-shares = references.repartition(tasks)
-shares.groupBy(sql.spark_partition_id().alias("task")).count().orderBy("task").show(8)
-
-# %% [markdown] embed en
-# **The function that runs on the workers.** `mapInArrow` hands it the references of one partition
-# in Arrow's format. What it uses from outside travels with it: a few kilobytes, and a pointer
-# to the broadcast. An image that cannot be read is not an error but a row with a reason.
-
-# %% [markdown] embed fr
-# **La fonction qui s'exécute sur les workers.** `mapInArrow` lui remet les références d'une
-# partition au format Arrow. Ce qu'elle utilise du dehors voyage avec elle : quelques kilo-octets,
-# et un pointeur vers le broadcast. Une image illisible n'est pas une erreur, mais une ligne avec un
-# motif.
+# Rien n'est calculé avant que `write` ne lance le travail. Le résultat est écrit tout de suite en
+# Parquet : les *features* ne sont ainsi calculées qu'une fois, quel que soit le nombre de lectures.
 
 
-# %% [code] embed
-task = Task(
-    source=source,
-    destination=destination,
-    limits=Limits(),
-    preprocessing=network.preprocessing,
-    model_id=network.model_id("fp32"),
-    run=run,
-    every_pixel=True,
-)
+# %% [code] extract
+@F.pandas_udf("array<float>")
+def extract(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(weights.value, options)
+    for contents in batches:
+        decoded = [preprocess(content) for content in contents]
+        readable = [pixels for pixels in decoded if pixels is not None]
+        computed = iter(())
+        if readable:
+            computed = iter(session.run(["features"], {"pixels": np.stack(readable)})[0])
+        yield pd.Series([None if pixels is None else next(computed) for pixels in decoded])
 
 
-def embed(batches):
-    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-    # the attempt and some chance in the name: a task tried again never writes to the same file
-    context = TaskContext.get()
-    name = f"status=ok/{run}-{context.partitionId():04d}-{context.attemptNumber()}"
-    name = f"{name}-{secrets.token_hex(4)}.parquet"
-    engine = open_engine(network_everywhere.value, "fp32")
-    with InProcess(task.limits) as decoder:
-        receipt = run_task(task, (Reference(**row) for row in rows), name, engine, decoder)
-    answer = {
-        "name": receipt.name,
-        "rows": receipt.rows,
-        "size": receipt.size,
-        "seconds": receipt.seconds,
-        "rejections": pickle.dumps(receipt.rejections),
-    }
-    yield pa.RecordBatch.from_pylist([answer])
-
-
-# %% [markdown] collect en
-# Until here nothing was computed. `collect()` starts the job, and must be called once only: with a
-# second call Spark would embed everything again.
-
-# %% [markdown] collect fr
-# Jusqu'ici, rien n'a été calculé. `collect()` lance le travail, et ne doit être appelé qu'une fois
-# : à un second appel, Spark recalculerait tout.
-
-# %% [code] collect
 started = time.perf_counter()
-receipts = shares.mapInArrow(
-    embed, "name string, rows long, size long, seconds double, rejections binary"
-).collect()
-seconds = time.perf_counter() - started
-
-embedded = sum(receipt.rows for receipt in receipts)
-rejections = unlisted + [bad for r in receipts for bad in pickle.loads(r.rejections)]
-for receipt in receipts[:4]:
-    print(f"{receipt.name}: {receipt.rows} rows, {receipt.size:,} bytes, {receipt.seconds:.2f} s")
-print(f"… {embedded:,} embedded, {len(rejections)} rejected, {embedded / seconds:,.0f} images/s")
-
-# %% [markdown] commit en
-# **The commit.** The files lie at the destination, and still nobody sees them: a *Delta* table
-# holds the files that its log names. One entry in the log makes all of them visible at once. The
-# entry carries the run's name and a number, so that the same commit cannot happen twice, not even
-# after a crash between writing and noting it. That is *exactly once*.
-
-# %% [markdown] commit fr
-# **Le commit.** Les fichiers sont à destination, et pourtant personne ne les voit : une table
-# *Delta* contient les fichiers que nomme son journal. Une seule entrée du journal les rend visibles
-# tous ensemble. L'entrée porte le nom de l'exécution et un numéro : le même commit ne peut donc pas
-# avoir lieu deux fois, pas même après une panne entre l'écriture et sa notification. C'est le
-# *exactly once* : exactement une fois.
-
-# %% [code] commit
-table = tables.features_table(destination)
-table.create()
-files = [
-    tables.DataFile(receipt.name, receipt.rows, receipt.size, {"status": "ok"})
-    for receipt in receipts
-    if receipt.rows
-]
-if rejections:
-    sink = pa.BufferOutputStream()
-    with feature_writer(sink) as writer:
-        writer.write_table(rejected_rows(rejections, task.model_id, run))
-    data, name = sink.getvalue().to_pybytes(), f"status=rejected/{run}.parquet"
-    destination.write(f"{FEATURES_FOLDER}/{name}", data)
-    files.append(tables.DataFile(name, len(rejections), len(data), {"status": "rejected"}))
-
-table.commit(run, 0, files)
-version = table.version()
-table.commit(run, 0, files)  # as if the answer to the first had been lost
-assert table.version() == version
-assert sum(file.rows for file in table.files(status="ok")) == embedded
-
-# %% [markdown] ledger en
-# **The ledger.** Every listed image must have ended somewhere, and in one place only.
-
-# %% [markdown] ledger fr
-# **Les comptes.** Chaque image listée doit avoir fini quelque part, et à un seul endroit.
-
-# %% [code] ledger
-books = ledger.Ledger(
-    listed=listing.listed,
-    embedded=embedded,
-    rejected=len(rejections),
-    skipped=listing.skipped.total(),
+(
+    images.select("path", "label", extract("content").alias("features"))
+    .write.mode("overwrite")
+    .parquet(f"{results}/features")
 )
-books.check()
-print(books)
-print(Counter(f"{bad.stage}: {ledger.kind_of(bad.reason)}" for bad in rejections) or "no rejects")
+extract_seconds = time.perf_counter() - started
 
-# %% [markdown] moments en
-# ## 5. The principal components
-#
-# A PCA needs the mean of each feature and how each pair of features varies together: 1,280 means
-# and 1,280 × 1,280 sums, whether there are a hundred images or a hundred million. These *moments*
-# can be computed in parts and merged, in any order. So one pass over the table is enough, every
-# task returns 6.6 MB, and no machine ever holds all features.
-#
-# The function gets names of files, and reads them where they are.
-
-# %% [markdown] moments fr
-# ## 5. Les composantes principales
-#
-# Une ACP a besoin de la moyenne de chaque *feature* et de la façon dont elles varient deux à deux :
-# 1 280 moyennes et 1 280 × 1 280 sommes, qu'il y ait cent images ou cent millions. Ces *moments* se
-# calculent par morceaux et se fusionnent, dans n'importe quel ordre. Une seule passe sur la table
-# suffit donc, chaque tâche renvoie 6,6 Mo, et aucune machine ne détient jamais toutes les
-# *features*.
-#
-# La fonction reçoit des noms de fichiers, et les lit là où ils sont.
-
-
-# %% [code] moments
-def sum_up(batches):
-    total = Moments.empty(network_everywhere.value.n_features)
-    for name in chain.from_iterable(batch["name"].to_pylist() for batch in batches):
-        for rows in schemas.read_parquet(destination, f"{FEATURES_FOLDER}/{name}", ["features"]):
-            block = rows["features"].flatten().to_numpy().reshape(len(rows), -1)  # (rows, 1280)
-            total = total.merge(Moments.of(block))
-    yield pa.RecordBatch.from_pylist([{"moments": total.to_bytes()}])
-
-
-names = spark.createDataFrame(
-    [(file.name,) for file in table.files(status="ok")], "name string"
-).repartition(slots(spark))
-moments = Moments.empty(network.n_features)
-for row in names.mapInArrow(sum_up, "moments binary").toLocalIterator():
-    moments = moments.merge(Moments.from_bytes(bytes(row.moments)))
-print(f"{moments.n:,} rows, {len(moments.to_bytes()) / 1e6:.1f} MB")
-
-# %% [markdown] same en
-# The parts, merged, are what one gets from all rows at once; here they fit into memory, so that we
-# can look. (`run` merges on the workers too, in a tree, so that the driver never holds many parts.)
-
-# %% [markdown] same fr
-# Les morceaux fusionnés valent ce que l'on obtient de toutes les lignes à la fois ; ici, elles
-# tiennent en mémoire, et l'on peut vérifier. (`run` fusionne aussi sur les workers, en arbre : le
-# driver ne détient jamais beaucoup de morceaux.)
-
-# %% [code] same
-columns = ["path", "label", "features"]
-parts = [part for file in table.files(status="ok") for part in table.read(file, columns)]
-rows = pa.Table.from_batches(parts).sort_by("path")
-paths, labels = rows["path"].to_pylist(), np.array(rows["label"].to_pylist())
-features = rows["features"].combine_chunks().flatten().to_numpy().reshape(len(paths), -1)
-
-centred = features - features.mean(axis=0, dtype=np.float64)
-assert np.allclose(moments.scatter, centred.T @ centred, rtol=1e-6, atol=1e-6)
+stored = spark.read.parquet(f"{results}/features")
+features = stored.where("features is not null").cache()
+embedded, unreadable = features.count(), stored.where("features is null").count()
+assert embedded + unreadable == images.count()
+assert features.where(F.size("features") != network.n_features).count() == 0
+speed = embedded / extract_seconds
+print(f"{embedded} images, {unreadable} unreadable, {extract_seconds:.1f} s, {speed:.0f} images/s")
+features.select("label", F.slice("features", 1, 4).alias("first four")).show(4, truncate=False)
 
 # %% [markdown] standardise en
-# **Standardise.** Some features vary ten times as much as others, and more. Left so, the components
-# would be about those few. Each feature is therefore divided by its standard deviation; one that
-# never varies stays zero.
+# ## 5. Standardise and fit the PCA
+#
+# Some features vary much more than others. Without standardisation the components would describe
+# those few. `StandardScaler` subtracts the mean of each feature and divides by its standard
+# deviation (with *n* − 1); a constant feature stays zero. `withMean` is off by default, and a PCA
+# needs it.
+#
+# One case needs care: a feature that fires for one image alone, at a tiny value, has a tiny
+# standard deviation, and the next image that fires it would have a score of thousands. Features
+# that rest on fewer than 8 images (or 1 % of them) are therefore divided by at least a hundredth of
+# the usual standard deviation; `featuremill.run` has the same rule. How many images a feature *x*
+# rests on is told by (Σ*x*)² / Σ*x*².
 
 # %% [markdown] standardise fr
-# **Standardiser.** Certaines *features* varient dix fois plus que d'autres, et davantage. En
-# l'état, les composantes ne parleraient que de celles-là. Chacune est donc divisée par son
-# écart-type ; celle qui ne varie jamais reste nulle.
+# ## 5. Standardiser et ajuster l'ACP
+#
+# Certaines *features* varient beaucoup plus que d'autres. Sans standardisation, les composantes ne
+# décriraient que celles-là. `StandardScaler` soustrait la moyenne de chaque *feature* et divise par
+# son écart-type (avec *n* − 1) ; une *feature* constante reste nulle. Par défaut, `withMean` n'est
+# pas activé, alors qu'une ACP en a besoin.
+#
+# Un cas demande du soin : une *feature* qui ne réagit qu'à une seule image, par une valeur infime,
+# a un écart-type infime, et la prochaine image qui l'active aurait un score de plusieurs milliers.
+# Les *features* qui reposent sur moins de 8 images (ou 1 % d'entre elles) sont donc divisées par au
+# moins un centième de l'écart-type habituel ; `featuremill.run` applique la même règle. Le nombre
+# d'images sur lesquelles repose une *feature* *x* est donné par (Σ*x*)² / Σ*x*².
 
 # %% [code] standardise
-deviation = np.sqrt(moments.variance())
+started = time.perf_counter()
+vectors = features.withColumn("vector", array_to_vector("features"))
+scaler = StandardScaler(inputCol="vector", outputCol="standardised", withMean=True, withStd=True)
+scaling = scaler.fit(vectors)
+mean, deviation = scaling.mean.toArray(), scaling.std.toArray()  # (1280,) each
+
+squares = (embedded - 1) * deviation**2 + embedded * mean**2  # sum of x^2
+rests_on = np.divide((embedded * mean) ** 2, squares, out=np.ones_like(mean), where=squares > 0)
+rare = (deviation > 0) & (rests_on < min(max(8, embedded / 100), embedded / 4))
+floor = np.median(deviation[(deviation > 0) & ~rare]) / 100
+divisor = np.where(rare, np.maximum(deviation, floor), deviation)
+correction = np.divide(deviation, divisor, out=np.ones_like(mean), where=divisor > 0)
+corrected = ElementwiseProduct(
+    scalingVec=Vectors.dense(correction), inputCol="standardised", outputCol="scaled"
+)
+scaled = corrected.transform(scaling.transform(vectors))
+print(SAY["floored"].format(np.count_nonzero(correction < 1)))
+
 figure, axis = plt.subplots(figsize=(7, 2.6))
-axis.hist(np.log10(deviation[deviation > 0]), bins=60, color="#0072b2")
-axis.set_xlabel("standard deviation of a feature (power of ten)")
-axis.set_ylabel("features")
-axis.set_title(f"{np.count_nonzero(deviation == 0)} of {len(deviation):,} never vary")
+axis.hist(deviation[deviation > 0], bins=60, color="#0072b2")
+axis.set_xlabel(SAY["deviation"])
+axis.set_ylabel(SAY["features"])
+axis.set_title(SAY["constant"].format(np.count_nonzero(deviation == 0), len(deviation)))
 figure.tight_layout()
 # %matplot plt
 
 # %% [markdown] fit en
-# **Fit.** From here on the number of images plays no part: the eigenvectors of a 1,280 × 1,280
-# matrix, in about a second. There are at most as many components as images less one.
-#
-# **How many?** The curve shows what share of the variance the first components hold. 50, 80 and 256
-# are usual numbers; 90 % is a usual goal.
+# MLlib's `PCA` computes the covariance of the features on the workers, and its components on the
+# driver. It is asked for more components than are kept, so that the curve shows what a choice
+# gives away.
 
 # %% [markdown] fit fr
-# **Ajuster.** À partir d'ici, le nombre d'images ne compte plus : ce sont les vecteurs propres
-# d'une matrice 1 280 × 1 280, en une seconde environ. Il y a au plus autant de composantes que
-# d'images, moins une.
-#
-# **Combien ?** La courbe montre quelle part de la variance tiennent les premières composantes. 50,
-# 80 et 256 sont des nombres usuels ; 90 % est un but usuel.
+# La `PCA` de MLlib calcule la covariance des *features* sur les workers, et ses composantes sur le
+# driver. On lui demande plus de composantes que l'on n'en garde, pour que la courbe montre ce
+# qu'un choix abandonne.
 
 # %% [code] fit
-pca = PCA.fit(moments, n_components=COMPONENTS)
-held = np.cumsum(pca.spectrum_)  # of every component there is, kept or not
-marks = sorted({k for k in (pca.n_components_, 50, 80, 256) if k <= len(held)})
-for k in marks:
-    print(f"{k:4} components hold {held[k - 1]:6.2%} of the variance")
-for share in (0.90, 0.95, 0.99):
-    print(f"{share:.0%} needs {components_needed(pca.spectrum_, share)} components")
+examined = min(200, embedded - 1)
+pca = PCA(k=examined, inputCol="scaled", outputCol="scores").fit(scaled)
+explained = pca.explainedVariance.toArray()
+reduce_seconds = time.perf_counter() - started
+
+kept = min(COMPONENTS, examined)
+held = np.cumsum(explained)
+print(SAY["kept"].format(kept, held[kept - 1]))
+for share in (0.80, 0.90, 0.95):
+    enough = np.flatnonzero(held >= share)
+    needed = enough[0] + 1 if len(enough) else SAY["more"].format(examined)
+    print(SAY["needed"].format(share, needed))
 
 # %% [code] scree
 figure, (scree, curve) = plt.subplots(1, 2, figsize=(9, 3.4))
-first = pca.spectrum_[:30]
-scree.bar(np.arange(1, len(first) + 1), 100 * first, color="#0072b2")
-scree.set(xlabel="component", ylabel="% of the variance")
-curve.plot(np.arange(1, len(held) + 1), 100 * held, color="#0072b2")
-for k in marks:
-    curve.plot(k, 100 * held[k - 1], "o", color="#d55e00")
-    curve.annotate(k, (k, 100 * held[k - 1]), (6, -14), textcoords="offset points")
+scree.bar(np.arange(1, 31)[: len(explained)], 100 * explained[:30], color="#0072b2")
+scree.set(xlabel=SAY["component"], ylabel=SAY["of_variance"])
+curve.plot(np.arange(1, examined + 1), 100 * held, color="#0072b2")
+curve.plot(kept, 100 * held[kept - 1], "o", color="#d55e00")
+curve.annotate(f"k = {kept}", (kept, 100 * held[kept - 1]), (8, -12), textcoords="offset points")
 curve.axhline(90, color="grey", linestyle=":", linewidth=1)
-curve.set(xlabel="components", ylabel="% of the variance held", ylim=(0, 104))
+curve.set(xlabel=SAY["components"], ylabel=SAY["held"], ylim=(0, 104))
 figure.tight_layout()
 # %matplot plt
 
-# %% [markdown] project en
-# **Project.** The second pass: the PCA, broadcast in its turn, turns 1,280 numbers into
-# `COMPONENTS` on the workers. Receipts and one commit, as before.
+# %% [markdown] write en
+# ## 6. Write Parquet and CSV, read back, check
+#
+# With `DESTINATION = "s3://bucket/prefix"` the workers write to the bucket themselves. Parquet
+# keeps the vector as one column; CSV has one column for each component.
 
-# %% [markdown] project fr
-# **Projeter.** C'est la seconde passe : l'ACP, diffusée à son tour en broadcast, ramène sur les
-# workers 1 280 nombres à `COMPONENTS`. Des reçus et un commit, comme avant.
+# %% [markdown] write fr
+# ## 6. Écrire Parquet et CSV, relire, vérifier
+#
+# Avec `DESTINATION = "s3://bucket/préfixe"`, les workers écrivent eux-mêmes dans le bucket. Parquet
+# garde le vecteur dans une colonne ; le CSV a une colonne par composante.
 
+# %% [code] write
+started = time.perf_counter()
+reduced = pca.transform(scaled).select(
+    "path", "label", F.slice(vector_to_array("scores"), 1, kept).alias("features_pca")
+)
+reduced.write.mode("overwrite").parquet(f"{results}/reduced")
+columns = [F.col("features_pca")[number].alias(f"pc_{number + 1}") for number in range(kept)]
+table = spark.read.parquet(f"{results}/reduced")
+table.select("path", "label", *columns).write.mode("overwrite").csv(f"{results}/csv", header=True)
+reduce_seconds += time.perf_counter() - started
 
-# %% [code] project
-pca_everywhere = spark.sparkContext.broadcast(pca.to_safetensors())
+# %% [code] check
+from_parquet = table.orderBy("path").toPandas()
+from_csv = (
+    spark.read.csv(f"{results}/csv", header=True, inferSchema=True).orderBy("path").toPandas()
+)
+scores = np.stack(from_parquet["features_pca"])  # (images, components)
 
-
-def project(batches):
-    context = TaskContext.get()
-    attempt = Attempt(context.partitionId(), context.attemptNumber())
-    projection = reduce.ProjectFiles(destination, task.model_id, run, pca_everywhere)
-    wanted = [name for batch in batches for name in batch["name"].to_pylist()]
-    written = json.loads(projection(json.dumps(wanted).encode(), attempt))
-    yield pa.RecordBatch.from_pylist([written])
-
-
-written = names.mapInArrow(project, "name string, rows long, size long").collect()
-reduced = tables.reduced_table(destination)
-reduced.create()
-reduced.commit(run, 0, [tables.DataFile(w.name, w.rows, w.size) for w in written if w.rows])
-assert sum(file.rows for file in reduced.files()) == embedded
-
-# %% [markdown] outputs en
-# **Outputs.** The table as CSV, the fitted PCA (for images to come), the rejected images with their
-# reasons, and which network it was.
-
-# %% [markdown] outputs fr
-# **Sorties.** La table en CSV, l'ACP ajustée (pour les images à venir), les images rejetées avec
-# leurs motifs, et le réseau dont il s'agit.
-
-# %% [code] outputs
-description = network.description("fp32")
-destination.write(NETWORK, json.dumps(description | {"replacing": False}).encode())
-csv_files.write_matrix(destination, pca.n_components_)
-csv_files.write_rejects(destination, task.model_id)
-saved.save_model(destination, pca, description, run)
-for line in destination.read("csv/reduced.csv").decode().splitlines()[:3]:
-    print(line.removeprefix(f'"{source.url}/')[:90], "…")
+assert len(from_parquet) == len(from_csv) == embedded
+assert from_parquet["path"].is_unique
+assert list(from_parquet["path"]) == list(from_csv["path"])
+assert list(from_parquet["label"]) == list(from_csv["label"].astype(str))
+assert scores.shape == (embedded, kept)
+assert np.isfinite(scores).all()
+assert np.allclose(from_csv.filter(like="pc_").to_numpy(), scores, atol=1e-9)
+assert np.allclose(scores.mean(axis=0), 0, atol=1e-6)  # components of centred features
+print(f"Parquet and CSV: {embedded} images x {kept} components, equal")
+print(from_csv[["label", "pc_1", "pc_2", "pc_3"]].head(4).round(3).to_string(index=False))
 
 # %% [markdown] see en
-# ## 6. Look at the results
+# ### Look at the result
 #
-# Every image in the plane of the first two components. The network was told no label; that classes
-# lie together is what it sees in the pictures.
+# Every image in the plane of the first two components. The network was given no label; classes
+# that lie together look alike to the network.
 
 # %% [markdown] see fr
-# ## 6. Regarder les résultats
+# ### Regarder le résultat
 #
-# Chaque image dans le plan des deux premières composantes. Le réseau n'a reçu aucune étiquette : si
-# les classes se regroupent, c'est par ce qu'il voit dans les images.
+# Chaque image dans le plan des deux premières composantes. Le réseau n'a reçu aucune étiquette ;
+# les classes qui se regroupent se ressemblent pour le réseau.
 
 # %% [code] plane
-scores = pca.transform(features)  # (images, components)
+labels = from_parquet["label"].to_numpy()
 figure, axis = plt.subplots(figsize=(8, 4.8))
 colours = plt.get_cmap("tab10")
 for number, label in enumerate(sorted(set(labels))[:20]):
     own = scores[labels == label]
     marker, colour = "o" if number < 10 else "^", colours(number % 10)
-    axis.scatter(own[:, 0], own[:, min(1, own.shape[1] - 1)], s=16, marker=marker, color=colour)
-    axis.scatter([], [], s=16, marker=marker, color=colour, label=label)
-axis.set(xlabel="first component", ylabel="second component")
+    axis.scatter(
+        own[:, 0], own[:, min(1, kept - 1)], s=16, marker=marker, color=colour, label=label
+    )
+axis.set(xlabel=SAY["first"], ylabel=SAY["second"])
 axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
 figure.tight_layout()
 # %matplot plt
 
-# %% [markdown] neighbours en
-# Two components are for the eye. Neighbours are looked for in all that were kept: the images whose
-# directions differ least (cosine). The image itself is on the left.
-
-# %% [markdown] neighbours fr
-# Deux composantes sont pour l'œil. Les voisins se cherchent dans toutes celles que l'on a gardées :
-# ce sont les images dont les directions diffèrent le moins (cosinus). À gauche, l'image elle-même.
-
-
-# %% [code] neighbours
-def nearest_to(rows, vectors, count):
-    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosines = units[rows] @ units.T  # (rows, images)
-    cosines[np.arange(len(rows)), rows] = -1  # not itself
-    best = np.argsort(-cosines, axis=1)[:, :count]
-    return best, np.take_along_axis(cosines, best, axis=1)
-
-
-queries = np.linspace(0, len(paths) - 1, 3).astype(int)
-nearest, cosines = nearest_to(queries, scores, 7)
-figure, axes = plt.subplots(len(queries), 8, figsize=(9, 4))
-for row, query, near, cosine in zip(axes, queries, nearest, cosines, strict=True):
-    for axis, image in zip(row, [query, *near], strict=False):
-        axis.imshow(decode.decode(source.fetch(paths[image]).data, Limits()).pixels)
-    for axis, likeness in zip(row[1:], cosine, strict=False):
-        axis.set_title(f"{likeness:.2f}", fontsize=9)
-    row[0].set_title(labels[query], fontsize=9)
-for axis in axes.flat:
-    axis.axis("off")
-figure.tight_layout(pad=0.4)
-# %matplot plt
-
-# %% [markdown] cost en
-# What does the reduction cost? For each image, is the nearest other one of the same class?
-
-# %% [markdown] cost fr
-# Que coûte la réduction ? Pour chaque image, la plus proche des autres est-elle de la même classe ?
-
-# %% [code] cost
-asked = np.arange(0, len(paths), 1 + len(paths) // 1000)  # some 1,000 of many
-for what, vectors in ((f"{features.shape[1]:,} features", features), ("the PCA", scores)):
-    nearest, _ = nearest_to(asked, vectors, 1)
-    print(f"{what:15} {np.mean(labels[nearest[:, 0]] == labels[asked]):.1%}")
-
 # %% [markdown] compare en
 # ## 7. The same with one call
 #
-# `featuremill.run` does all of this, into another folder. It adds what a story leaves out: work in
-# chunks that grow, each with its commit, so that a crash costs a minute; a second try, image by
-# image, where a damaged one kills a worker; a lock on the destination; a report.
+# `featuremill.run` does all of this, in the same Spark session, into another folder. It also writes
+# a report, resumes after an interruption, and records why an image was rejected.
+#
+# Both use the same network in float32, the same pixels and the same standardisation, so both must
+# explain the same variance, to 1e-6. The times are of one execution with few images: most of it is
+# what a job does once, so they say little about millions of images.
 
 # %% [markdown] compare fr
 # ## 7. La même chose en un appel
 #
-# `featuremill.run` fait tout cela, dans un autre dossier. Il y ajoute ce qu'un récit laisse de côté
-# : un travail en tranches qui grandissent, chacune avec son commit, pour qu'une panne coûte une
-# minute ; un second essai, image par image, quand une image abîmée tue un worker ; un verrou sur la
-# destination ; un rapport.
+# `featuremill.run` fait tout cela, dans la même session Spark, dans un autre dossier. Il écrit en
+# plus un rapport, reprend après une interruption et note pourquoi une image a été rejetée.
+#
+# Les deux utilisent le même réseau en float32, les mêmes pixels et la même standardisation ; les
+# deux doivent donc expliquer la même variance, à 1e-6 près. Les durées sont celles d'une seule
+# exécution sur peu d'images : l'essentiel est ce qu'un travail ne fait qu'une fois, et elles disent
+# peu de ce que prendraient des millions d'images.
 
 # %% [code] compare
-options = {
-    "n_components": COMPONENTS,
-    "model": MODEL,
-    "precision": "fp32",
-    "classes": tuple(CLASSES),
-}
-by_run = featuremill.run(
-    featuremill.RunConfig(source.url, f"{base}/{run}/run", **options), spark=spark
+started = time.perf_counter()
+outcome = featuremill.run(
+    featuremill.RunConfig(
+        source,
+        f"{results}/run",
+        n_components=kept,
+        model=model,
+        weights=WEIGHTS or None,
+        precision="fp32",
+    ),
+    spark=spark,
 )
-print(by_run.record.ledger)
+run_seconds = time.perf_counter() - started
+print(outcome.record.ledger)
 
-table_of_run = featuremill.load_features(by_run.destination).sort_values("path")
-features_of_run = np.stack(list(table_of_run["features"]))
-assert list(table_of_run["path"]) == paths
-assert np.allclose(features_of_run, features, atol=1e-4)
-assert np.allclose(by_run.pca.spectrum_[:COMPONENTS], pca.spectrum_[:COMPONENTS], atol=1e-6)
-print(f"largest difference of a feature: {np.abs(features_of_run - features).max():.1e}")
+by_run = outcome.pca.explained_variance_ratio_
+features_of_run = featuremill.load_features(outcome.destination).sort_values("path")
+ours = features.select("path", "features").toPandas().sort_values("path")
+difference = np.abs(np.stack(features_of_run["features"]) - np.stack(ours["features"])).max()
 
-# %% [markdown] again en
-# And where our steps ended, `run` finds nothing left to do: same table, same network, same PCA.
+lines = [(SAY["spectrum"].format(n + 1), explained[n], by_run[n]) for n in range(min(5, kept))]
+lines.append((SAY["sum"].format(kept), held[kept - 1], by_run.sum()))
+head, one, two, apart = SAY["table"]
+print(f"\n{head:32}{one:>16}{two:>18}{apart:>12}")
+for what, first, second in lines:
+    print(f"{what:32}{first:16.8f}{second:18.8f}{abs(first - second):12.1e}")
+seconds = outcome.record.seconds
+times = (
+    (SAY["extract"], extract_seconds, seconds["extract"]),
+    (SAY["reduce"], reduce_seconds, seconds["reduce"] + seconds["write"]),
+    (SAY["whole"], extract_seconds + reduce_seconds, run_seconds),
+)
+for what, first, second in times:
+    print(f"{what:32}{first:16.1f}{second:18.1f}")
+print(f"\n{SAY['largest']} {difference:.1e}")
+assert difference < 1e-3
+assert np.allclose(explained[:kept], by_run, rtol=0, atol=1e-6)
 
-# %% [markdown] again fr
-# Et là où nos étapes ont abouti, `run` ne trouve plus rien à faire : même table, même réseau, même
-# ACP.
-
-# %% [code] again
-again = featuremill.run(featuremill.RunConfig(source.url, destination.url, **options), spark=spark)
-print(again.record.ledger)
-assert again.record.ledger.embedded == 0
-assert again.record.ledger.already_done == embedded
-print(f"report   {again.report}")
-
-# %% [markdown] s3 en
-# ## 8. Writing to S3
+# %% [markdown] data en
+# ## 8. Where the data lies
 #
-# There is no step for it: with `DESTINATION = "s3://bucket/prefix"` the workers already wrote
-# there, each its own files, and nothing went through the driver or a disk. An object in S3 appears
-# whole or not at all, and the log of the Delta table says which objects count, so a reader never
-# sees half a commit.
-#
-# Keys come from where AWS's own tools take them (a profile, the role of the machine). They are in
-# no cell of this notebook, and in nothing that is sent to workers.
+# With `s3://` addresses, images, features and results stay in one bucket in one region. For images
+# of people, choose a region in the European Union (`eu-west-1`, `eu-west-3`, …) to keep them under
+# the GDPR: `featuremill cloud deploy` refuses other regions unless told otherwise, and encrypts the
+# bucket. Keys come from a profile or from the role of the machine. No cell of this notebook holds
+# one.
 
-# %% [markdown] s3 fr
-# ## 8. Écrire dans S3
+# %% [markdown] data fr
+# ## 8. Où sont les données
 #
-# Il n'y a pas d'étape pour cela : avec `DESTINATION = "s3://bucket/préfixe"`, les workers y ont
-# déjà écrit, chacun ses fichiers, et rien n'est passé par le driver ni par un disque. Un objet de
-# S3 apparaît entier ou pas du tout, et le journal de la table Delta dit quels objets comptent : un
-# lecteur ne voit donc jamais la moitié d'un commit.
-#
-# Les clés viennent de là où les outils d'AWS les prennent (un profil, le rôle de la machine). Elles
-# ne figurent dans aucune cellule de ce notebook, ni dans rien de ce qui est envoyé aux workers.
+# Avec des adresses `s3://`, les images, les *features* et les résultats restent dans un seul
+# bucket, dans une seule région. Pour des images de personnes, choisissez une région de l'Union
+# européenne (`eu-west-1`, `eu-west-3`, …), afin de respecter le RGPD : `featuremill cloud deploy`
+# refuse les autres régions sauf demande explicite, et chiffre le bucket. Les clés viennent d'un
+# profil ou du rôle de la machine. Aucune cellule de ce notebook n'en contient.
 
-# %% [code] s3
-print(destination.url)
-for folder in ("features", "reduced", "csv", "model", "runs"):
-    there = list(destination.names(folder))
-    size = sum(destination.size(name) or 0 for name in there)
-    print(f"  {folder:10}{len(there):4} files {size / 1e6:8.2f} MB")
+# %% [code] files
+for folder in ("features", "reduced", "csv"):
+    parts = spark.read.format("binaryFile").load(f"{results}/{folder}/part-*").select("length")
+    count, size = parts.agg(F.count("*"), F.sum("length")).first()
+    print(f"{folder:10}{count:4} files {size / 1e6:8.2f} MB")
 
 # %% [markdown] emr en
 # ## On EMR
 #
-# A cluster cannot see your folders: set `DESTINATION` to `s3://BUCKET/results/notebook` (and
-# `SOURCE`, or leave it empty: the pictures are then drawn into the bucket). BUCKET is what
-# `featuremill cloud status` shows.
+# A cluster cannot see your folders: set `SOURCE` to `s3://BUCKET/input` (what `featuremill cloud
+# upload` filled) and `DESTINATION` to `s3://BUCKET/results/notebook`. BUCKET is what `featuremill
+# cloud status` shows. `WEIGHTS` is a file on the driver.
 #
 # - **JupyterHub on a cluster.** `featuremill cloud cluster up` starts it and puts this notebook
-#   there; `featuremill cloud notebook` opens it. Take the kernel *PySpark*: it has a session
+#   there; `featuremill cloud notebook` opens it. Choose the kernel *PySpark*: it has a session
 #   `spark`, and featuremill is installed on every node. Leave the text below the title as it is.
-# - **EMR Studio on such a cluster.** Upload this file to a workspace, attach the cluster, take the
-#   kernel *PySpark*.
-# - **EMR Studio on EMR Serverless.** Nothing is installed there. The text below the title,
-#   `%%configure …`, runs nowhere as it stands. Make it a code cell (select it, key <kbd>Y</kbd>),
-#   write into it your bucket and the archive below `code/` that `featuremill cloud package` made,
-#   and run it before all others.
+# - **EMR Studio on such a cluster.** Upload this file to a workspace, attach the cluster and choose
+#   the kernel *PySpark*.
+# - **EMR Studio on EMR Serverless.** Nothing is installed there. Turn the text below the title,
+#   `%%configure …`, into a code cell (select it, key <kbd>Y</kbd>), write your bucket and the
+#   archive below `code/` that `featuremill cloud package` made into it, and run it before all
+#   others.
 # - **One machine.** `featuremill cloud server up` starts JupyterLab with this notebook and a local
 #   Spark.
 #
 # On EMR a *PySpark* notebook runs on the cluster: Livy takes each cell there and brings text and
 # figures back. Clusters and machines cost money until they end: `featuremill cloud cluster down`,
 # `featuremill cloud server down`.
+#
+# The notebook has been executed on one machine with a local Spark. It has not been run on a real
+# EMR cluster, on Databricks or on Colab.
 
 # %% [markdown] emr fr
 # ## Sur EMR
 #
-# Un cluster ne voit pas vos dossiers : donnez à `DESTINATION` la valeur
-# `s3://BUCKET/results/notebook` (et indiquez `SOURCE`, ou laissez-la vide : les images sont alors
-# dessinées dans le bucket). BUCKET est celui qu'affiche `featuremill cloud status`.
+# Un cluster ne voit pas vos dossiers : donnez à `SOURCE` la valeur `s3://BUCKET/input` (rempli par
+# `featuremill cloud upload`) et à `DESTINATION` la valeur `s3://BUCKET/results/notebook`. BUCKET
+# est celui qu'affiche `featuremill cloud status`. `WEIGHTS` est un fichier du driver.
 #
-# - **JupyterHub sur un cluster.** `featuremill cloud cluster up` le démarre et y dépose ce notebook
-#   ; `featuremill cloud notebook` l'ouvre. Prenez le noyau *PySpark* : il a une session `spark`, et
-#   featuremill est installé sur chaque nœud. Laissez tel quel le texte sous le titre.
+# - **JupyterHub sur un cluster.** `featuremill cloud cluster up` le démarre et y dépose ce
+#   notebook ; `featuremill cloud notebook` l'ouvre. Choisissez le noyau *PySpark* : il a une
+#   session `spark`, et featuremill est installé sur chaque nœud. Laissez tel quel le texte sous le
+#   titre.
 # - **EMR Studio sur un tel cluster.** Importez ce fichier dans un espace de travail, attachez-y le
-#   cluster, prenez le noyau *PySpark*.
-# - **EMR Studio sur EMR Serverless.** Rien n'y est installé. Le texte sous le titre, `%%configure
-#   …`, ne s'exécute nulle part tel quel. Faites-en une cellule de code (sélectionnez-la, touche
-#   <kbd>Y</kbd>), inscrivez-y votre bucket et l'archive sous `code/` que `featuremill cloud
-#   package` a faite, et exécutez-la avant toutes les autres.
+#   cluster et choisissez le noyau *PySpark*.
+# - **EMR Studio sur EMR Serverless.** Rien n'y est installé. Transformez le texte sous le titre,
+#   `%%configure …`, en cellule de code (sélectionnez-le, touche <kbd>Y</kbd>), inscrivez-y votre
+#   bucket et l'archive que `featuremill cloud package` a placée sous `code/`, et exécutez-la avant
+#   toutes les autres.
 # - **Une seule machine.** `featuremill cloud server up` démarre JupyterLab avec ce notebook et un
 #   Spark local.
 #
 # Sur EMR, un notebook *PySpark* s'exécute sur le cluster : Livy y porte chaque cellule et en
 # rapporte textes et figures. Clusters et machines coûtent de l'argent jusqu'à leur arrêt :
 # `featuremill cloud cluster down`, `featuremill cloud server down`.
+#
+# Ce notebook a été exécuté sur une seule machine, avec un Spark local. Il n'a pas été exécuté sur
+# un vrai cluster EMR, ni sur Databricks, ni sur Colab.
 
 # %% [code] close
-network_everywhere.destroy()
-pca_everywhere.destroy()
-open_sessions.close()  # ends only a session that this notebook started
+weights.destroy()
+features.unpersist()
+if own_session:  # a session that was there already goes on
+    spark.stop()

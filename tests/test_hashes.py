@@ -18,7 +18,7 @@ EXCEPTIONS = {
     "pip install -e '/home/me/featuremill[aws]'": "the user's own environment",
     "`make demo`, or `pip install --editable .`": "the user's own environment",
     "`uv pip install pip`": "the user's own environment",
-    "`pip install '.[spark]' matplotlib`": "the user's own environment",
+    "`pip install '.[spark,pandas,onnxruntime]' matplotlib`": "the user's own environment",
 }
 """Part of a command → why it goes without hashes."""
 
