@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from botocore.stub import Stubber
 
 from featuremill.cloud.aws.client import Aws
@@ -139,6 +140,40 @@ def test_where_cost_explorer_is_not_open_yet_that_is_said(
     assert isinstance(found, CloudError)
     assert message in found.problem
     assert "Open Cost Explorer once" in found.remedy
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "LimitExceededException"])
+def test_a_question_asked_too_often_is_not_taken_for_a_closed_cost_explorer(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    found = cost(refusing(code, "Rate exceeded"), described(), None, TODAY).month
+    assert isinstance(found, CloudError)
+    assert "Rate exceeded" in found.problem
+    assert found.remedy.startswith("Repeat the command in a minute.")
+    assert "Open Cost Explorer" not in found.remedy
+
+
+@pytest.mark.parametrize("operation", ["list_cost_allocation_tags", "get_cost_and_usage"])
+def test_an_answer_that_does_not_come_leaves_the_month_unknown_not_the_whole_accounts(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    aws = Aws("eu-west-1")
+
+    def silent(**_: object) -> None:
+        raise ReadTimeoutError(endpoint_url="https://ce.us-east-1.amazonaws.com")
+
+    monkeypatch.setattr(aws.client("ce"), operation, silent)
+    with Stubber(aws.client("ce")) as stub:
+        stub.add_response("list_cost_allocation_tags", ACTIVE)
+        found = cost(aws, described(), None, TODAY).month
+    assert isinstance(found, CloudError)
+    assert "Read timeout" in found.problem
+    assert "Open Cost Explorer" not in found.remedy
+    assert "Repeat the command in a minute." in found.remedy
 
 
 def asked_of(came: list[Request], operation: str) -> list[Any]:

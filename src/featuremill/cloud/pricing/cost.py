@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from featuremill.cloud.aws.client import Aws
+from featuremill.cloud.aws.client import Aws, error_code
 from featuremill.cloud.jobs.job import SERVERLESS, Job
 from featuremill.cloud.pricing.bill import Bill, Line, total
 from featuremill.cloud.pricing.prices import Prices
@@ -32,6 +32,7 @@ _NOT_YET = (
     "Open Cost Explorer once in the billing console; it answers a day later. The account's owner"
     " may have to let IAM see the bill first."
 )
+_AGAIN = "Repeat the command in a minute."
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,9 @@ def cost(aws: Aws, place: Place, job: Job | None, today: date) -> Spent:
     try:
         month = _month(aws, place, today)
     except CloudError as error:
-        # an account that never opened it has none; what a job was billed is worth telling without
-        month = CloudError(error.problem, f"{_NOT_YET} {error.remedy}".strip())
+        # what a job was billed is worth telling without
+        first = _AGAIN if _passes(error) else _NOT_YET
+        month = CloudError(error.problem, f"{first} {error.remedy}".strip())
     if name := place.outputs.get("BudgetName"):
         aws.step("ask for the budget")
         found: dict[str, Any] = {"AccountId": place.account, "BudgetName": name}
@@ -217,12 +219,19 @@ def _added_up(first: date, whose: str, pages: Sequence[Any]) -> Month:
     return Month(first.isoformat(), whose, amounts, questions=1 + len(pages))
 
 
+def _passes(error: CloudError) -> bool:
+    """Whether AWS did not answer, or is asked too often: that says nothing of the account."""
+    return error_code(error) in ("", "ThrottlingException", "LimitExceededException")
+
+
 def _tag_is_active(aws: Aws) -> bool:
     why = "ask whether costs are told apart by the stack's tag"
     asked: dict[str, Any] = {"Status": "Active", "TagKeys": [_TAG]}
     try:
         answer = aws.call("ce", "list_cost_allocation_tags", why=why, **asked)
-    except CloudError:
+    except CloudError as error:
+        if _passes(error):
+            raise
         # only an organization's main account may ask, or activate one
         return False
     return bool(answer["CostAllocationTags"])
