@@ -9,6 +9,8 @@ import click
 from featuremill.cli.options import s3_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from featuremill.workflows.check import Check, CheckResult
 
 _EXIT_CODES = """\b
@@ -72,13 +74,18 @@ def check(context: click.Context, /, as_json: bool, **options: Any) -> None:
 
 
 def _print(result: "CheckResult") -> None:
-    for one in result.checks:
-        status = click.style(f"{one.status:7}", fg=_COLOURS[one.status])
-        click.echo(f"{status}  {one.name:17}  {_said(one)}".rstrip())
+    print_checks(result.checks)
     skipped = sum(one.status == "skipped" for one in result.checks)
     made, failed = len(result.checks) - skipped, len(result.failed)
     outcome = f"{failed} of {made} checks failed" if failed else f"all {made} checks passed"
     click.echo(f"{outcome}, {skipped} skipped: {result.destination}")
+
+
+def print_checks(checks: "Iterable[Check]") -> None:
+    """One line for each: its status, its name, and what was found."""
+    for one in checks:
+        status = click.style(f"{one.status:7}", fg=_COLOURS[one.status])
+        click.echo(f"{status}  {one.name:17}  {_said(one)}".rstrip())
 
 
 def _said(one: "Check") -> str:

@@ -154,9 +154,11 @@ class Preprocessing:
         order = f", {self.channels}" if self.channels != "RGB" else ""
         layout = f", {self.layout}" if self.layout != "NCHW" else ""
         numbers = f"x/{_text(self.divisor)}-{_text(self.offset)}"
-        return f"pillow-{self.resample} {self._geometry()}{scaled}, {numbers}{order}{layout}"
+        return f"pillow-{self.resample} {self.geometry}{scaled}, {numbers}{order}{layout}"
 
-    def _geometry(self) -> str:
+    @property
+    def geometry(self) -> str:
+        """What becomes of the image's shape, in a few words."""
         size = "{}x{}".format(*self.size)
         if self.pad is not None:
             return f"within {size} on {_text(self.pad)}"

@@ -65,7 +65,7 @@ def render(data: ReportData) -> str:
     scripts = _scripts(data) if figures else []
     explorer, sheets = data.explorer, data.sheets
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             data=data,
@@ -93,7 +93,7 @@ def render(data: ReportData) -> str:
             reasons=_without_thumbnail(data),
             scripts=[Markup(script) for script in scripts],
             hashes=[_hash(script) for script in scripts],
-            style=Markup("\n".join(_text("style", name) for name in STYLES)),
+            style=Markup("\n".join(text("style", name) for name in STYLES)),
             limits={
                 "classes": CLASSES_OPEN,
                 "rejects": REJECTS_OPEN,
@@ -174,7 +174,7 @@ def _without_thumbnail(data: ReportData) -> Mapping[str, int]:
 
 def _scripts(data: ReportData) -> Sequence[str]:
     names = SCRIPTS if data.explorer else _ALWAYS
-    return [plotly_js().read_text("utf-8"), *(_text("script", name) for name in names)]
+    return [plotly_js().read_text("utf-8"), *(text("script", name) for name in names)]
 
 
 def plotly_js() -> Path:
@@ -206,12 +206,13 @@ def _inert(**texts: str) -> Mapping[str, str]:
     return {name: Markup(text) for name, text in texts.items()}
 
 
-def _environment() -> "Environment":
+def environment() -> "Environment":
+    """Where the templates of this package are, with what they may call."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
         autoescape=True,
-        loader=FunctionLoader(lambda name: _text("templates", name)),
+        loader=FunctionLoader(lambda name: text("templates", name)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -234,5 +235,6 @@ def _hash(source: str) -> str:
     return "sha256-" + b64encode(sha256(source.encode()).digest()).decode("ascii")
 
 
-def _text(folder: str, name: str) -> str:
+def text(folder: str, name: str) -> str:
+    """A file of this package: its folder, and its name."""
     return files("featuremill.report").joinpath(folder, name).read_text(encoding="utf-8")

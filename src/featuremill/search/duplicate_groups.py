@@ -15,6 +15,7 @@ from featuremill.dataset.reader import Indices
 from featuremill.errors import ConfigError
 from featuremill.images.originals import read_again
 from featuremill.models import registry
+from featuremill.models.certificate import near_of
 from featuremill.search.embedded import DIGITS, REDUCED, Embedded, load
 from featuremill.search.neighbors import leaders
 from featuremill.search.neighbors.rows import cosines_of_pairs
@@ -151,12 +152,15 @@ def default_threshold(embedded: Embedded) -> float:
     if embedded.on == REDUCED:
         return REDUCED_THRESHOLD
     name = str(embedded.network["name"])
-    if name not in registry.MODELS:
+    if name in registry.MODELS:
+        return registry.get(name).near
+    near = near_of(embedded.network)
+    if near is None:
         raise ConfigError(
             f"model {name} has no known cosine from which images are near",
-            "Give it with --threshold.",
+            "Give it with --threshold. `featuremill models certify` measures it.",
         )
-    return registry.get(name).near
+    return near
 
 
 def _by_size(embedded: Embedded) -> Indices:
