@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from featuremill.cloud.transfer import bounds
-from featuremill.cloud.transfer.bounds import Xz
 from featuremill.cloud.transfer.sources import SPARSE, Entry, Found, LeftOut, open_source
 from featuremill.errors import SourceError
+from featuremill.storage import archive_bounds as bounds
+from featuremill.storage.archive_bounds import Xz
 
 MIB = 1 << 20
 

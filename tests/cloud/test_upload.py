@@ -27,7 +27,6 @@ from featuremill.cloud.aws.dry_run import DryRun
 from featuremill.cloud.stack import project_file
 from featuremill.cloud.stack.project_file import Place
 from featuremill.cloud.transfer import upload as transfer
-from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.https import _Redirects
 from featuremill.cloud.transfer.included import NOT_INCLUDED
 from featuremill.cloud.transfer.known import KNOWN
@@ -41,6 +40,7 @@ from featuremill.cloud.transfer.sources import (
 )
 from featuremill.cloud.transfer.upload import Kept, Uploaded, upload
 from featuremill.errors import CloudError, ConfigError, SourceError
+from featuremill.storage.archive_bounds import Agree
 from tests.cloud.scripted import answering
 from tests.cloud.stack import describe
 

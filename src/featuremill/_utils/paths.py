@@ -136,8 +136,16 @@ def label(path: str) -> str:
 
     >>> label("s3://fruits/Apple Braeburn/0_100.jpg"), label("/0.jpg")
     ('Apple Braeburn', '')
+
+    What lies in no folder of a shard has the label of the shard.
+
+    >>> label("/fruits/kiwi/0.tar!/1.jpg"), label("/fruits/0.tar!/kiwi/1.jpg")
+    ('kiwi', 'kiwi')
     """
-    return composed(path.rpartition("/")[0].rpartition("/")[2])
+    folder = path.rpartition("/")[0]
+    if folder.endswith("!") and folder[-5:-1].lower() in (".tar", ".zip"):
+        folder = folder.rpartition("/")[0]
+    return composed(folder.rpartition("/")[2])
 
 
 def _bytes(place: str) -> bytes:

@@ -23,7 +23,8 @@ def run(spark: Any, /, **options: Any) -> None:
     """Turn the images of SRC into features, a PCA, a CSV matrix and a report at DEST.
 
     SRC and DEST are folders or s3://bucket/prefix. The name of an image's parent folder is its
-    label. A second run embeds only what is new or has changed, and fits the PCA to all.
+    label. Tar and zip files in SRC are read as folders of images. A second run embeds only what is
+    new or has changed, and fits the PCA to all.
 
     \b
     Examples:

@@ -19,11 +19,11 @@ from featuremill.cloud.packaging.archive import Recipe
 from featuremill.cloud.packaging.package import Packaged, package
 from featuremill.cloud.stack.parameters import DEFAULT_STACK, StackOptions
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.sources import Source
 from featuremill.cloud.transfer.upload import INPUT, Progress, Uploaded, upload
 from featuremill.config import RunConfig
 from featuremill.errors import ConfigError
+from featuremill.storage.archive_bounds import Agree
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from featuremill.dataset.reader import rows_of
 from featuremill.dataset.tables import Table
+from featuremill.storage.member_places import content_of
 
 _RETRIED_STAGES = ("list", "fetch", "limit", "worker")
 """Rejects that say nothing about the image itself: the next run tries them again."""
@@ -37,7 +38,7 @@ class Known:
     ) -> None:
         dtype = np.dtype([("path", "S16"), ("version", "S8"), ("state", "u1"), ("selected", "?")])
         digests = (
-            (_digest(path, 16), _digest(version, 8), state, selects(path))
+            (_digest(path, 16), _digest(content_of(version), 8), state, selects(path))
             for path, version, state in rows
         )
         known = np.fromiter(digests, dtype)
@@ -74,7 +75,7 @@ class Known:
     def _at(self, index: int | None, version: str) -> tuple[int, bool] | None:
         if index is None:
             return None
-        same = self._versions[index] == np.bytes_(_digest(version, 8))
+        same = self._versions[index] == np.bytes_(_digest(content_of(version), 8))
         return int(self._states[index]), bool(same)
 
     def _index(self, path: str) -> int | None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from featuremill.errors import ImageRejected, StorageError
-from featuremill.storage import Store
+from featuremill.storage import Store, member_places
 
 Used = TypeVar("Used")
 
@@ -37,7 +37,7 @@ def read_original(source: Store, path: str, version: str | None) -> bytes:
     StorageError
         If none can.
     """
-    fetched = source.fetch(path)
+    fetched = member_places.fetch(source, path, version)
     if fetched.version != version:
         raise ChangedError
     return fetched.data

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 LOOP: Final = "a link back to a folder that holds it"
 REACHED_ALREADY: Final = "a folder that an earlier link leads to"
 LEADS_OUT: Final = "a link out of the source"
-NOTHING_LOST: Final = frozenset({LOOP, REACHED_ALREADY, LEADS_OUT})
+NO_FILE: Final = "a link or a device"
+SECOND: Final = "a second member of the same name in a shard"
+NOTHING_LOST: Final = frozenset({LOOP, REACHED_ALREADY, LEADS_OUT, NO_FILE, SECOND})
 """Problems of what is left alone on purpose."""
 
 
@@ -24,13 +26,19 @@ class Listed(NamedTuple):
     """One thing found by listing.
 
     ``path`` is absolute and percent-encoded (see :mod:`featuremill._utils.paths`); ``version``
-    changes when the content does; ``problem`` says why it cannot be fetched at all, or is empty.
+    changes when the content does; ``problem`` says why it cannot be fetched at all, or is empty;
+    ``label`` is one that does not come from the path, or empty.
     """
 
     path: str
     size: int
     version: str
     problem: str = ""
+    label: str = ""
+
+
+Span = tuple[int, int]
+"""Bytes from the first number on, up to and without the second."""
 
 
 class FetchedImage(NamedTuple):
@@ -60,11 +68,15 @@ class Store(Protocol):
     def list(self) -> Iterator[Listed]:
         """Everything below the root, streamed, in an order that does not change."""
 
-    def fetch(self, path: str) -> FetchedImage:
-        """Bytes of one image.
+    def fetch(self, path: str, span: Span | None = None) -> FetchedImage:
+        """Bytes of one image, or those of a span of it, which are fewer where it ends.
 
         Raises ``OSError`` with a reason for people if this image cannot be had.
         """
+
+    @property
+    def block(self) -> int:
+        """Bytes of a shard that are worth reading at once; 0 where a small read costs nothing."""
 
     def contains(self, other: "Store") -> bool:
         """Whether the root of the other store is this root or lies below it."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 NEVER_IMAGES = frozenset(
     """
     !sync !ut 3g2 3gp 7z aac aae aif aiff amr apk appref-ms arff aria2 arp asc asf avi avro
-    bat bc bct bdm bz2 cab caf cfg cof comask conf cop cos cot cpg cpi cpp crdownload css csv
+    bat bc bct bdm bz2 cab caf cfg cls cof comask conf cop cos cot cpg cpi cpp crdownload css csv
     ctg cue db db-journal db-shm db-wal dbf deb desktop divx dll dmg doc docm docx dop
     download dr4 eml epub exe f4v feather filepart flac flv gdoc geojson gguf go gpx gsheet
     gslides gz h5 hdf5 hpp htm html icloud ics inetloc info ini insv ipynb iso ithmb jar java

@@ -11,14 +11,16 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from typing import NamedTuple
 
 from featuremill._utils import paths
 from featuremill.storage import NOTHING_LOST, Listed, Store
-from featuremill.storage.ignored_files import why_no_image
+from featuremill.storage.ignored_files import is_of_system, why_no_image
+from featuremill.storage.member_places import is_member, is_shard
+from featuremill.storage.shards import members
 
 
 class Reference(NamedTuple):
@@ -103,9 +105,14 @@ class Listing:
     Iterate over it once for the references and for what could not even be listed
     (:class:`~featuremill.storage.listing.Rejection` of stage ``list``). An error of the source
     is raised to whoever iterates.
+
+    Parameters
+    ----------
+    shards : bool
+        Whether the members of shards are listed, or shards are skipped like other archives.
     """
 
-    def __init__(self, source: Store, selection: Selection) -> None:
+    def __init__(self, source: Store, selection: Selection, *, shards: bool = True) -> None:
         self.listed = 0
         self.skipped: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
@@ -119,6 +126,9 @@ class Listing:
         self._name = self._root[:-1].rpartition("/")[2]
         self._unreachable: set[str] = set()
         self._chosen = selection.chooser()
+        # of a shard that cannot be listed, it is not known what of it would have been selected
+        self._chosen_shard = replace(selection, include=(), classes=()).chooser()
+        self._shards = shards
         self._stop = threading.Event()
         # packed, since a million references as tuples would fill half a gigabyte
         self._batches: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
@@ -142,10 +152,13 @@ class Listing:
     def selects(self, path: str) -> bool:
         """Whether an image of this path lies in the source and is selected; at any time."""
         below = path[self._start :]
+        if self.selection.classes and is_member(path):
+            # its label may stand in the shard
+            return False
         return (
             path.startswith(self._root)
             and not self._skip_reason(Listed(path, 0, ""), below)
-            and self._chosen(below, paths.label(path))
+            and self._is_chosen(path, below, paths.label(path))
         )
 
     @property
@@ -204,14 +217,14 @@ class Listing:
             self._batches.put(error)
 
     def _references(self) -> Iterator[Reference | Rejection]:
-        for entry in self._source.list():
+        for entry in self._entries():
             self.listed += 1
             if entry.problem:
                 # what could lie below it is not known, whether or not it is selected itself
                 self._unreachable.add(entry.path)
-            below, label = entry.path[self._start :], paths.label(entry.path)
+            below, label = entry.path[self._start :], entry.label or paths.label(entry.path)
             reason = self._skip_reason(entry, below)
-            if not reason and not self._chosen(below, label):
+            if not reason and not self._is_chosen(entry.path, below, label):
                 reason = "not selected"
                 self.other_labels.add(label)
             if not reason and entry.problem in NOTHING_LOST:
@@ -223,17 +236,34 @@ class Listing:
             reference = Reference(entry.path, label, entry.version, entry.size)
             yield Rejection(reference, "list", entry.problem) if entry.problem else reference
 
+    def _entries(self) -> Iterator[Listed]:
+        for entry in self._source.list():
+            if entry.problem or not self._is_shard(entry.path):
+                yield entry
+            else:
+                yield from members(self._source, entry)
+
+    def _is_shard(self, path: str) -> bool:
+        return self._shards and is_shard(path) and not is_of_system(path[self._start :], self._name)
+
+    def _is_chosen(self, path: str, below: str, label: str) -> bool:
+        chosen = self._chosen_shard if self._is_shard(path) else self._chosen
+        return chosen(below, label)
+
     def _skip_reason(self, entry: Listed, below: str) -> str:
         # the S3 console marks a folder by a name that ends in a slash, Hadoop by one in _$folder$
         if entry.size == 0 and entry.path.endswith(("/", "_$folder$")):
             return "folder marker"
-        return why_no_image(below, self._name)
+        return "" if self._is_shard(entry.path) else why_no_image(below, self._name)
 
 
 def _with_parents(path: str) -> Iterator[str]:
     """A path, and every folder that it lies in."""
     while path:
         yield path
+        if path.endswith("!"):
+            # a shard, of which the rest could not be listed
+            yield path[:-1]
         path = path.rpartition("/")[0]
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
-from featuremill.storage.base import LEADS_OUT, FetchedImage, Listed, Store, no_room
+from featuremill.storage.base import LEADS_OUT, FetchedImage, Listed, Span, Store, no_room
 from featuremill.storage.walk import is_inside, version_of, walk
 
 
@@ -25,6 +25,7 @@ class LocalStore:
     url: str
     # local reads are served by the page cache; more threads only fight for the interpreter
     read_ahead: int = 2
+    block: int = 0
     follow_links: bool = True
     """Whether a link may lead out of the root; one that stays below it is followed anyway."""
 
@@ -36,7 +37,10 @@ class LocalStore:
         root = os.fsencode(self.url)
         if not os.path.isdir(root):
             kind = "is not a folder" if os.path.lexists(root) else "does not exist"
-            raise SourceError(f"source {self.url} {kind}", "Name an existing folder of images.")
+            raise SourceError(
+                f"source {self.url} {kind}",
+                "Name an existing folder of images, or of tar and zip files with images.",
+            )
         try:
             os.scandir(root).close()
         except OSError as error:
@@ -46,8 +50,8 @@ class LocalStore:
             ) from error
         yield from walk(root, "all" if self.follow_links else "inside")
 
-    def fetch(self, path: str) -> FetchedImage:
-        """Bytes of one file."""
+    def fetch(self, path: str, span: Span | None = None) -> FetchedImage:
+        """Bytes of one file, or some of them."""
         found = paths.decode(path)
         if not self.follow_links and not is_inside(found, os.fsencode(self.url)):
             # a link may have taken its place since it was listed
@@ -56,7 +60,10 @@ class LocalStore:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            return FetchedImage(file.read(), version_of(status))
+            start, end = span or (0, None)
+            file.seek(start)
+            data = file.read() if end is None else file.read(end - start)
+            return FetchedImage(data, version_of(status))
 
     def contains(self, other: Store) -> bool:
         """Whether the other root, links resolved, lies in this one."""

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from featuremill._utils import paths
 from featuremill.errors import SourceError, StorageError
 from featuremill.storage import s3_versions
-from featuremill.storage.base import FetchedImage, Listed, Ranges, Store, no_room
+from featuremill.storage.base import FetchedImage, Listed, Ranges, Span, Store, no_room
 from featuremill.storage.s3_clients import (
     READ_AHEAD,
     Clients,
@@ -61,6 +61,7 @@ class S3Store:
     endpoint_url: str | None = None
     region: str | None = None
     read_ahead: int = READ_AHEAD
+    block: int = 8 << 20
     unconfirmed: str = ""
     """Endpoint that nobody but a record names: nothing signed is sent there, nor elsewhere."""
 
@@ -82,8 +83,8 @@ class S3Store:
         except client_errors() as error:
             raise SourceError(f"cannot list {self.url}: {reason(error)}", remedy(error)) from error
 
-    def fetch(self, path: str) -> FetchedImage:
-        """Bytes of one object.
+    def fetch(self, path: str, span: Span | None = None) -> FetchedImage:
+        """Bytes of one object, or some of them, in one request.
 
         Raises
         ------
@@ -94,7 +95,7 @@ class S3Store:
         """
         key = paths.decode(path).decode().removeprefix(f"s3://{self.bucket}/")
         try:
-            return self._ask(partial(_fetch, self.bucket, key))
+            return self._ask(partial(_fetch, self.bucket, key, span))
         except client_errors() as error:
             if concerns_store(error) or (is_passing(error) and not self._answers()):
                 raise StorageError(
@@ -353,13 +354,14 @@ class S3Store:
             raise StorageError(f"cannot {verb} {where}: {reason(error)}", remedy(error)) from error
 
 
-def _fetch(bucket: str, key: str, clients: Clients) -> FetchedImage:
+def _fetch(bucket: str, key: str, span: Span | None, clients: Clients) -> FetchedImage:
     import obstore
 
     if _obstore_addresses(key):
-        result = obstore.get(clients.objects, key)
+        result = obstore.get(clients.objects, key, options={"range": span} if span else None)
         return FetchedImage(bytes(result.bytes()), _version(result.meta["e_tag"] or ""))
-    answer = clients.listing.get_object(Bucket=bucket, Key=key)
+    ranged = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+    answer = clients.listing.get_object(Bucket=bucket, Key=key, **ranged)
     return FetchedImage(whole_body(answer["Body"]), _version(answer["ETag"]))
 
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from featuremill.cloud.pricing.bill import Currency
     from featuremill.cloud.pricing.estimate import Question
     from featuremill.cloud.stack.parameters import StackOptions
-    from featuremill.cloud.transfer.bounds import Agree
     from featuremill.cloud.up import Errand
+    from featuremill.storage.archive_bounds import Agree
     from featuremill.workflows.doctor import Finding
 
 _GOES_ON = (

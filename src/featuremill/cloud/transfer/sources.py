@@ -3,7 +3,7 @@
 Archives are read from beginning to end and never unpacked on disk. A zip at an address is read
 by ranges, because its table of contents stands at its end; a server that gives no ranges is
 refused with what to do instead. What an archive may cost is bounded: see
-:mod:`featuremill.cloud.transfer.bounds`.
+:mod:`featuremill.storage.archive_bounds`.
 """
 
 import bz2
@@ -23,11 +23,11 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 
 from featuremill._utils import paths
 from featuremill.cloud.stack.project_file import ESTIMATE_FILE, FILE
-from featuremill.cloud.transfer.bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.cloud.transfer.https import is_address, opened, ranged
 from featuremill.cloud.transfer.included import NOT_INCLUDED, Included
 from featuremill.cloud.transfer.known import KNOWN
 from featuremill.errors import ConfigError, SourceError
+from featuremill.storage.archive_bounds import Agree, Unpacked, Xz, check_directory, member_of
 from featuremill.storage.ignored_files import is_of_system
 
 if TYPE_CHECKING:

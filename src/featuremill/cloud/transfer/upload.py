@@ -14,9 +14,9 @@ from typing import Any
 from featuremill._utils.threads import each
 from featuremill.cloud.aws.client import Aws
 from featuremill.cloud.stack.project_file import Place
-from featuremill.cloud.transfer.bounds import Agree
 from featuremill.cloud.transfer.sources import Entry, Found, Source
 from featuremill.errors import CloudError, ConfigError, FeaturemillError, SourceError
+from featuremill.storage.archive_bounds import Agree
 
 INPUT = "input"
 

@@ -23,7 +23,7 @@ from featuremill.images.decode import Limits
 from featuremill.images.preprocessing import Preprocessing
 from featuremill.images.sandbox import Decoder
 from featuremill.models.engines import BATCH, Engine
-from featuremill.storage import Store
+from featuremill.storage import Store, member_places
 from featuremill.storage.listing import Reference, Rejection
 from featuremill.workflows.run.decoder_time import NO_TIME_LEFT, Decoding
 
@@ -83,7 +83,7 @@ def fetch(
             reason = f"{reference.bytes:,} bytes, limit {limits.max_bytes:,}"
             return Rejection(reference, "limit", reason)
         try:
-            data, version = source.fetch(reference.path)
+            data, version = member_places.fetch(source, reference.path, reference.version)
         except OSError as error:
             return Rejection(reference, "fetch", error.strerror or str(error))
         return Raw(reference._replace(version=version, bytes=len(data)), data)

@@ -72,7 +72,7 @@ def choose(source: Store, config: SampleConfig, say: Callable[[str], None]) -> C
     SourceError
         If the source holds no image, or none of a class that was named.
     """
-    listing = Listing(source, config.selection)
+    listing = Listing(source, config.selection, shards=False)
     try:
         choice, pools = _collect(listing, source, config, say)
     finally:

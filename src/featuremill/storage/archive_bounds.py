@@ -44,8 +44,8 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_SIZE_OF_DIRECTORY = 5
-"""Where zipfile keeps it of the record at a zip's end."""
+_FILES, _SIZE_OF_DIRECTORY = 4, 5
+"""Where zipfile keeps them of the record at a zip's end."""
 
 
 @dataclass
@@ -138,8 +138,13 @@ def member_of(where: str) -> type[tarfile.TarInfo]:
     return Member
 
 
-def check_directory(file: BinaryIO, where: str) -> None:
+def check_directory(file: BinaryIO, where: str) -> int:
     """Refuse a zip whose table of contents would take too much memory.
+
+    Returns
+    -------
+    int
+        How many files the zip says to hold, which wraps at 65,536 in some; 0 if it is no zip.
 
     Raises
     ------
@@ -154,6 +159,7 @@ def check_directory(file: BinaryIO, where: str) -> None:
             f" {LARGEST_DIRECTORY:,}",
             "Unpack it and upload the folder, or make several archives of it.",
         )
+    return end[_FILES] if end else 0
 
 
 class Xz(io.RawIOBase):
