@@ -25,7 +25,7 @@ def montage(deck: Deck, found: Mapping[str, Sequence[bytes]]) -> None:
     columns = 2 if len(found) > MOST_LINES else 1
     boxes = BODY.grid(columns, -(-len(found) // columns), gap=0.25)
     for box, (label, own) in zip(boxes, found.items(), strict=False):
-        name, *places = box.columns(1.6, *[1] * EACH, gap=0.12)
+        name, *places = box.columns(2.2, *[1] * EACH, gap=0.12)
         text = shortened(label or words("montage.no_label"), _NAME)
         page.text(name, text, bold=True, anchor=MSO_ANCHOR.MIDDLE, margin=0)
         for place, jpeg in zip(places, own, strict=False):
@@ -41,14 +41,12 @@ def nearest(deck: Deck, found: Sequence[Sequence[Near]]) -> None:
             zip(line.columns(*[1] * (1 + NEAREST)), own, strict=False)
         ):
             label = shortened(near.label or words("montage.no_label"), 18)
-            cosine = words.number(near.cosine, 3)
-            caption = words("nearest.asked", label=label) if not index else f"{label} · {cosine}"
-            above, below = box.rows(4, 1, gap=0.02)
-            page.picture(above, near.jpeg, caption)
+            said = words.number(near.cosine, 3) if index else words("nearest.asked")
+            above, below = box.rows(2.3, 1, gap=0.02)
+            page.picture(above, near.jpeg, f"{label}, {said}")
             ink = Ink.TEAL if near.label == own[0].label else Ink.AMBER
-            page.text(
-                below, caption, size=12, bold=not index, ink=ink, align=PP_ALIGN.CENTER, margin=0
-            )
+            lines = [Paragraph(label, 12, not index, ink), Paragraph(said, 11, False, Ink.MUTED)]
+            page.text(below, lines, align=PP_ALIGN.CENTER, margin=0)
 
 
 def rejects(deck: Deck, found: Sequence[RejectedImage], total: int) -> None:
