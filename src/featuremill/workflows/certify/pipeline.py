@@ -33,7 +33,7 @@ from featuremill.models.engines import ENGINES, Engine, open_engine, smallest_co
 from featuremill.models.network import BOUNDS, Network
 from featuremill.models.reference import DECODER, Reference
 from featuremill.report.certificate import render
-from featuremill.storage import open_store
+from featuremill.storage import member_places, open_store
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.listing import Reference as Listed
 from featuremill.workflows.certify import near, other_features
@@ -273,7 +273,8 @@ class _Certificate:
             spread = worst[np.linspace(0, len(worst) - 1, _EXAMINED // 2).astype(np.int64)]
             order = np.array(list(dict.fromkeys([*worst[: _EXAMINED // 2], *spread])))
         order = order[:_EXAMINED]
-        data = [bytes(self._source.fetch(self._seen.listed[row].path)[0]) for row in order]
+        chosen = [self._seen.listed[row] for row in order]
+        data = [member_places.fetch(self._source, each.path, each.version).data for each in chosen]
         said = str(find(self._reference, data, features[order], right[order]))
         # a program's name is singular
         self._culprits[who] = said if who != "featuremill" else said.replace("are", "is", 1)
