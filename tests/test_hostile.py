@@ -266,7 +266,7 @@ def test_where_no_worker_may_die_the_first_that_does_stops_the_run(
     config = offline(hostile, dest, reduce=False, max_rejects="100%", max_worker_deaths=0)
     with pytest.raises(WorkerError, match=r"died \d times, --max-worker-deaths is 0") as stopped:
         workers.run(config)
-    assert "the same command goes on from there" in stopped.value.remedy
+    assert "run the same command again to resume" in stopped.value.remedy
     assert len(features(dest)) > 0
 
 

@@ -478,7 +478,7 @@ def test_an_interrupted_sample_goes_on_with_the_same_command(
     ctrl_c_after(10)
     stopped = featuremill(*arguments)
     assert stopped.exit_code == 130
-    assert "the same command goes on from there" in stopped.stderr
+    assert "run the same command again to resume" in stopped.stderr
     monkeypatch.undo()
     assert MARKER in names_in(dest)
     there = {name: seen for name, seen in everything_in(dest).items() if name.endswith(".jpg")}

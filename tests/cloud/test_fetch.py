@@ -120,7 +120,7 @@ def test_results_rewritten_meanwhile_are_not_mixed_and_leave_no_partial_file(
     put(aws, "second/pca.csv", b"9,9,9")
     with pytest.raises(CloudError, match=r"fetch second/pca\.csv: AWS answered") as caught:
         receive(aws, "pictures", tmp_path, there)
-    assert "the same command goes on from there" in caught.value.remedy
+    assert "run the same command again to resume" in caught.value.remedy
     assert not [name for name in files(tmp_path) if name.endswith(".part")]
 
 

@@ -221,7 +221,7 @@ def test_an_upload_that_broke_says_how_to_go_on_and_goes_on(
     address = serve("photos.tar", tar_of(many, "w"), "breaks")
     with pytest.raises(CloudError, match=r"closed at .* bytes \(after \d+ files\)") as caught:
         send(aws, stack, address)
-    assert "the same command goes on from there" in caught.value.remedy
+    assert "run the same command again to resume" in caught.value.remedy
     there = len(objects(aws))
     assert 0 < there < 40
     done = send(aws, stack, serve("photos.tar", tar_of(many, "w")))

@@ -42,10 +42,10 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 """Command → module that has it, in the order of the help."""
 _KEPT: Mapping[str | None, str] = MappingProxyType(
     {
-        "run": " What was committed is kept: the same command goes on from there.",
-        "transform": " What was committed is kept: the same command goes on from there.",
-        "sample": " What was brought is kept: the same command goes on from there.",
-        "forget": " It is unfinished: the same command goes on from there.",
+        "run": " What was committed is kept; run the same command again to resume.",
+        "transform": " What was committed is kept; run the same command again to resume.",
+        "sample": " What was brought is kept; run the same command again to resume.",
+        "forget": " It is unfinished; run the same command again to resume.",
     }
 )
 """Command → what stays of it when it is interrupted."""

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    images could not be brought; the same command goes on from there
+  1    images could not be brought; run the same command again to resume
   2    refused before anything was written: an option, the source, the destination
-  130  interrupted; the same command goes on from there
+  130  interrupted; run the same command again to resume
 """
 
 

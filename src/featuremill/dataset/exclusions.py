@@ -111,5 +111,5 @@ def require_finished(destination: Store) -> None:
         raise DestinationError(
             f"{destination.url} still holds images that were to be forgotten: the forget was"
             " interrupted",
-            f"Run `featuremill forget {destination.url}`: it goes on from there.",
+            f"Run `featuremill forget {destination.url}` to finish it.",
         )

@@ -73,7 +73,7 @@ _UNEXPLAINED = re.compile(r"performing HEAD .*status code: 400")
 """HEAD's answer has no body that could name keys that have expired."""
 
 _LOG_IN = "Set AWS_PROFILE, or run `aws configure` or `aws sso login`."
-_TRY_LATER = "Check the network and --endpoint-url. The same command goes on from there."
+_TRY_LATER = "Check the network and --endpoint-url. Then run the same command again to resume."
 _CHECK = "Check the bucket's name, your permissions and --endpoint-url."
 
 

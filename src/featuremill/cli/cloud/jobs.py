@@ -231,7 +231,7 @@ def stop(identifier: str, yes: bool, access: Access) -> None:
     """Stop a job: the one submitted last from this folder, else the stack's newest.
 
     A job on EMR Serverless is cancelled, a cluster of the job's own is ended. What was committed
-    is kept: the next `submit` under the same name goes on from there.
+    is kept; the next `submit` under the same name resumes from there.
 
     \b
     Examples:

@@ -213,7 +213,7 @@ def destroy(keep_data: bool, yes: bool, access: Access) -> None:
                 f"{typed!r} is not {place.stack!r}: nothing was deleted",
                 "Repeat the command and type the name, or say --yes.",
             )
-    with interrupted("Some of it may be gone already: the same command goes on from there."):
+    with interrupted("Some of it may be gone already; run the same command again to resume."):
         looked = taking.destroy(aws, place, keep_data=keep_data)
     if was_dry(aws):
         return

@@ -18,7 +18,7 @@ from featuremill.errors import CloudError, DestinationError, StorageError
 
 RESULTS = "results"
 
-_GO_ON = "What was fetched is kept: the same command goes on from there."
+_GO_ON = "What was fetched is kept; run the same command again to resume."
 _BLOCK = 1 << 20
 _LONGEST = 255
 """Bytes of a name that file systems take."""

@@ -22,7 +22,7 @@ INPUT = "input"
 
 _EACH = Entry("<each file>", 0, bytes)
 """Stands in a dry run for what the source holds."""
-_GO_ON = "What was sent is kept: the same command goes on from there."
+_GO_ON = "What was sent is kept; run the same command again to resume."
 
 Progress = Callable[[int, int], None]
 """Told the files done and their bytes, now and then."""

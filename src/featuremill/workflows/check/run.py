@@ -61,7 +61,7 @@ def look_at(store: Store, findings: Findings) -> Held:
             "Name the destination of `featuremill run`.",
         )
     held = sum(name in sizes for name in (LOCK, UNFINISHED))
-    what = "marks of a run or a forget that is under way, or died: then start it again"
+    what = "marks of an unfinished run or forget; if none is running, run it again"
     findings.none_of("lock", held, what)
     record = _record(store, findings)
     network = _network(store, findings, record)

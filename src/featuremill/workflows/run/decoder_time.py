@@ -71,8 +71,8 @@ class Decoding:
                 f" {most:,.0f} s are allowed; the slowest is {self.slowest}"
                 f" ({self.slowest_seconds:.1f} s)",
                 "Lower --image-timeout to reject such images sooner, or raise it to allow them: the"
-                " bound is at least ten times it. What was committed is kept; the same command"
-                " goes on from there.",
+                " bound is at least ten times it. What was committed is kept; run the same"
+                " command again to resume.",
             )
 
     @property

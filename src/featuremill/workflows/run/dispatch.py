@@ -74,7 +74,7 @@ class Deaths:
                 f"worker processes died {self.total} times, --max-worker-deaths is {self._limit}",
                 "Look at memory first: fewer tasks at once (--workers 1) or a larger machine. If"
                 " images crash their decoder, raise --max-worker-deaths: they become rejects."
-                " What was committed is kept; the same command goes on from there.",
+                " What was committed is kept; run the same command again to resume.",
             )
 
 

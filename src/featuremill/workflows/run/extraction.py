@@ -192,12 +192,12 @@ class Extraction:
                 "smallest_cosine": verdict.smallest_cosine,
                 "compared": verdict.compared,
             }
-            tried = f"{verdict.tried} against fp32"
+            tried = f"compared {verdict.tried} precision with fp32"
             if verdict.tried == "fp32":
-                tried = "large JPEGs decoded smaller against every pixel"
+                tried = "checked fast JPEG decoding"
             self._progress.say(
-                f"{tried}: smallest cosine {verdict.smallest_cosine:.6f}"
-                f" on {verdict.compared} images"
+                f"{tried} on {verdict.compared} images:"
+                f" minimum cosine {verdict.smallest_cosine:.6f}"
             )
         if verdict.warning:
             self._record.warnings.append(verdict.warning)
@@ -216,8 +216,8 @@ class Extraction:
                 "to_the_file": found._asdict(),
             }
             self._progress.say(
-                f"fp32 against ONNX Runtime on the file itself, and Pillow: smallest cosine"
-                f" {found.smallest_cosine:.6f} on {found.compared} images"
+                f"compared with ONNX Runtime and Pillow on {found.compared} images:"
+                f" minimum cosine {found.smallest_cosine:.6f}"
             )
 
     def _embed(self, work: EmbeddingWork, new: Iterator[ToEmbed]) -> None:

@@ -1,7 +1,7 @@
 """Copies the chosen images to the destination, each whole or not at all, and verifies them.
 
 A marker lies at the destination from before the first image until after the last was verified.
-Where it is found, the sample was interrupted, and the same command goes on from there.
+Where it is found, the sample was interrupted, and the same command resumes it.
 """
 
 import errno
@@ -108,7 +108,7 @@ class Transfer:
             raise RunError(
                 f"{len(unread):,} of {len(images):,} images could not be read, such as"
                 f" {image.below}: {reason.strerror or reason}",
-                "The others are at the destination: the same command goes on from there.",
+                "The others are at the destination; run the same command again to resume.",
             )
         self._verify(expected)
         self.destination.remove(MARKER)
