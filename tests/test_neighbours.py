@@ -205,6 +205,9 @@ for _ in range(100):
 def test_equal_rows_are_one_group_on_every_processor(kernel: str) -> None:
     """Old processors add in another order; a kernel this one cannot run is not taken."""
     environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+    product = "import numpy as np; rows = np.ones((43, 1280), np.float32); rows @ rows.T"
+    if subprocess.run([sys.executable, "-c", product], env=environment).returncode < 0:
+        pytest.skip(f"NumPy's own product of two matrices dies with {kernel} here")
     done = subprocess.run(
         [sys.executable, "-c", _ON_A_KERNEL], env=environment, capture_output=True, text=True
     )
