@@ -99,6 +99,11 @@ def test_the_base_has_nothing_of_an_extra(extra: str) -> None:
             ["run", "images", "out", "--engine", "onnxruntime", "--model", MODEL],
             "--engine onnxruntime needs onnxruntime",
         ),
+        (
+            "onnxruntime",
+            ["run", "images", "out", "--model", "my.onnx"],
+            "--model my.onnx needs onnxruntime",
+        ),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
 )

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,6 +121,9 @@ def test_weights_in_a_file_of_their_own(tmp_path, pictures):
     )
     outside = registry.load(str(folder), pool="cls")
     np.testing.assert_array_equal(ours(outside, pictures), ours(inside, pictures))
+    os.truncate(folder / "weights.bin", 2_500_000_000)
+    with pytest.raises(ModelError, match=r"has 2\.5 GB with its weights"):
+        onnx_file.read(folder)
 
 
 def test_an_inner_tensor_and_no_more_of_the_graph_than_it_needs(folder, pictures):
@@ -170,6 +174,13 @@ def test_scores_of_classes_are_no_features_and_the_tensor_before_them_is_named(t
 def test_files_that_do_not_fit_are_refused(tmp_path, how, text, message):
     with pytest.raises(ModelError, match=message):
         registry.load(str(save(tmp_path / "n", transformer(**how), text)), pool="cls")
+
+
+def test_a_file_of_more_than_two_gigabytes_is_refused_before_it_is_read(folder):
+    # a file with a hole takes no room
+    os.truncate(folder / "model.onnx", 2_500_000_000)
+    with pytest.raises(ModelError, match=r"has 2\.5 GB with its weights, it must be at most 2 GB"):
+        onnx_file.read(folder)
 
 
 def test_it_must_be_clear_which_file_is_meant(tmp_path, folder):

@@ -11,6 +11,8 @@ from featuremill.images.preprocessing import Preprocessing
 from featuremill.models.preprocessing_files import read_preprocessing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from onnx import GraphProto, ModelProto, ValueInfoProto
 
 OPSETS = (7, 23)
@@ -96,8 +98,10 @@ def read(path: Path) -> OnnxFile:
     place = find(path)
     preprocessing, described_by = read_preprocessing(place.folder)
     try:
+        # read only if it is small enough: one file can hold all weights
+        _check_size(place.file)
         model = onnx.load(str(place.file), load_external_data=False)
-        _check_size(place.file, model)
+        _check_size(place.file, _outside(model))
         onnx.load_external_data_for_model(model, str(place.file.parent))
     except ModelError:
         raise
@@ -130,16 +134,20 @@ def name_of(path: Path) -> str:
     return path.expanduser().absolute().name
 
 
-def _check_size(file: Path, model: ModelProto) -> None:
+def _outside(model: ModelProto) -> set[str]:
+    """Names of the files that hold weights beside the graph's."""
     from onnx.external_data_helper import uses_external_data
 
-    outside = {
+    return {
         entry.value
         for tensor in model.graph.initializer
         if uses_external_data(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
     }
+
+
+def _check_size(file: Path, outside: Collection[str] = ()) -> None:
     size = file.stat().st_size + sum((file.parent / name).stat().st_size for name in outside)
     if size > MOST_BYTES:
         raise ModelError(

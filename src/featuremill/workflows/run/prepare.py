@@ -66,7 +66,10 @@ def prepare(config: RunConfig, progress: Progress) -> PreparedRun:
     require_apart(source, destination)
     if config.pca_from is not None:
         _require_output(destination, source, _open(config, config.pca_from))
-    if not registry.is_path(config.model):
+    if registry.is_path(config.model):
+        # its features are compared with those that ONNX Runtime has of the file
+        require("onnxruntime", f"--model {config.model}")
+    else:
         config.check_components(registry.get(config.model).n_features)
     if config.engine == "onnxruntime":
         require("onnxruntime", "--engine onnxruntime")
