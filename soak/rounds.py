@@ -195,7 +195,7 @@ def _ending(outcome: Outcome) -> Iterator[str]:
         yield f"exit code {outcome.code} after {strikes}: {outcome.said[-2000:]}"
     if "Traceback" in outcome.said:
         yield f"an error that is not for people: {outcome.said[-2000:]}"
-    if outcome.code == INTERRUPTED and "goes on from there" not in outcome.said:
+    if outcome.code == INTERRUPTED and "to resume" not in outcome.said:
         yield f"an interrupted run does not say how to go on: {outcome.said}"
 
 

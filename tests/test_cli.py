@@ -351,7 +351,7 @@ def test_an_interrupted_run_goes_on_where_it_was(spark, tmp_path):
     assert ended.exit_code == 0, ended.stderr
     rows = features(dest)
     assert rows.path.tolist() == sorted(str(path) for path in folder.rglob("*.jpg"))
-    assert f"{len(committed)} already done" in ended.stdout
+    assert f"{len(committed)} embedded earlier" in ended.stdout
 
 
 def interrupted_after_a_commit(arguments: list[str], dest: Path) -> str:

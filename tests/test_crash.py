@@ -117,7 +117,7 @@ def test_without_its_java_a_run_ends_with_a_message_and_goes_on_next_time(
     )
     assert outcome.code == 1
     assert "Spark's Java process died" in outcome.said
-    assert "the same command goes on" in outcome.said
+    assert "run the same command again to resume" in outcome.said
     assert "Traceback" not in outcome.said
     assert uncommitted(dest) == set()
 
@@ -135,7 +135,10 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_next_time(
     outcome = killed(source, dest, workers.words, Strike(CTRL_C, Moment(FIRST_COMMITS, 2)), again)
     assert outcome.code == 130
     assert "stopping; press Ctrl-C again to stop at once" in outcome.said
-    assert "interrupted. What was committed is kept: the same command goes on" in outcome.said
+    assert (
+        "interrupted. What was committed is kept; run the same command again to resume"
+        in outcome.said
+    )
     assert "Traceback" not in outcome.said
 
     workers.run(offline(source, dest, reduce=False))

@@ -180,7 +180,7 @@ def test_rejected_images_of_the_sample_are_told_with_what_would_come_of_them(spa
 
 @pytest.mark.long
 def test_the_command_prints_json_for_programs(spark, pictures):
-    ended = estimated(pictures, *OFFLINE, "--sample", "100", "--json")
+    ended = estimated(pictures, *OFFLINE, "--sample", "60", "--json")
     assert ended.exit_code == 0, ended.stderr
     answer = json.loads(ended.stdout)
     assert answer["images"] == answer["sample"] == 60
@@ -201,6 +201,7 @@ def test_the_command_prints_a_table_for_people(spark, pictures):
     ("options", "problem"),
     [
         (["--sample", "0"], "--sample is 0"),
+        (["--sample", "61"], "holds 60 images, fewer than the sample of 61: nothing was run"),
         (["--components", "1281"], "--components is 1281"),
         (["--include", "*.png"], "holds no image"),
         (["--master", "yarn"], "--master is yarn"),

@@ -173,5 +173,5 @@ def test_a_run_of_500_images_fits_into_2_gb_and_less_without_java(
     command = [Path(sys.executable).parent / "featuremill", "run", source, tmp_path / "out"]
     options = ["--model", "embedded", *words]
     measured = run_measured([*command, *options], samples_per_second=4)
-    assert "540 embedded + 0 rejected" in measured.output
+    assert "540 embedded, 0 rejected" in measured.output
     assert measured.peak_bytes < enough

@@ -8,7 +8,7 @@ from featuremill.workers.java import MAKE_ROOM
 from featuremill.workers.protocol import WorkerDiedError
 
 _LOOK_AT_MEMORY = "Look at memory first: fewer tasks (--master 'local[1]') or a larger machine."
-_KEPT = "What was committed is kept: the same command goes on there."
+_KEPT = "What was committed is kept; run the same command again to resume."
 
 
 class AnswersLostError(RunError):

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from featuremill._utils import signals
+from featuremill._utils.formatting import plural
 from featuremill._utils.hardware import Peak, peak_memory
 from featuremill._utils.progress import Progress
 from featuremill.config import DEFAULT_SAMPLE, RejectLimit, RunConfig
@@ -121,7 +122,8 @@ def estimate(
     Raises
     ------
     InputError
-        For whatever a run would refuse, and for a Spark whose workers are on other machines.
+        For whatever a run would refuse, for fewer images than the sample has, and for a Spark
+        whose workers are on other machines.
     RunError
         If the sample could not be run to its end.
     """
@@ -143,6 +145,13 @@ def estimate(
         finally:
             job.listing.close()
         listed = time.perf_counter()
+        if len(chosen) < sample:
+            raise ConfigError(
+                f"{config.source} holds {plural(len(chosen), 'image')}, fewer than the sample of"
+                f" {sample:,}: nothing was run",
+                "Run the job itself, which takes no longer than an estimate, or give a smaller"
+                " --sample.",
+            )
         progress.say(f"{job.listing.selected:,} images listed")
         progress.doing("running a sample")
         # as in a run: while workers start

@@ -124,7 +124,7 @@ def forget(
     DestinationError
         If there is no result, a run holds it, or its earlier versions could not be listed.
     RunError
-        If it could not be finished; the same call goes on from there.
+        If it could not be finished; the same call finishes it.
     """
     store = open_store(destination, endpoint_url=endpoint_url, region=region)
     _refuse(store, paths)
