@@ -127,6 +127,7 @@ def test_a_sample_larger_than_the_source_is_the_source():
 # Estimates of real runs
 
 
+@pytest.mark.long
 def test_an_estimate_knows_what_the_run_will_count_and_write(spark, pictures, tmp_path):
     (tmp_path / "tmp").mkdir()
     before = everything_in(pictures)

@@ -30,7 +30,9 @@ def unit():
 
 def rows_of(features, labels):
     images = [Wanted(f"/pictures/{label}/{n:05}.jpg", "v", 9) for n, label in enumerate(labels)]
-    return ReportRows(images, labels, features.copy(), Counter(labels), len(labels))
+    return ReportRows(
+        images, labels, features.copy(), ["run"] * len(labels), Counter(labels), len(labels)
+    )
 
 
 def pairs_above(unit, threshold):

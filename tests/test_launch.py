@@ -85,6 +85,7 @@ def photos(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_another_spark_and_modules_of_the_working_folder_are_ignored(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -495,12 +495,12 @@ def test_the_tab_key_reaches_every_control_and_shows_where_it_is(page):
     page.evaluate('document.querySelector("#images h2").setAttribute("tabindex", "-1")')
     page.evaluate('document.querySelector("#images h2").focus()')
     reached = []
-    for _ in range(14):
+    for _ in range(16):
         page.press("Tab", 9)
         reached.append(page.evaluate("document.activeElement.id"))
-    assert reached[:13] == [
-        *("axis-x", "axis-y", "axis-z", "tool-move", "tool-lasso", "zoom-in", "zoom-out"),
-        *("zoom-whole", "highlight", "search", "save", "plane"),
+    assert reached[:15] == [
+        *("axis-x", "axis-y", "axis-z", "view-plot", "view-grid", "tool-move", "tool-lasso"),
+        *("zoom-in", "zoom-out", "zoom-whole", "highlight", "search", "save", "plane"),
         "",
     ]
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"

@@ -21,6 +21,7 @@ from pptx import Presentation
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 
+from featuremill._utils.formatting import tenths
 from featuremill.cli import main
 from featuremill.cloud.pricing.prices import load
 from featuremill.dataset.ledger import Ledger, RunRecord, load_latest
@@ -111,7 +112,7 @@ def charts_of(file: Path) -> list[Any]:
 def test_figures_are_those_of_the_run(dest: Path, decks: dict[str, Path]) -> None:
     text, facts = words_of(decks["en"]), gather(open_store(dest))
     assert facts.pca is not None
-    held = f"{100 * facts.pca.explained_variance_ratio_.sum():.1f}\u00a0%"
+    held = f"{tenths(facts.pca.explained_variance_ratio_.sum()):.1f}\u00a0%"
     for said in ("60 images, 1,280 features each", f"in {K} components", held, "123", "0.99951"):
         assert said in text
     assert "Where the time went: 7.5\u00a0s" in titles(decks["en"])

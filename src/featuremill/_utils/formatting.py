@@ -27,7 +27,7 @@ def tenths(share: float) -> float:
 
 
 def percent(share: float) -> str:
-    """A share as per cent: ``86.2 %``; see :func:`tenths`."""
+    """A share as per cent: ``86.1 %``; see :func:`tenths`."""
     return f"{tenths(share):.1f}{NARROW}%"
 
 
