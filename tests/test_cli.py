@@ -95,9 +95,11 @@ def test_models_are_listed_with_what_they_are():
     listed = featuremill("models", "list")
     assert listed.exit_code == 0
     names = [line.split()[0] for line in listed.output.splitlines()]
-    assert names == ["embedded", "mobilenetv2", "mobilenetv2-untrained"]
+    ours = ["embedded", "mobilenetv2", "mobilenetv2-untrained"]
+    assert names == ["dinov2-base", "dinov2-small", *ours, "siglip2-base"]
     assert "ImageNet" in listed.output
-    assert "no download" in listed.output.splitlines()[0]
+    assert "no download" in listed.output.splitlines()[2]
+    assert listed.output.count("(download untested)") == 3
 
 
 def test_a_model_is_shown_with_its_licence_and_its_checksum():

@@ -411,8 +411,11 @@ class TestRegistry:
         assert len(bytes.fromhex(weights.sha256)) == 32
 
     def test_names_are_sorted_and_can_be_looked_up(self) -> None:
-        assert registry.names() == ("embedded", "mobilenetv2", "mobilenetv2-untrained")
-        assert [registry.get(name).name for name in registry.names()] == list(registry.names())
+        assert registry.names() == (
+            *("dinov2-base", "dinov2-small", "embedded"),
+            *("mobilenetv2", "mobilenetv2-untrained", "siglip2-base"),
+        )
+        assert [registry.describe(name)["name"] for name in registry.names()] == [*registry.names()]
 
     @pytest.mark.parametrize(
         ("name", "remedy"),
@@ -423,7 +426,7 @@ class TestRegistry:
         ],
     )
     def test_an_unknown_name_gets_the_closest(self, name: str, remedy: str) -> None:
-        with pytest.raises(ModelError, match="there are embedded, mobilenetv2, mobilenetv2") as e:
+        with pytest.raises(ModelError, match=r"there are dinov2-base, .*, mobilenetv2, ") as e:
             registry.get(name)
         assert e.value.remedy == remedy
 

@@ -32,7 +32,7 @@ def models_list() -> None:
     from featuremill.models import registry
 
     for name in registry.names():
-        click.echo(f"{name:24}  {registry.get(name).summary}")
+        click.echo(f"{name:24}  {registry.describe(name)['summary']}")
 
 
 @models.command("show")
@@ -70,12 +70,12 @@ def models_fetch(name: str) -> None:
     from featuremill.models import registry
     from featuremill.models.download import download_progress
 
-    weights = registry.get(name).weights
     with ConsoleProgress() as progress:
         network = registry.load(name, progress=download_progress(progress))
     click.echo(f"{network.name} is ready (weights {network.weights_sha256})")
-    if not isinstance(weights, registry.Published):
-        click.echo(f"nothing to fetch: its weights are {weights.origin}")
+    spec = registry.MODELS.get(name)
+    if spec and not isinstance(spec.weights, registry.Published):
+        click.echo(f"nothing to fetch: its weights are {spec.weights.origin}")
 
 
 @models.command("certify", epilog=_EXIT_CODES)

@@ -60,21 +60,24 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "featuremill"
 
 
-def mirrored(url: str) -> str:
+def mirrored(url: str, name: str | None = None) -> str:
     """Where to fetch a file from.
 
     Parameters
     ----------
     url : str
         Its public address.
+    name : str, optional
+        What the mirror calls the file, where the address ends in a name that others have too.
 
     Returns
     -------
     str
-        The same file name in the folder that ``$FEATUREMILL_WEIGHTS_URL`` names, if it names one.
+        The same file name, or ``name``, in the folder that ``$FEATUREMILL_WEIGHTS_URL`` names, if
+        it names one.
     """
     mirror = os.environ.get(MIRROR_VARIABLE)
-    return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[-1]}" if mirror else url
+    return f"{mirror.rstrip('/')}/{name or url.rsplit('/', 1)[-1]}" if mirror else url
 
 
 def fetch(

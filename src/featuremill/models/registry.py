@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from featuremill.models import embedded, mobilenetv2, onnx_features, onnx_file
 from featuremill.models.download import ByteProgress, cache_dir, fetch, mirrored
 from featuremill.models.keras_h5 import WeightArray, read_weights
 from featuremill.models.network import MixedPlan, Network
+from featuremill.models.published_networks import NETWORKS
 
 UNTRAINED_SEED = 20180113
 """The day MobileNetV2 was published; any other would do."""
@@ -165,7 +166,7 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType(
 
 def names() -> tuple[str, ...]:
     """Names of all models, sorted."""
-    return tuple(sorted(MODELS))
+    return tuple(sorted((*MODELS, *NETWORKS)))
 
 
 def get(name: str) -> ModelSpec:
@@ -187,11 +188,11 @@ def get(name: str) -> ModelSpec:
     """
     if is_path(name):
         raise ModelError(
-            f"Model {name} is a file of yours: such networks are computed on this machine only.",
-            "Choose a name that `featuremill models list` shows.",
+            f"Model {name} is an ONNX file: such networks are computed on this machine only.",
+            f"Choose one of {', '.join(MODELS)}.",
         )
     if name not in MODELS:
-        closest = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)
+        closest = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
         raise ModelError(
             f"Model {name!r} is unknown; there are {', '.join(names())}.",
             f"Did you mean --model {closest[0]}?" if closest else "Choose one of them.",
@@ -200,9 +201,20 @@ def get(name: str) -> ModelSpec:
 
 
 def is_path(model: str) -> bool:
-    """Whether ``--model`` names a file or a folder, and not one of :data:`MODELS`."""
+    """Whether ``--model`` names an ONNX file or a folder with one, here or at its publisher's."""
     looks_so = os.sep in model or model.endswith(".onnx") or Path(model).is_dir()
-    return model not in MODELS and looks_so
+    return model in NETWORKS or (model not in MODELS and looks_so)
+
+
+def place_of(model: str, progress: ByteProgress | None = None) -> Path:
+    """Where the network lies that :func:`is_path` is true of; it is fetched if need be.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be downloaded.
+    """
+    return NETWORKS[model].fetched(progress) if model in NETWORKS else Path(model)
 
 
 def name_of(model: str) -> str:
@@ -218,6 +230,8 @@ def describe(model: str, output: str | None = None, pool: str | None = None) -> 
     ModelError
         If there is no such model, or its file cannot be used.
     """
+    if model in NETWORKS:
+        return NETWORKS[model].description()
     if is_path(model):
         return onnx_features.describe(Path(model), output, pool)
     return get(model).description()
@@ -245,7 +259,10 @@ def load_held(
     if not held.get("location"):
         return load(str(held["name"]), weights, progress)
     place = str(weights or held["location"])
-    return load(place, output=held.get("output") or None, pool=held.get("pool") or None)
+    if weights is None and held["name"] in NETWORKS and not Path(place).exists():
+        place = str(held["name"])  # the cache was emptied, or is another machine's
+    output, pool = held.get("output") or None, held.get("pool") or None
+    return load(place, progress=progress, output=output, pool=pool)
 
 
 def load(
@@ -284,7 +301,13 @@ def load(
                 f"Model {name} has weights of its own, but --weights is {weights}.",
                 "Leave --weights out.",
             )
-        return onnx_features.network(Path(name), output, pool)
+        if name not in NETWORKS:
+            return onnx_features.network(Path(name), output, pool)
+        known = NETWORKS[name]
+        if output is None:
+            output, pool = known.output, pool or known.pool
+        made = onnx_features.network(place_of(name, progress), output, pool)
+        return replace(made, licence=known.licence)
     if output is not None or pool is not None:
         raise ModelError(
             f"Model {name} has one output, but --output or --pool is given.",

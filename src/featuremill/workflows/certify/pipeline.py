@@ -29,6 +29,7 @@ from featuremill.images.raw_pixels import Pixels
 from featuremill.images.sandbox import InChild
 from featuremill.models import onnx_file, registry
 from featuremill.models.certificate import JSON, PAGE
+from featuremill.models.download import download_progress
 from featuremill.models.engines import ENGINES, Engine, open_engine, smallest_cosine
 from featuremill.models.network import BOUNDS, Network
 from featuremill.models.reference import DECODER, Reference
@@ -125,7 +126,8 @@ def certify(config: CertifyConfig, *, progress: Progress | None = None) -> dict[
             "Give an ONNX file, or a folder with one.",
         )
     require("onnxruntime", "models certify")
-    folder = Path(config.out or onnx_file.find(Path(config.model)).folder).expanduser()
+    place = registry.place_of(config.model, download_progress(progress))
+    folder = Path(config.out or onnx_file.find(place).folder).expanduser()
     if not folder.is_dir():
         raise DestinationError(f"{folder} is no folder", "Name an existing folder with -o.")
     theirs = None if config.against is None else other_features.read(config.against)
