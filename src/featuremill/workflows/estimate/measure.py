@@ -122,8 +122,7 @@ def estimate(
     Raises
     ------
     InputError
-        For whatever a run would refuse, for fewer images than the sample has, and for a Spark
-        whose workers are on other machines.
+        For whatever a run would refuse, for fewer images than the sample, for other machines.
     RunError
         If the sample could not be run to its end.
     """
@@ -149,8 +148,7 @@ def estimate(
             raise ConfigError(
                 f"{config.source} holds {plural(len(chosen), 'image')}, fewer than the sample of"
                 f" {sample:,}: nothing was run",
-                "Run the job itself, which takes no longer than an estimate, or give a smaller"
-                " --sample.",
+                "Run the job itself, which takes no longer, or give a smaller --sample.",
             )
         progress.say(f"{job.listing.selected:,} images listed")
         progress.doing("running a sample")
