@@ -148,7 +148,11 @@ def only(poisonous: Path, reason: str) -> dict[str, str | None]:
     ("decoder", "reason"),
     [
         ("poison:segfault", "decode: the decoder died (SIGSEGV) on this image"),
-        ("poison:hang", "limit: the decoder gave no answer within 2 s"),
+        pytest.param(
+            "poison:hang",
+            "limit: the decoder gave no answer within 2 s",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_image_fatal_to_the_decoder_is_the_only_one_lost(

@@ -153,7 +153,14 @@ def resized_with(cache: Path, umask: int = 0o022) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        0o777,
+        pytest.param(0o1777, marks=pytest.mark.long),
+        pytest.param(0o770, marks=pytest.mark.long),
+    ],
+)
 def test_a_cache_that_others_can_write_to_is_not_read(passage, mode):
     cache = passage / "numba"
     resized_with(cache)

@@ -192,7 +192,13 @@ def test_a_cluster_that_tries_slow_tasks_twice_and_loses_an_executor_loses_no_im
 # Disks
 
 
-@pytest.fixture(params=["full", "read-only", "takes no large file"])
+@pytest.fixture(
+    params=[
+        "full",
+        pytest.param("read-only", marks=pytest.mark.long),
+        pytest.param("takes no large file", marks=pytest.mark.long),
+    ]
+)
 def disk(request, tmp_path) -> Iterator[tuple[Path, Callable[[], object], Callable[[], object]]]:
     """A folder, what makes every write to it fail, and what makes them succeed again."""
     if request.param == "takes no large file":

@@ -311,7 +311,14 @@ def faulty(network: Network, fault: object, other: Network) -> tuple[Network, di
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", ["tiny", "nsfw", "orientation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny",
+        pytest.param("nsfw", marks=pytest.mark.long),
+        pytest.param("orientation", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_with_a_fault_is_refused(tmp_path, task, name, fault):
     if name == "tiny":
         folder, output, pool = save(tmp_path / "tiny", transformer()), "last_hidden_state", "cls"
