@@ -219,7 +219,7 @@ def test_where_nothing_has_changed_spark_is_not_even_started(spark, few, tmp_pat
 @pytest.mark.parametrize(
     "change",
     [
-        {"n_components": 2},
+        pytest.param({"n_components": 2}, marks=pytest.mark.long),
         {"n_components": None, "variance": 0.5},
         {"n_components": 3, "standardize": False},
     ],
@@ -231,7 +231,14 @@ def test_a_pca_of_other_options_is_fitted_anew(spark, few, tmp_path, change):
     assert again.record.pca["run"] == again.record.run
 
 
-@pytest.mark.parametrize("lost", ["csv/reduced.csv", "model/pca.json", "reduced/_delta_log"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "csv/reduced.csv",
+        pytest.param("model/pca.json", marks=pytest.mark.long),
+        pytest.param("reduced/_delta_log", marks=pytest.mark.long),
+    ],
+)
 def test_an_output_that_is_gone_is_made_again(spark, few, tmp_path, lost):
     dest = tmp_path / "results"
     run(offline(few, dest, n_components=3), spark=spark)
