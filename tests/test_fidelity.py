@@ -226,6 +226,7 @@ def test_the_pca_is_that_of_scikit_learn(fp32, stored):
     np.testing.assert_allclose(components, expected.components_[:K].T, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_scores_are_those_of_mllib(spark, stored, scores):
     from pyspark.ml import Pipeline
     from pyspark.ml.feature import PCA, StandardScaler

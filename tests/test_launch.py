@@ -270,6 +270,7 @@ def test_a_session_that_was_stopped_is_refused_with_what_to_do(
     assert "or none" in refused.value.remedy
 
 
+@pytest.mark.long
 def test_a_java_that_died_tells_how_and_the_next_one_serves_this_process(
     spark: "SharedSpark",
 ) -> None:

@@ -607,6 +607,7 @@ def rows(destination: Store) -> dict[str, tuple[str, list[float]]]:
 
 class TestARun:
     @pytest.mark.slow
+    @pytest.mark.long
     def test_under_every_fault_equals_one_without(
         self,
         many_pictures: str,
