@@ -10,6 +10,9 @@ import os
 import re
 import unicodedata
 
+SHARDS = (".tar", ".zip")
+"""How the names of archives end whose members are images of their own."""
+
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _CONTROL_OR_PERCENT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029%]")
 # what a terminal obeys instead of showing it: escapes, carriage returns, overrides of direction
@@ -143,7 +146,7 @@ def label(path: str) -> str:
     ('kiwi', 'kiwi')
     """
     folder = path.rpartition("/")[0]
-    if folder.endswith("!") and folder[-5:-1].lower() in (".tar", ".zip"):
+    if folder.endswith("!") and folder[-5:-1].lower() in SHARDS:
         folder = folder.rpartition("/")[0]
     return composed(folder.rpartition("/")[2])
 

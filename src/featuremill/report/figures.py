@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from featuremill._utils.formatting import tenths
 from featuremill.pca.components import VARIANCE_MARKS
 from featuremill.report.data import Mark
 
@@ -30,31 +31,37 @@ _COUNTED_CLASSES: Final = 20
 def cumulative_variance(spectrum: NDArray[np.float64], k: int, marks: Sequence[Mark]) -> Figure:
     """The share of the variance that the first components hold, against their number."""
     rank = len(spectrum)
-    percent = 100 * np.minimum(np.cumsum(spectrum), 1.0)
+    shares = np.minimum(np.cumsum(spectrum), 1.0)
+    percent = 100 * shares
     curve = {
         "type": "scatter",
         "mode": "lines" if rank > 1 else "markers",
         "x": list(range(1, rank + 1)),
         "y": _rounded(percent),
+        # in words as everywhere else: plotly.js would round to the nearest
+        "customdata": [tenths(share) for share in shares],
         "line": {"color": "--accent", "width": 2.5},
-        "hovertemplate": "%{x} components hold %{y:.1f} %<extra></extra>",
+        "hovertemplate": "%{x} components hold %{customdata:.1f} %<extra></extra>",
     }
     named = {
         "type": "scatter",
         "mode": "markers",
         "x": [mark.components for mark in marks],
         "y": _rounded(100 * mark.variance for mark in marks),
+        "customdata": [tenths(mark.variance) for mark in marks],
         "text": [mark.why for mark in marks],
         "marker": {"size": 9, "color": "--card", "line": {"color": "--accent", "width": 2}},
-        "hovertemplate": "<b>%{text}</b><br>%{x} components hold %{y:.1f} %<extra></extra>",
+        "hovertemplate": "<b>%{text}</b><br>%{x} components hold %{customdata:.1f} %"
+        "<extra></extra>",
     }
     kept = {
         "type": "scatter",
         "mode": "markers",
         "x": [k],
         "y": _rounded([percent[k - 1]]),
+        "customdata": [tenths(shares[k - 1])],
         "marker": {"size": 12, "color": "--accent"},
-        "hovertemplate": "<b>kept</b><br>%{x} components hold %{y:.1f} %<extra></extra>",
+        "hovertemplate": "<b>kept</b><br>%{x} components hold %{customdata:.1f} %<extra></extra>",
     }
     ticks = [tick for tick in TICKS if tick <= rank]
     layout = _layout("components", "variance held, %")

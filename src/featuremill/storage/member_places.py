@@ -14,9 +14,9 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from typing import Final, NamedTuple
 
+from featuremill._utils.paths import SHARDS
 from featuremill.storage import FetchedImage, Store
 
-_SHARD = re.compile(r"\.(?:tar|zip)$", re.IGNORECASE)
 _MEMBER = re.compile(r"\.(?:tar|zip)!/", re.IGNORECASE)
 _VERSION = re.compile(r"(|[0-9a-f]{8}-\d+)@(\d+)\+(\d+)@(.*)", re.DOTALL)
 
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 def is_shard(path: str) -> bool:
     """Whether a path is that of a shard, by its name; an archive in a shard is none."""
-    return _SHARD.search(path) is not None and not is_member(path)
+    return path[-4:].lower() in SHARDS and not is_member(path)
 
 
 def is_member(path: str) -> bool:

@@ -74,13 +74,7 @@ def _all(store: Store, shard: Listed) -> Iterator[Listed]:
         yield shard._replace(problem=error.problem)
     except OSError as error:
         yield shard._replace(problem=f"{_WHERE} cannot be read: {error.strerror or error}")
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        ValueError,
-        OverflowError,
-    ) as error:
+    except _DAMAGED as error:
         kind = "tar" if is_tar else "zip"
         why = f"{_WHERE} is damaged, cut off or no {kind} file: {error or 'it is empty'}"
         yield shard._replace(problem=why)

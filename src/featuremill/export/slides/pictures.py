@@ -22,7 +22,7 @@ from featuremill.images.originals import read_again
 from featuremill.images.thumbnails import Wanted
 from featuremill.report.rows import ReportRows
 from featuremill.search import analysis
-from featuremill.search.neighbors import unit_rows
+from featuremill.search.neighbors import nearest, unit_rows
 from featuremill.storage import Store
 
 CLASSES: Final = 8
@@ -94,10 +94,10 @@ def read_pictures(
     largest = [label for label, _ in rows.by_size()]
     examples = analysis.examples(rows.labels, EACH)
     of_class = {label: examples[label] for label in largest[:CLASSES] if label in examples}
-    nearest = _nearest(compared, [of_class[label][0] for label in list(of_class)[:QUERIES]])
+    lines = _nearest(compared, [of_class[label][0] for label in list(of_class)[:QUERIES]])
     rejected = _rejected(destination, str(record.network["model_id"]))
     asked = [row for own in of_class.values() for row in own]
-    asked += [row for line in nearest for row, _ in line]
+    asked += [row for line in lines for row, _ in line]
     seen = _read(source, {row: rows.images[row] for row in asked})
     harmless = {number: wanted for number, (wanted, _, may) in enumerate(rejected) if may}
     seen_rejects = _read(source, harmless)
@@ -109,7 +109,7 @@ def read_pictures(
         },
         neighbours=[
             [Near(rows.labels[row], seen[row], cosine) for row, cosine in line if row in seen]
-            for line in nearest
+            for line in lines
             if line[0][0] in seen
         ],
         rejects=[
@@ -123,14 +123,12 @@ def _nearest(
     compared: NDArray[np.float32], queries: Sequence[int]
 ) -> list[list[tuple[int, float]]]:
     """Each query itself and the rows with the highest cosines to it, the highest first."""
-    unit = unit_rows(compared)
-    lines = []
-    for query in queries:
-        cosines = unit @ unit[query]  # (n,)
-        cosines[query] = np.inf
-        order = np.argsort(-cosines, kind="stable")[: 1 + NEAREST].tolist()
-        lines.append([(row, 1.0 if row == query else float(cosines[row])) for row in order])
-    return lines
+    unit, asked = unit_rows(compared), np.array(queries, np.int64)
+    rows, cosines = nearest(unit[asked], unit, NEAREST, skip=asked)
+    return [
+        [(query, 1.0), *zip(own.tolist(), near.tolist(), strict=True)]
+        for query, own, near in zip(queries, rows, cosines, strict=True)
+    ]
 
 
 def _rejected(destination: Store, model_id: str) -> list[tuple[Wanted, str, bool]]:

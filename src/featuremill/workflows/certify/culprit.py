@@ -18,7 +18,8 @@ Features = npt.NDArray[np.float32]
 
 FEW = 4
 """Images on which every deviation is tried; only what explains them is tried on the others."""
-_BOUND = BOUNDS["fp32"] or 1.0
+BOUND = BOUNDS["fp32"] or 1.0
+"""Cosine from which features are those of the reference."""
 
 
 class Culprit(NamedTuple):
@@ -77,11 +78,11 @@ def find(
     if not attempts:
         return Culprit("no tensor of that length", before, before, explains=False, tried=0)
     name, cosine, again, decoder = max(attempts, key=lambda attempt: round(attempt[1], 6))
-    if cosine >= _BOUND and again is not None:
+    if cosine >= BOUND and again is not None:
         rest = [again(rgb) for rgb in _decoded(images[FEW:], decoder)]
         if rest:
             cosine = min(cosine, smallest_cosine(np.stack(rest), features[FEW:]))
-    return Culprit(name, cosine, before, cosine >= _BOUND, len(attempts))
+    return Culprit(name, cosine, before, cosine >= BOUND, len(attempts))
 
 
 def _with(reference: Reference, deviation: Deviation) -> Callable[[Pixels], Features]:

@@ -9,13 +9,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from featuremill.images.raw_pixels import Pixels
+from featuremill.search.neighbors import unit_rows
 
 LEAST = 20
 """Images below which nothing is measured."""
 
 _QUALITY = 60
 _MARGIN = 0.025
-Numbers = npt.NDArray[np.float64]
+Features = npt.NDArray[np.float32]
 
 
 class Near(NamedTuple):
@@ -39,7 +40,7 @@ def copies(rgb: Pixels) -> Iterator[Pixels]:
     yield np.asarray(image.crop((left, top, width - left, height - top)))
 
 
-def measure(originals: npt.NDArray[np.float32], copied: Sequence[npt.NDArray[np.float32]]) -> Near:
+def measure(originals: Features, copied: Sequence[Features]) -> Near:
     """Choose the threshold that tells copies from other photographs best, by its F1 score.
 
     Each kind of copy is searched for in a table of the originals and of these copies.
@@ -52,11 +53,11 @@ def measure(originals: npt.NDArray[np.float32], copied: Sequence[npt.NDArray[np.
         Row i of each is of a copy of photograph i.
     """
     n = len(originals)
-    first = _unit(originals)
-    same: list[Numbers] = []
-    other: list[Numbers] = []
+    first = unit_rows(originals)
+    same: list[Features] = []
+    other: list[Features] = []
     above, off = np.triu_indices(n, 1), ~np.eye(n, dtype=bool)
-    for kind in map(_unit, copied):
+    for kind in map(unit_rows, copied):
         across = first @ kind.T
         same.append(np.diagonal(across))
         other += [(first @ first.T)[above], across[off], (kind @ kind.T)[above]]
@@ -67,11 +68,3 @@ def measure(originals: npt.NDArray[np.float32], copied: Sequence[npt.NDArray[np.
     score = 2 * found / (found + wrong + len(pairs))
     best = int(np.flatnonzero(score == score.max()).mean())
     return Near(float(thresholds[best]), float(found[best] / len(pairs)), int(wrong[best]), n)
-
-
-def _unit(rows: npt.NDArray[np.float32]) -> Numbers:
-    wide = rows.astype(np.float64)
-    unit: Numbers = wide / np.maximum(
-        np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(float).tiny
-    )
-    return unit

@@ -31,21 +31,21 @@ from featuremill.models import onnx_file, registry
 from featuremill.models.certificate import JSON, PAGE
 from featuremill.models.download import download_progress
 from featuremill.models.engines import ENGINES, Engine, open_engine, smallest_cosine
-from featuremill.models.network import BOUNDS, Network
+from featuremill.models.network import Network
 from featuremill.models.reference import DECODER, Reference
 from featuremill.report.certificate import render
+from featuremill.search.neighbors import unit_rows
 from featuremill.storage import member_places, open_store
 from featuremill.storage.listing import Listing, Selection
 from featuremill.storage.listing import Reference as Listed
 from featuremill.workflows.certify import near, other_features
-from featuremill.workflows.certify.culprit import find
+from featuremill.workflows.certify.culprit import BOUND, find
 from featuremill.workflows.check.findings import FAILED, Findings
 from featuremill.workflows.run.task import Raw, fetch
 
 Features = npt.NDArray[np.float32]
 
-_BOUND = BOUNDS["fp32"] or 1.0
-_TEXT = f"at least {_BOUND}"
+_TEXT = f"at least {BOUND}"
 _THREADED = 16
 """Images that are computed again with two threads."""
 _EXAMINED = 32
@@ -210,7 +210,7 @@ class _Certificate:
         features = engine.embed(seen.pixels)
         note = f"smallest cosine to ONNX Runtime and Pillow, {len(features)} images"
         if not self._close("reference", features, seen.right, note):
-            self._trace("featuremill", features)
+            self._trace("The features of featuremill", features)
         alone = np.concatenate([engine.embed(each[np.newaxis]) for each in seen.pixels])
         self._close("batch", alone, features, "smallest cosine of images alone to those in batches")
         rolled = np.roll(engine.embed(np.roll(seen.pixels, 3, axis=0)), -3, axis=0)
@@ -263,7 +263,7 @@ class _Certificate:
 
     def _close(self, name: str, features: Features, expected: Features, note: str) -> bool:
         cosine = smallest_cosine(features, expected)
-        return self._findings.judge(name, cosine >= _BOUND, cosine, note, _TEXT)
+        return self._findings.judge(name, cosine >= BOUND, cosine, note, _TEXT)
 
     def _trace(self, who: str, features: Features) -> None:
         """Look for what was done otherwise, in the images that differ most and some others."""
@@ -277,9 +277,7 @@ class _Certificate:
         order = order[:_EXAMINED]
         chosen = [self._seen.listed[row] for row in order]
         data = [member_places.fetch(self._source, each.path, each.version).data for each in chosen]
-        said = str(find(self._reference, data, features[order], right[order]))
-        # a program's name is singular
-        self._culprits[who] = said if who != "featuremill" else said.replace("are", "is", 1)
+        self._culprits[who] = str(find(self._reference, data, features[order], right[order]))
 
     def _compare_threads(self) -> None:
         threaded, preprocessing = Reference(self._network, 2), self._network.preprocessing
@@ -307,10 +305,9 @@ def _same_neighbour(features: Features, right: Features) -> float:
     return float(np.mean(expected[rows, nearest] >= expected.max(axis=1) - 1e-4))
 
 
-def _cosines(rows: Features) -> npt.NDArray[np.float64]:
-    wide = rows.astype(np.float64)
-    unit = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(float).tiny)
-    cosines: npt.NDArray[np.float64] = unit @ unit.T
+def _cosines(rows: Features) -> Features:
+    unit = unit_rows(rows)
+    cosines: Features = unit @ unit.T
     np.fill_diagonal(cosines, -2)
     return cosines
 

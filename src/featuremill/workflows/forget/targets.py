@@ -102,16 +102,15 @@ def find_targets(
     unfinished : Unfinished or None
         What an interrupted forget was to do: its images are targets too.
     """
-    pending, unfinished_note = unfinished is not None, unfinished
-    unfinished = unfinished or Unfinished()
+    begun = unfinished or Unfinished()
     meanings = {one: _meanings(one) for one in given}
-    asked = {path for paths in meanings.values() for path in paths} | set(unfinished.paths)
+    asked = {path for paths in meanings.values() for path in paths} | set(begun.paths)
     found = _rows(destination, asked)
     there = {path for _, path in found}
     unknown = {path for path in asked - there if path not in forgotten}
     # an image that a run has pruned is in older versions alone
     older = _older_rows(destination, unknown) if unknown else set()
-    paths, not_found = list(unfinished.paths), list(unfinished.not_found)
+    paths, not_found = list(begun.paths), list(begun.not_found)
     for one, meant in meanings.items():
         known = [path for path in meant if path not in unknown or path in older]
         paths += known[:1]
@@ -121,12 +120,12 @@ def find_targets(
     whole = {one: path for one, [path, *others] in ending.items() if not others and _is_end(one)}
     if whole:
         full = [whole.get(one, one) for one in given]
-        targets = find_targets(destination, full, unfinished_note, forgotten)
+        targets = find_targets(destination, full, unfinished, forgotten)
         return replace(targets, meant={**targets.meant, **whole})
     chosen = set(paths)
     rows: Counter[str] = Counter()
     further: Counter[str] = Counter()
-    fresh = chosen.difference(unfinished.paths)
+    fresh = chosen.difference(begun.paths)
     for (place, path), count in found.items():
         rows[place] += count if path in chosen else 0
         further[place] += count if path in fresh else 0
@@ -134,7 +133,7 @@ def find_targets(
         tuple(dict.fromkeys(paths)),
         tuple(dict.fromkeys(not_found)),
         rows,
-        pending,
+        unfinished is not None,
         not older.isdisjoint(chosen),
         {one: fitting[0] for one, fitting in ending.items()},
         further,
