@@ -17,4 +17,5 @@ def render(made: Mapping[str, Any]) -> str:
     from markupsafe import Markup
 
     template = environment().get_template("certificate.html.j2")
-    return template.render(made=made, style=Markup(text("style", "page.css")))
+    style = "\n".join(text("style", name) for name in ("page.css", "sections.css"))
+    return template.render(made=made, style=Markup(style))
