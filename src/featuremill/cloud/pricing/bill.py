@@ -127,7 +127,7 @@ class Bill:
     ready_seconds : float
         Those of them that are assumed to pass until the machines of a cluster are ready.
     usd_per_million : Decimal or None
-        What a run of a million images like these would cost, where that was reckoned: starting
+        What a run of a million images like these would cost, where that was estimated: starting
         up, and the shortest time that is billed, weigh less then.
     """
 

@@ -149,7 +149,7 @@ def estimate(
     aws.step("count " + (f"images of {source}" if source else f"{question.images:,} images"))
     images, size = aws.here(lambda: _count(question), (0, None))
     speed = _speed(aws, question, place)
-    aws.step("reckon")
+    aws.step("estimate the cost")
     return aws.here(lambda: _bill(question, images, size, speed), None)
 
 
